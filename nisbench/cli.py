@@ -1,0 +1,379 @@
+"""The command line: parse, call, exit code. Everything else is imported by the command that needs it."""
+
+import json
+import math
+import shlex
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nisbench.errors import NisbenchError, UserError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from nisbench.contract.records import Cell
+    from nisbench.harness.execute.local import Progress
+    from nisbench.harness.plan import Plan
+    from nisbench.harness.store import Store
+
+__all__ = ["main"]
+
+_REFRESH_S = 0.5
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="nisbench")
+def cli() -> None:
+    """Benchmark samplers of lattice models: train, draw, measure, and report with honest error bars."""
+
+
+def main() -> None:
+    """Entry point: bad input is one line on stderr and exit code 2, being stopped is 130."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        _fail(error.format_message())
+    except click.Abort:
+        sys.exit(130)
+    except NisbenchError as error:
+        _fail(str(error))
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str) -> None:
+    click.echo("nisbench: " + " ".join(message.split()), err=True)
+    sys.exit(2)
+
+
+def _plan_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What `run` and `plan` both take."""
+    options = [
+        click.option("--plan", "source", metavar="NAME|FILE", help="A built-in plan or a TOML file [quick]."),
+        click.option("--plugins", metavar="hier,van,wolff", help="What to measure."),
+        click.option("--sizes", metavar="8,16", help="Extents L of the lattice."),
+        click.option("--beta", metavar="0.44|critical|...", help="Inverse temperatures."),
+        click.option("--seeds", metavar="1,2,3", help="Each cell is run once per seed."),
+        click.option("--train-steps", metavar="N", help="Training budget in steps; 0 evaluates as it is."),
+        click.option("--train-seconds", metavar="S", help="Training budget in seconds (90, 30m, 2h)."),
+        click.option("--draws", metavar="N", help="Draws for the estimates, all chains together."),
+        click.option("--option", "assignments", multiple=True, metavar="hier.width=2", help="Option of a plugin."),
+        click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True),
+        click.option("--memory-limit", metavar="8G", help="Memory that one cell may take."),
+        click.option("--timeout", metavar="30m", help="Time that one cell may take."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@cli.command()
+@_plan_options
+@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Cells at a time.")
+@click.option("--executor", type=click.Choice(["local"]), default="local", show_default=True, help="Where cells run.")
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder [runs/<plan>-<hash of the cells>].")
+@click.option("--resume/--fresh", default=True, show_default=True, help="Continue, or delete the run and start over.")
+@click.option("--no-report", is_flag=True, help="Do not write the report.")
+def run(workers: int, executor: str, out: Path | None, resume: bool, no_report: bool, **selection: Any) -> None:
+    """Run a plan and write its report. The same command continues where it was stopped."""
+    from nisbench.harness.environment import available_cores, describe
+    from nisbench.harness.execute.local import StoppedError, run_cells, unfinished
+    from nisbench.harness.store import Store
+
+    del executor  # there is one
+    plan = _plan(**selection)
+    folder = out or Path("runs") / plan.folder_name
+    environment = describe(shlex.join(["nisbench", *sys.argv[1:]]))
+    store = Store.create(folder, plan, environment, fresh=not resume)
+    with store.lock():
+        cells = unfinished(store, memory_limit=plan.memory_limit)
+        if cells and store.environment() != environment:
+            store.note_resumed(environment)
+        kept = len(plan.cells) - len(cells)
+        click.echo(f"{folder}: {_cells(len(cells))} to run" + (f", {kept} finished before" if kept else ""), err=True)
+        try:
+            with _Display(store, plan.cells, kept) as display:
+                run_cells(
+                    store,
+                    cells,
+                    workers=workers,
+                    threads=max(1, available_cores() // workers),
+                    timeout=plan.timeout,
+                    memory_limit=plan.memory_limit,
+                    watch=display.show,
+                )
+        except StoppedError as stopped:
+            click.echo(f"nisbench: stopped by {stopped.name}; the same command continues this run", err=True)
+            sys.exit(130)
+        _summarise(store, plan.cells)
+        if not no_report:
+            from nisbench.report.page import build_report
+
+            click.echo(str(build_report([store], folder)))
+
+
+@cli.command()
+@_plan_options
+def plan(**selection: Any) -> None:
+    """Show the cells of a plan without running them."""
+    from nisbench.harness.progress import label
+
+    made = _plan(**selection)
+    click.echo(f"{made.name}: {made.title}")
+    for group in made.groups:
+        if group.claim:
+            click.echo(f"  claim ({group.name}): {group.claim}")
+    for cell in made.cells:
+        budget = f", trained for {cell.budget}" if cell.budget else ""
+        click.echo(f"{cell.cell_id}  {label(cell)}, {cell.draws} draws{budget}, {cell.device}")
+    click.echo(f"{_cells(len(made.cells))}; default folder: {Path('runs') / made.folder_name}")
+
+
+@cli.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the report [the run folder].")
+def report(runs: Sequence[Path], out: Path | None) -> None:
+    """Write report.html, report.md and figures from one or several runs."""
+    from nisbench.harness.store import Store
+    from nisbench.report.page import build_report
+
+    if len(runs) > 1 and out is None:
+        raise UserError("a report on several runs needs a folder of its own; give --out DIR")
+    click.echo(str(build_report([Store.open(path) for path in runs], out or runs[0])))
+
+
+@cli.command()
+@click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
+def status(run_folder: Path) -> None:
+    """Show where each cell of a run stands."""
+    from nisbench.harness.store import Store
+
+    store = Store.open(run_folder)
+    _summarise(store, store.cells())
+
+
+@cli.command()
+@click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
+@click.option("--format", "form", type=click.Choice(["csv", "json"]), default="json", show_default=True)
+def export(run_folder: Path, form: str) -> None:
+    """Print all quantities of a run, one row per cell and quantity."""
+    from nisbench.harness.store import Store
+    from nisbench.report import tables
+
+    frame = tables.long_table([Store.open(run_folder)])
+    if form == "csv":
+        click.echo(frame.to_csv(index=False), nl=False)
+        return
+    known = frame.astype(object).where(frame.notna(), None).to_dict(orient="records")
+    rows = [{name: _json_value(value) for name, value in row.items()} for row in known]
+    click.echo(json.dumps(rows, indent=1, allow_nan=False))
+
+
+@cli.command()
+@click.option("--sizes", default="8,16", show_default=True, metavar="8,16")
+@click.option("--beta", default="0.44", show_default=True, metavar="0.44|critical|...")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def exact(sizes: str, beta: str, form: str) -> None:
+    """Exact values of the 2-D Ising model on the periodic L x L torus (Kaufman 1949), per site but ln Z."""
+    from nisbench.harness.values import items, parse_beta, parse_size
+    from nisbench.physics.kaufman import exact_values, log_z
+
+    rows = [
+        {"L": L, "beta": b, "log_z": log_z(L, b), **exact_values(L, b)}
+        for b in items("--beta", beta, parse_beta)
+        for L in items("--sizes", sizes, parse_size)
+    ]
+    if form == "json":
+        click.echo(json.dumps(rows, indent=1))
+        return
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    click.echo("  ".join(f"{name:>18}" for name in names))
+    for row in rows:
+        click.echo("  ".join(f"{row[name]:18.15g}" if name in row else " " * 18 for name in names))
+
+
+@cli.command()
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def plugins(form: str) -> None:
+    """List what is installed, broken plugins with the reason."""
+    from nisbench.contract.catalog import load_catalog
+
+    catalog = load_catalog()
+    entries = [*catalog.plugins.values(), *catalog.broken]
+    if form == "json":
+        click.echo(json.dumps([_plugin_record(entry) for entry in entries], indent=1))
+        return
+    for entry in entries:
+        said = f"broken: {entry.broken}" if entry.broken else entry.summary
+        click.echo(f"{entry.name:<12} {entry.kind or '-':<8} {entry.distribution} {entry.version}  {said}")
+
+
+@cli.command()
+@click.argument("name")
+def check(name: str) -> None:
+    """Check that a plugin keeps the contract; one line per named check."""
+    from nisbench.conformance.checks import run_checks
+    from nisbench.contract.catalog import load_catalog
+
+    failed = 0
+    for result in run_checks(name, load_catalog()):
+        failed += not result.passed
+        said = f": {result.message}" if result.message else ""
+        click.echo(f"{'ok  ' if result.passed else 'FAIL'} {result.name}{said}")
+    if failed:
+        click.echo(f"{name}: {failed} checks failed", err=True)
+        sys.exit(1)
+
+
+def _plan(source: str | None, device: str, **given: Any) -> "Plan":
+    """The plan that the options of the command line ask for."""
+    from nisbench.contract.catalog import load_catalog
+    from nisbench.harness import values
+    from nisbench.harness.environment import default_device
+    from nisbench.harness.plan import Overrides, load_plan
+
+    def read(option: str, parse: Callable[[str, str], Any]) -> Any:
+        text = given[option.removeprefix("--").replace("-", "_")]
+        return None if text is None else parse(option, text)
+
+    def several(one: Callable[[str, Any], Any]) -> Callable[[str, str], Any]:
+        return lambda where, text: values.items(where, text, one)
+
+    if given["train_steps"] is not None and given["train_seconds"] is not None:
+        raise UserError("--train-steps and --train-seconds exclude each other; give one")
+    overrides = Overrides(
+        plugins=read("--plugins", several(values.names)),
+        sizes=read("--sizes", several(values.parse_size)),
+        beta=read("--beta", several(values.parse_beta)),
+        seeds=read("--seeds", several(values.integer(0, "seed"))),
+        train_steps=read("--train-steps", values.integer(0, "number of steps")),
+        train_seconds=read("--train-seconds", values.parse_seconds),
+        draws=read("--draws", values.integer(1, "number of draws")),
+        options=values.options("--option", given["assignments"]),
+        memory_limit=read("--memory-limit", values.parse_bytes),
+        timeout=read("--timeout", values.parse_seconds),
+    )
+    chosen = default_device() if device == "auto" else device
+    return load_plan(source, overrides, load_catalog(), device=chosen)
+
+
+def _json_value(value: Any) -> Any:
+    """JSON has no infinity: the strings "inf" and "-inf"."""
+    return str(value) if isinstance(value, float) and math.isinf(value) else value
+
+
+def _plugin_record(entry: Any) -> dict[str, Any]:
+    """One plugin as plain JSON values."""
+    import dataclasses
+
+    options = {
+        field.name: {"default": field.default, "help": field.metadata.get("help", "")}
+        for field in dataclasses.fields(entry.options)
+    }
+    return {
+        "name": entry.name,
+        "kind": entry.kind,
+        "distribution": entry.distribution,
+        "version": entry.version,
+        "summary": entry.summary,
+        "devices": list(entry.devices),
+        "options": options,
+        "broken": entry.broken,
+    }
+
+
+def _summarise(store: "Store", cells: Sequence["Cell"]) -> None:
+    """The table of all cells and the number of those that are not ok."""
+    from rich.console import Console
+
+    from nisbench.harness.progress import counts, row
+
+    rows = [row(store, cell) for cell in cells]
+    if sys.stdout.isatty():
+        Console().print(_table(rows))
+    else:
+        for each in rows:
+            click.echo(each.line)
+    found = ", ".join(f"{number} {status}" for status, number in counts(store, cells).items())
+    click.echo(f"{_cells(len(cells))}: {found}")
+
+
+def _cells(number: int) -> str:
+    return f"{number} cell{'' if number == 1 else 's'}"
+
+
+def _table(rows: Sequence[Any]) -> "Table":
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for name, justify in (("cell", "left"), ("status", "left"), ("ESS", "right"), ("KL", "right"), ("reason", "left")):
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    for row in rows:
+        table.add_row(*(Text(text) for text in (row.cell, row.status, row.ess, row.kl, row.reason)))
+    return table
+
+
+class _Display:
+    """The running cells while a run lasts: live on a terminal, otherwise a line when a cell starts or ends."""
+
+    def __init__(self, store: "Store", cells: Sequence["Cell"], kept: int) -> None:
+        self.store, self.kept, self.total = store, kept, len(cells)
+        self.cells = {cell.cell_id: cell for cell in cells}
+        self.live: Any = None
+        self.drawn = 0.0
+        self.told: set[str] = set()
+        self.started: dict[str, float] = {}
+
+    def __enter__(self) -> "_Display":
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.live import Live
+
+            self.live = Live(console=Console(stderr=True), auto_refresh=False, transient=True)
+            self.live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.live:
+            self.live.stop()
+
+    def show(self, progress: "Progress") -> None:
+        """Draws the state; on a terminal twice a second at most."""
+        for cell_id in progress.running:
+            if cell_id not in self.started:
+                self.started[cell_id] = time.monotonic()
+                if not self.live:
+                    self._say(f"{self._label(cell_id)}: started")
+        for cell_id in progress.ended:
+            if cell_id not in self.told:
+                self.told.add(cell_id)
+                self._ended(cell_id)
+        if self.live and time.monotonic() - self.drawn > _REFRESH_S:
+            from nisbench.harness.progress import row
+
+            self.drawn = time.monotonic()
+            self.live.update(_table([row(self.store, self.cells[i]) for i in progress.running]), refresh=True)
+
+    def _ended(self, cell_id: str) -> None:
+        from nisbench.harness.progress import row
+
+        seconds = time.monotonic() - self.started.get(cell_id, time.monotonic())
+        done = self.kept + len(self.told)
+        self._say(f"[{done}/{self.total}] {row(self.store, self.cells[cell_id]).line} ({seconds:.1f} s)")
+
+    def _label(self, cell_id: str) -> str:
+        from nisbench.harness.progress import label
+
+        return label(self.cells[cell_id])
+
+    def _say(self, text: str) -> None:
+        if self.live:
+            self.live.console.print(text, markup=False, highlight=False)
+        else:
+            click.echo(text, err=True)

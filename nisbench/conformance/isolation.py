@@ -1,0 +1,53 @@
+"""What a piece of work changes in the state that the whole process shares."""
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+__all__ = ["changed_by", "isolated"]
+
+
+@contextmanager
+def isolated() -> Iterator[dict[str, Any]]:
+    """Puts the global settings back at the end; yields them as they are at the start."""
+    before = _state()
+    try:
+        yield before
+    finally:
+        torch.random.set_rng_state(before["torch's generator"])
+        np.random.set_state(before["NumPy's generator"])  # noqa: NPY002
+        random.setstate(before["Python's generator"])
+        torch.set_default_dtype(before["default dtype"])
+        torch.set_num_threads(before["number of threads"])
+        torch.set_grad_enabled(before["grad mode"])
+
+
+def changed_by(work: Callable[[], object]) -> list[str]:
+    """The names of the global settings that `work` changes; they are put back."""
+    with isolated() as before:
+        work()
+        return [name for name, value in _state().items() if not _equal(value, before[name])]
+
+
+def _state() -> dict[str, Any]:
+    return {
+        "torch's generator": torch.random.get_rng_state(),
+        "NumPy's generator": np.random.get_state(),  # noqa: NPY002
+        "Python's generator": random.getstate(),
+        "default dtype": torch.get_default_dtype(),
+        "number of threads": torch.get_num_threads(),
+        "grad mode": torch.is_grad_enabled(),
+    }
+
+
+def _equal(a: Any, b: Any) -> bool:
+    """Equality of tensors, arrays and tuples that hold them."""
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, tuple):
+        return len(a) == len(b) and all(map(_equal, a, b))
+    return bool(np.array_equal(a, b)) if isinstance(a, np.ndarray) else bool(a == b)

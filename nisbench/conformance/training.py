@@ -1,0 +1,91 @@
+"""The training checks: the fast path of a model is its slow path, and every parameter learns.
+
+Where `training_batch` consumes the generator otherwise than the default, the two are compared in the mean, with exact
+sums over all states: an error of 25 % of the gradient's length fails with probability > 0.4 and one of 50 % with
+probability > 0.999, since the standard error is held below 5 % and the bound is 5; a correct model with < 1e-5.
+"""
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nisbench.conformance.subject import BETA, OTHER_BETA, Subject, Violation, generator, largest
+from nisbench.contract.interfaces import Model, TrainingBatch
+
+__all__ = ["gradient", "training_batch"]
+
+
+def training_batch(subject: Subject) -> str:
+    """`training_batch` is its default: the same signal and gradient draw by draw or, with other draws, in the mean."""
+    model = subject.model()
+    for beta in (BETA, OTHER_BETA):  # in one instance, which must not remember the first
+        found = _training_batch(subject, model, beta)
+    return found
+
+
+def gradient(subject: Subject) -> None:
+    """The training loss has a finite gradient, not zero, in every parameter."""
+    model = subject.model()
+    _loss(model.training_batch(200, beta=BETA, generator=generator(7))).backward()  # type: ignore[no-untyped-call]
+    for name, parameter in model.named_parameters():
+        if parameter.grad is None or not parameter.grad.isfinite().all() or not parameter.grad.any():
+            raise Violation(f"{name} has no gradient, a zero one or one that is not finite")
+
+
+def _loss(batch: TrainingBatch) -> Tensor:
+    """An unbiased estimate whose gradient is that of E_q[ln q + beta E]."""
+    loss: Tensor = ((batch.signal - batch.signal.mean()) * batch.log_prob).sum() / (len(batch.signal) - 1)
+    return loss
+
+
+def _training_batch(subject: Subject, model: Model, beta: float) -> str:
+    fast = model.training_batch(50, beta=beta, generator=generator(14))
+    slow = Model.training_batch(model, 50, beta=beta, generator=generator(14))
+    if fast.log_prob.dtype != torch.float64 or fast.signal.dtype != torch.float64 or fast.signal.requires_grad:
+        raise Violation("log_prob and signal are float64, the signal without gradient")
+    same_signal, same_log_prob = (
+        largest(a - b) <= 1e-8 for a, b in ((fast.signal, slow.signal), (fast.log_prob, slow.log_prob))
+    )
+    if not (same_signal or same_log_prob):
+        return _training_batch_in_the_mean(subject, model, beta)
+    if not same_signal:
+        raise Violation(f"the signal differs from ln q + beta E by {largest(fast.signal - slow.signal):.3g}")
+    # The log_prob of a marginal differs from the default by a term without gradient, so the gradients decide.
+    weight = torch.randn(50, generator=generator(15), dtype=torch.float64)
+    parameters = list(model.parameters())
+    gradients = [
+        torch.autograd.grad((weight * batch.log_prob).sum(), parameters, allow_unused=True) for batch in (fast, slow)
+    ]
+    for (name, parameter), *found in zip(model.named_parameters(), *gradients, strict=True):
+        a, b = (torch.zeros_like(parameter) if g is None else g for g in found)
+        if not largest(a - b) <= 1e-8 * max(1.0, largest(b)):
+            raise Violation(f"the gradient of {name} differs from that of the default by {largest(a - b):.3g}")
+    return "Draw by draw." if same_log_prob else "Draw by draw; log_prob is that of a marginal."
+
+
+def _training_batch_in_the_mean(subject: Subject, model: Model, beta: float, batches: int = 200) -> str:
+    """Compares with exact sums over all states: the mean of the signal, and the gradient along the exact one."""
+    parameters, action = list(model.parameters()), 0.0
+    model.zero_grad()
+    for states, energy in zip(torch.split(subject.states, 2**12), torch.split(subject.energy, 2**12), strict=True):
+        log_prob = model.log_prob(states, beta=beta)
+        part = (log_prob.exp() * (log_prob + beta * energy)).sum()
+        part.backward()  # type: ignore[no-untyped-call]
+        action += float(part.detach())
+    direction = [torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in parameters]
+    length = float(torch.sqrt(sum((d.square().sum() for d in direction), torch.zeros((), dtype=torch.float64))))
+    source, found = generator(16), np.empty((2, batches))
+    for i in range(batches):
+        batch = model.training_batch(100, beta=beta, generator=source)
+        estimate = torch.autograd.grad(_loss(batch), parameters, allow_unused=True)
+        along = sum(float((g * d).sum()) for g, d in zip(estimate, direction, strict=True) if g is not None)
+        found[:, i] = float(batch.signal.mean()), along / length
+    for what, values, exact in zip(("signal", "gradient"), found, (action, length), strict=True):
+        error = values.std(ddof=1) / math.sqrt(batches)
+        if not abs(values.mean() - exact) < 5 * error:
+            raise Violation(f"mean {what} {values.mean():.6g} +- {error:.2g} where the exact one is {exact:.6g}")
+        if what == "gradient" and not error < 0.05 * length:
+            raise Violation(f"the gradient {values.mean():.3g} +- {error:.2g} is too noisy to be compared")
+    return "In the mean over other draws than those of the default."

@@ -1,0 +1,22 @@
+"""The hooks a plugin may implement. Registration is eager and torch-free; the class is loaded by a worker only."""
+
+from collections.abc import Callable
+
+import pluggy
+
+hookspec = pluggy.HookspecMarker("nisbench")
+
+
+@hookspec
+def register_models(register: Callable[..., None]) -> None:
+    """Call register(name, options=OptionsDataclass, factory="module:Class", summary=...) for each trainable model."""
+
+
+@hookspec
+def register_samplers(register: Callable[..., None]) -> None:
+    """Call register(name, options=OptionsDataclass, factory="module:Class", summary=...) for each sampler."""
+
+
+@hookspec
+def register_targets(register: Callable[..., None]) -> None:
+    """Call register(name, factory="module:Class", summary=...) for each target."""

@@ -1,0 +1,55 @@
+"""Everything that nisbench raises on purpose.
+
+NisbenchError
+|-- UserError            bad input: printed as one line without a traceback, exit code 2
+|   |-- UnknownName      a plugin, option, plan or key that does not exist, with the close match
+|   |-- InvalidValue     a value that cannot be read or is out of range
+|   `-- StoreError       a run folder that is damaged, locked, unwritable or not a run
+|-- PluginError          a plugin that cannot be loaded or breaks the contract
+`-- TooShort             a series too short for the estimate; carries the estimate
+
+A message says what was asked, what was found and what to do.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+__all__ = ["InvalidValue", "NisbenchError", "PluginError", "StoreError", "TooShort", "UnknownName", "UserError"]
+
+
+class NisbenchError(Exception):
+    """Root of the tree above."""
+
+
+class UserError(NisbenchError):
+    """Bad input; the command line prints it as one line and exits with 2."""
+
+
+class UnknownName(UserError):
+    """`no <what> '<name>'; did you mean '<close match>'?`, or the list of what there is."""
+
+    def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
+        names = sorted(known)
+        close = get_close_matches(name, names, n=1)
+        hint = f"did you mean '{close[0]}'?" if close else f"there is: {', '.join(names) or 'nothing'}"
+        super().__init__(f"no {what} '{name}'; {hint}")
+
+
+class InvalidValue(UserError):
+    """A value that cannot be read or is out of range."""
+
+
+class StoreError(UserError):
+    """A run folder that is damaged, locked, unwritable or not a run."""
+
+
+class PluginError(NisbenchError):
+    """A plugin that cannot be loaded or breaks the contract."""
+
+
+class TooShort(NisbenchError):
+    """A series too short for a trustworthy estimate; `estimate` holds what was found all the same."""
+
+    def __init__(self, message: str, estimate: float) -> None:
+        super().__init__(message)
+        self.estimate = estimate

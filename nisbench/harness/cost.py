@@ -1,0 +1,81 @@
+"""What a cell cost, as quantities: seconds and bytes by phase, and seconds for one effectively independent draw."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from nisbench.contract.records import Estimate
+from nisbench.harness.clock import Phase
+
+__all__ = ["draw_costs", "phase_memory"]
+
+
+def phase_memory(phases: Mapping[str, Phase]) -> dict[str, Estimate]:
+    """peak_{host,device}_<phase>_bytes for each phase that was entered."""
+    found = {}
+    for name, phase in phases.items():
+        no_host = phase.host_reason or "not measured"
+        found[f"peak_host_{name}_bytes"] = _bytes(phase.peak_host_bytes, no_host)
+        found[f"peak_device_{name}_bytes"] = _bytes(phase.peak_device_bytes, "the cpu has no memory of its own")
+    return found
+
+
+def draw_costs(
+    seconds: float, n: int, chunk_s: Sequence[float], quantities: Mapping[str, Estimate]
+) -> tuple[dict[str, Estimate], str]:
+    """draw_s, draw_s_per_1000 and s_per_effective_sample, and the basis of the last.
+
+    One effectively independent draw costs 1/ess_fraction draws by reweighting and 2 tau_int draws along a chain,
+    tau_int being the larger one of energy and |m|; where a model has both, the cheaper one counts.
+
+    Parameters
+    ----------
+    seconds
+        Time of all n draws.
+    n
+        Number of draws, all chains together.
+    chunk_s
+        Seconds per draw of each chunk; their spread gives the error.
+    quantities
+        ess_fraction and tau_int_* of the cell, those that it has.
+    """
+    per_draw = seconds / n
+    spread = float(np.std(chunk_s, ddof=1)) / math.sqrt(len(chunk_s)) if len(chunk_s) > 1 else None
+    found = {
+        "draw_s": Estimate(seconds, n=n),
+        "draw_s_per_1000": Estimate(1000 * per_draw, None if spread is None else 1000 * spread, n=n),
+    }
+    factors = {"ess_fraction": _by_ess(quantities), "tau_int": _by_tau(quantities)}
+    usable = {basis: factor for basis, factor in factors.items() if factor and math.isfinite(factor[0])}
+    if not usable:
+        found["s_per_effective_sample"] = Estimate.missing("neither ess_fraction nor tau_int is known and finite")
+        return found, "none"
+    basis = min(usable, key=lambda name: usable[name][0])
+    factor, relative = usable[basis]
+    relative = math.hypot(relative, spread / per_draw if spread is not None and per_draw else 0.0)
+    cost = per_draw * factor
+    found["s_per_effective_sample"] = Estimate(cost, cost * relative if math.isfinite(relative) else None, n=n)
+    return found, basis
+
+
+def _by_ess(quantities: Mapping[str, Estimate]) -> tuple[float, float] | None:
+    """1/ess_fraction and its relative error."""
+    ess = quantities.get("ess_fraction")
+    if ess is None or not ess.value:
+        return None
+    return 1 / ess.value, (ess.error or 0.0) / ess.value
+
+
+def _by_tau(quantities: Mapping[str, Estimate]) -> tuple[float, float] | None:
+    """2 tau_int and its relative error, for the larger of both; independent draws have tau_int = 1/2."""
+    taus = [quantities.get(f"tau_int_{name}") for name in ("energy", "abs_magnetisation")]
+    known = [(tau.value, tau.error or 0.0) for tau in taus if tau is not None and tau.value is not None]
+    if len(known) < len(taus):
+        return None
+    value, error = max(known)
+    return 2 * value, error / value if value else 0.0
+
+
+def _bytes(value: int | None, reason: str) -> Estimate:
+    return Estimate(float(value)) if value is not None else Estimate.missing(reason)

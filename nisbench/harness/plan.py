@@ -1,0 +1,343 @@
+"""A plan: TOML and command-line overrides -> the cells to run. A pure function of its arguments and the catalog.
+
+A plan has groups; a group holds the cells that check one claim: plugins x sizes x beta x seeds. Each (target, L, beta)
+that a model is measured at gets one cell of the reference sampler, which runs first. The same cell asked for twice
+is run once.
+"""
+
+import dataclasses
+import hashlib
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from nisbench.contract.catalog import Catalog, Entry
+from nisbench.contract.records import Budget, Cell
+from nisbench.errors import InvalidValue, UnknownName
+from nisbench.harness.values import integer, items, names, parse_beta, parse_bytes, parse_seconds, parse_size
+
+__all__ = ["Group", "Overrides", "Plan", "load_plan", "plan_names"]
+
+DEFAULT_PLAN = "quick"
+REFERENCE_SEED = 0
+_DEFAULT = "default"
+_TOP_KEYS = (
+    "name",
+    "title",
+    "description",
+    "target",
+    "reference",
+    "reference_draws",
+    "reference_chain_draws",
+    "memory_limit",
+    "timeout",
+    "group",
+)
+_GROUP_KEYS = (
+    "name",
+    "claim",
+    "plugins",
+    "sizes",
+    "beta",
+    "seeds",
+    "train_steps",
+    "train_seconds",
+    "draws",
+    "options",
+)
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """What the command line says; None and {} leave the plan as it is."""
+
+    plugins: tuple[str, ...] | None = None
+    sizes: tuple[int, ...] | None = None
+    beta: tuple[float, ...] | None = None
+    seeds: tuple[int, ...] | None = None
+    train_steps: int | None = None
+    train_seconds: float | None = None
+    draws: int | None = None
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    memory_limit: int | None = None
+    timeout: float | None = None
+
+    @property
+    def changed(self) -> list[str]:
+        """The fields that change what is measured."""
+        limits = ("memory_limit", "timeout")
+        return [f.name for f in dataclasses.fields(self) if getattr(self, f.name) and f.name not in limits] + [
+            name for name in ("train_steps", "train_seconds") if getattr(self, name) == 0
+        ]
+
+
+@dataclass(frozen=True)
+class Group:
+    """The cells that check one claim."""
+
+    name: str
+    claim: str
+    plugins: tuple[str, ...]
+    sizes: tuple[int, ...]
+    beta: tuple[float, ...]
+    seeds: tuple[int, ...]
+    cells: tuple[str, ...]
+    """cell_ids in plan order, reference cells left out"""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be run, in the order in which it is run."""
+
+    name: str
+    title: str
+    description: str
+    groups: tuple[Group, ...]
+    cells: tuple[Cell, ...]
+    memory_limit: int | None = None
+    """bytes a cell may take; None leaves it to the machine"""
+    timeout: float | None = None
+    """seconds a cell may take"""
+
+    @property
+    def folder_name(self) -> str:
+        """`<name>-<hash of the cell ids>`: the same cells, the same folder."""
+        digest = hashlib.sha256("\n".join(cell.cell_id for cell in self.cells).encode()).hexdigest()
+        return f"{self.name}-{digest[:8]}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything but the cells, which have files of their own, as plain JSON values."""
+        record = dataclasses.asdict(self)
+        del record["cells"]
+        return record | {"claims": [group.claim for group in self.groups if group.claim]}
+
+
+def plan_names() -> list[str]:
+    """The plans that come with nisbench."""
+    return sorted(file.name.removesuffix(".toml") for file in _folder().iterdir() if file.name.endswith(".toml"))
+
+
+def load_plan(source: str | None, overrides: Overrides, catalog: Catalog, *, device: str = "cpu") -> Plan:
+    """The plan of that name or file, the overrides put in place of the fields of every group.
+
+    Without a source it is the quick plan, whose first group serves as the base when plugins or sizes are given.
+    `device` is where the plugins run that can; one registered for the cpu alone stays there.
+    Raises UnknownName for a plan, key, plugin, option or target that does not exist, InvalidValue for a bad value.
+    """
+    table = _read(source or DEFAULT_PLAN)
+    where = f"plan '{table.get('name', source)}'"
+    groups = table.get("group")
+    if not isinstance(groups, list) or not groups or not all(isinstance(group, dict) for group in groups):
+        raise InvalidValue(f"{where} has no group; give at least one [[group]] with plugins and sizes")
+    if source is None and (overrides.plugins or overrides.sizes):
+        groups = [{key: value for key, value in groups[0].items() if key != "claim"}]
+    return _Planner(where, table, overrides, catalog, device).plan(groups, custom=source is None)
+
+
+class _Planner:
+    """Turns the tables of one plan into cells."""
+
+    def __init__(
+        self, where: str, table: Mapping[str, Any], overrides: Overrides, catalog: Catalog, device: str
+    ) -> None:
+        _check_keys(table, _TOP_KEYS)
+        self.where, self.table, self.overrides, self.catalog, self.device = where, table, overrides, catalog, device
+        self.target = names(f"{where}, target", table.get("target", "ising"))
+        catalog.target(self.target)
+        self.reference = names(f"{where}, reference", table.get("reference", "wolff"))
+        self.reference_draws = integer(1, "number of configurations")(where, table.get("reference_draws", 2000))
+        self.reference_chain_draws = integer(1, "number of draws")(where, table.get("reference_chain_draws", 20000))
+
+    def plan(self, tables: Iterable[Mapping[str, Any]], *, custom: bool) -> Plan:
+        """The whole plan."""
+        made = [self._group(table, plugins) for table, plugins in self._selected(list(tables)) if plugins]
+        used = {name for group, _ in made for name in group.plugins}
+        for plugin in self.overrides.options:
+            self._entry(plugin)
+            if plugin not in used:
+                raise InvalidValue(f"--option {plugin}.*: the plan has no cell of {plugin}; add it to --plugins")
+        cells = {cell.cell_id: cell for _, group_cells in made for cell in group_cells}
+        order = {cell_id: position for position, cell_id in enumerate(cells)}
+        ordered = sorted(cells.values(), key=lambda c: (c.reference_draws == 0, c.L, c.beta, order[c.cell_id]))
+        name, title, description = self._titles([group for group, _ in made], custom)
+        limit, timeout = self.table.get("memory_limit"), self.table.get("timeout")
+        return Plan(
+            name=name,
+            title=title,
+            description=description,
+            groups=tuple(group for group, _ in made),
+            cells=tuple(ordered),
+            memory_limit=self.overrides.memory_limit or (parse_bytes(self.where, limit) if limit else None),
+            timeout=self.overrides.timeout or (parse_seconds(self.where, timeout) if timeout else None),
+        )
+
+    def _titles(self, groups: list[Group], custom: bool) -> tuple[str, str, str]:
+        changed = self.overrides.changed
+        name = names(f"{self.where}, name", self.table.get("name"))
+        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", name):
+            raise InvalidValue(f"{self.where}: a name becomes a folder; use letters, digits, '.', '_' and '-'")
+        title, description = str(self.table.get("title", name)), str(self.table.get("description", ""))
+        if custom and (self.overrides.plugins or self.overrides.sizes):
+            sizes = ", ".join(map(str, groups[0].sizes))
+            return "custom", f"{', '.join(groups[0].plugins)} at L = {sizes}", ""
+        if changed:
+            title += f" (changed on the command line: {', '.join(changed)})"
+        return name, title, description
+
+    def _selected(self, tables: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], tuple[str, ...]]]:
+        """Each group with its plugins. --plugins keeps those of a group that it names; what no group has joins all."""
+        own = [items(f"{self._where_of(table)}, plugins", table.get("plugins", ()), names) for table in tables]
+        planned = {name for plugins in own for name in plugins}
+        for table, plugins in zip(tables, own, strict=True):
+            asked = self.overrides.plugins
+            yield table, plugins if asked is None else tuple(p for p in asked if p in plugins or p not in planned)
+
+    def _where_of(self, table: Mapping[str, Any]) -> str:
+        return f"{self.where}, group '{table.get('name', '')}'"
+
+    def _group(self, table: Mapping[str, Any], plugins: tuple[str, ...]) -> tuple[Group, list[Cell]]:
+        """One group and its cells, reference cells among them."""
+        _check_keys(table, _GROUP_KEYS, "key of a group")
+        where, given = self._where_of(table), self.overrides
+        sizes = given.sizes or items(f"{where}, sizes", table.get("sizes", ()), parse_size)
+        betas = given.beta or items(f"{where}, beta", table.get("beta", ()), parse_beta)
+        seeds = given.seeds or items(f"{where}, seeds", table.get("seeds", 1), integer(0, "seed"))
+        cells: dict[str, Cell] = {}
+        references: dict[str, Cell] = {}
+        for name in plugins:
+            entry = self._entry(name)
+            for L in sizes:
+                for beta in betas:
+                    reference = self._reference_cell(L, beta) if entry.kind == "model" else None
+                    if reference:
+                        references[reference.cell_id] = reference
+                    for seed in seeds:
+                        cell = self._cell(where, table, entry, L, beta, seed, reference)
+                        cells[cell.cell_id] = cell
+        group = Group(
+            name=str(table.get("name", "")),
+            claim=str(table.get("claim", "")),
+            plugins=plugins,
+            sizes=sizes,
+            beta=betas,
+            seeds=seeds,
+            cells=tuple(cells),
+        )
+        return group, [*references.values(), *cells.values()]
+
+    def _cell(
+        self,
+        where: str,
+        table: Mapping[str, Any],
+        entry: Entry,
+        L: int,
+        beta: float,
+        seed: int,
+        reference: Cell | None,
+    ) -> Cell:
+        options = table.get("options", {})
+        if not isinstance(options, dict):
+            raise InvalidValue(f"{where}: options is a table by plugin, for example [group.options.hier]")
+        for name in options:
+            self._entry(name)
+        given = {**options.get(entry.name, {}), **self.overrides.options.get(entry.name, {})}
+        return Cell(
+            plugin=entry.name,
+            kind=entry.kind or "sampler",
+            plugin_version=entry.version,
+            options={} if entry.broken else entry.fill(given),
+            target=self.target,
+            L=L,
+            beta=beta,
+            seed=seed,
+            draws=self.overrides.draws or self._draws(where, table, entry.name),
+            budget=self._budget(where, table, entry.name) if entry.kind == "model" else None,
+            device=self._device(entry),
+            reference=reference.cell_id if reference else None,
+        )
+
+    def _reference_cell(self, L: int, beta: float) -> Cell | None:
+        if self.reference == "none":
+            return None
+        entry = self._entry(self.reference)
+        return Cell(
+            plugin=entry.name,
+            kind=entry.kind or "sampler",
+            plugin_version=entry.version,
+            options={} if entry.broken else entry.fill({}),
+            target=self.target,
+            L=L,
+            beta=beta,
+            seed=REFERENCE_SEED,
+            draws=self.reference_chain_draws,
+            device=self._device(entry),
+            reference_draws=self.reference_draws,
+        )
+
+    def _entry(self, name: str) -> Entry:
+        """The plugin of that name; a broken registration too, so that it becomes a row with its reason."""
+        for entry in self.catalog.broken:
+            if entry.name == name and name not in self.catalog.plugins:
+                return entry
+        return self.catalog.plugin(name)
+
+    def _device(self, entry: Entry) -> str:
+        return self.device if self.device in entry.devices else entry.devices[0]
+
+    def _draws(self, where: str, table: Mapping[str, Any], plugin: str) -> int:
+        return integer(1, "number of draws")(f"{where}, draws", _by_plugin(f"{where}, draws", table, "draws", plugin))
+
+    def _budget(self, where: str, table: Mapping[str, Any], plugin: str) -> Budget:
+        steps, seconds = self.overrides.train_steps, self.overrides.train_seconds
+        if steps is None and seconds is None:
+            present = [key for key in ("train_steps", "train_seconds") if key in table]
+            if len(present) != 1:
+                raise InvalidValue(f"{where}: give train_steps or train_seconds, one of the two, for {plugin}")
+            value = _by_plugin(f"{where}, {present[0]}", table, present[0], plugin)
+            if present == ["train_steps"]:
+                steps = integer(0, "number of steps")(f"{where}, train_steps", value)
+            else:
+                seconds = 0.0 if value == 0 else parse_seconds(f"{where}, train_seconds", value)
+        return Budget(steps=steps, seconds=seconds)
+
+
+def _by_plugin(where: str, table: Mapping[str, Any], key: str, plugin: str) -> Any:
+    """The value under `key`: one for all, or a table by plugin with an entry `default` for the others."""
+    value = table.get(key)
+    if isinstance(value, dict):
+        value = value.get(plugin, value.get(_DEFAULT))
+    if value is None:
+        raise InvalidValue(f"{where} says nothing for {plugin}; add '{plugin}' or 'default'")
+    return value
+
+
+def _check_keys(table: Mapping[str, Any], known: Iterable[str], what: str = "key of a plan") -> None:
+    for key in table:
+        if key not in known:
+            raise UnknownName(what, key, known)
+
+
+def _folder() -> Any:
+    return resources.files("nisbench.harness") / "plans"
+
+
+def _read(source: str) -> dict[str, Any]:
+    """The table of a built-in plan or of a file."""
+    path = Path(source)
+    if path.suffix != ".toml" and not path.is_file():
+        if source not in plan_names():
+            raise UnknownName("plan", source, plan_names())
+        text = (_folder() / f"{source}.toml").read_text(encoding="utf-8")
+    else:
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise InvalidValue(f"plan {source} cannot be read: {error}") from error
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidValue(f"plan {source} is no TOML: {error}") from error

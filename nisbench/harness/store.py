@@ -1,0 +1,311 @@
+"""A run folder: the plan, the environment and one folder a cell, written atomically and read without torch.
+
+    plan.json  environment.json  lock
+    cells/<cell_id>/  cell.json status.json history.jsonl series.npz samples.npz result.json
+                      log.txt checkpoint.safetensors
+    reference/<cell_id>.npz
+
+Nothing here is ever unpickled. Every file is written beside its place and renamed into it, so a reader or a killed
+writer never meets half a file; `history.jsonl` alone is appended to, and a torn last line of it is dropped.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nisbench.contract.records import SCHEMA_VERSION, Cell, CellResult, Status
+from nisbench.errors import StoreError
+from nisbench.harness.atomic import (
+    damaged,
+    guard,
+    parse,
+    read_arrays,
+    read_history,
+    read_json,
+    write_arrays,
+    write_json,
+    write_text,
+)
+
+if TYPE_CHECKING:
+    from nisbench.harness.plan import Plan
+
+__all__ = ["CellFiles", "Reference", "Store"]
+
+FORMAT = "nisbench run"
+_DISCARDED = ("cells", "reference", "report.html", "report.md", "figures")
+_OURS = ("plan.json", "environment.json", "lock", *_DISCARDED)
+_RUNNING = "running"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Configurations of p for the p-side quantities, thinned by their autocorrelation time."""
+
+    spins: NDArray[np.int8]
+    """(m, L, L)"""
+    chain: NDArray[np.int64]
+    """(m,), the chain that each came from; configurations of one chain keep its order"""
+    tau_int: float
+    """of the chain before thinning, in its draws"""
+    seed: int
+    """of the cell that drew them"""
+
+
+class CellFiles:
+    """The folder of one cell, as the worker writes it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where training leaves its state."""
+        return self.folder / "checkpoint.safetensors"
+
+    @property
+    def log(self) -> Path:
+        """What the worker printed."""
+        return self.folder / "log.txt"
+
+    def append_history(self, line: Mapping[str, Any]) -> None:
+        """Adds one line to history.jsonl; raises ValueError on NaN or infinity."""
+        with (self.folder / "history.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(dict(line), allow_nan=False) + "\n")
+
+    def keep_history_until(self, step: int) -> None:
+        """Drops the history after `step`, which a resumed training writes again."""
+        kept = [line for line in read_history(self.folder / "history.jsonl") if line["step"] <= step]
+        text = "".join(json.dumps(line, allow_nan=False) + "\n" for line in kept)
+        write_text(self.folder / "history.jsonl", text)
+
+    def clear(self) -> None:
+        """Makes the cell ready to run (again): drops its results, keeps a checkpoint and the history up to it."""
+        for name in ("status.json", "result.json", "series.npz", "samples.npz"):
+            (self.folder / name).unlink(missing_ok=True)
+        (self.folder.parent.parent / "reference" / f"{self.folder.name}.npz").unlink(missing_ok=True)
+        if self.checkpoint.exists():
+            self.keep_history_until(sys.maxsize)  # a torn last line goes
+        else:
+            (self.folder / "history.jsonl").unlink(missing_ok=True)
+
+    def write_status(self, status: Status | None, reason: str | None = None) -> None:
+        """Writes status.json; None stands for `running` in this process, with the stage as the reason."""
+        record: dict[str, Any] = {"status": _RUNNING if status is None else str(status), "reason": reason}
+        if status is None:
+            record |= {"pid": os.getpid(), "started": _started(os.getpid())}
+        write_json(self.folder / "status.json", record)
+
+    def write_result(self, result: CellResult) -> None:
+        """Writes result.json, then status.json: the cell is done."""
+        write_json(self.folder / "result.json", result.to_json())
+        self.write_status(result.status, result.reason)
+
+    def write_series(self, series: Mapping[str, NDArray[Any]]) -> None:
+        """Writes the raw scalar series from which the quantities are made."""
+        write_arrays(self.folder / "series.npz", series)
+
+    def write_samples(self, spins: NDArray[np.int8]) -> None:
+        """Writes a few configurations for pictures: (k, L, L)."""
+        write_arrays(self.folder / "samples.npz", {"spins": spins.astype(np.int8)})
+
+    def write_reference(self, reference: Reference) -> None:
+        """Writes the configurations that other cells of the run refer to, one bit a spin."""
+        path = self.folder.parent.parent / "reference" / f"{self.folder.name}.npz"
+        guard(path, lambda: path.parent.mkdir(exist_ok=True))
+        m, L = reference.spins.shape[:2]
+        arrays: dict[str, NDArray[Any]] = {
+            "packed": np.packbits(reference.spins.reshape(m, -1) > 0, axis=1),
+            "chain": reference.chain.astype(np.int64),
+            "L": np.array(L),
+            "tau_int": np.array(reference.tau_int, dtype=np.float64),
+            "seed": np.array(reference.seed),
+        }
+        write_arrays(path, arrays)
+
+
+class Store:
+    """A run folder. `open` one to read it, `create` one to run; reading never changes it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def open(cls, path: str | Path) -> Self:
+        """The run in `path`; raises StoreError where there is none."""
+        store = cls(Path(path))
+        store.plan()
+        return store
+
+    @classmethod
+    def create(cls, path: str | Path, plan: "Plan", environment: Mapping[str, Any], *, fresh: bool = False) -> Self:
+        """The folder of `plan`, made or resumed; raises StoreError where something else is in the way.
+
+        `fresh` deletes the run that is there, whatever its plan, and nothing that a run does not write.
+        """
+        store = cls(Path(path))
+        ids = [cell.cell_id for cell in plan.cells]
+        occupied = store._occupied()
+        if occupied and fresh:
+            store._discard()
+        elif occupied and (found := store.plan())["cells"] != ids:
+            raise StoreError(
+                f"{path} holds another plan ('{found['name']}', {len(found['cells'])} cells); "
+                "give another --out, or --fresh to start over"
+            )
+        if fresh or not occupied:
+            record = {"format": FORMAT, "schema_version": SCHEMA_VERSION, **plan.to_json()}
+            guard(store.path, lambda: (store.path / "cells").mkdir(parents=True, exist_ok=True))
+            write_json(store.path / "environment.json", environment)
+            write_json(store.path / "plan.json", record | {"command": environment.get("command", ""), "cells": ids})
+        for cell in plan.cells:
+            file = store._folder(cell.cell_id) / "cell.json"
+            if not file.exists():
+                guard(file, lambda file=file: file.parent.mkdir(parents=True, exist_ok=True))  # type: ignore[misc]
+                write_json(file, cell.to_json())
+        return store
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Holds the folder for one run at a time; raises StoreError where a live run has it."""
+        file: IO[str] = guard(self.path / "lock", lambda: (self.path / "lock").open("w"))
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise StoreError(f"{self.path} is in use by another run; wait for it or give another --out") from None
+            yield
+
+    def plan(self) -> dict[str, Any]:
+        """name, title, description, claims, command, groups, cells (ids in plan order), ... of the run."""
+        if not (self.path / "plan.json").is_file():
+            missing = "does not exist" if not self.path.exists() else "is no run folder (it holds no plan.json)"
+            raise StoreError(f"{self.path} {missing}")
+        plan = read_json(self.path / "plan.json")
+        if plan.get("format") != FORMAT or not isinstance(plan.get("cells"), list):
+            raise StoreError(f"{self.path / 'plan.json'} is no plan of a nisbench run")
+        if plan.get("schema_version") != SCHEMA_VERSION:
+            raise StoreError(
+                f"{self.path} has schema version {plan.get('schema_version')}, this nisbench reads {SCHEMA_VERSION}"
+            )
+        return plan
+
+    def environment(self) -> dict[str, Any]:
+        """Versions, hardware, command line and start time; `resumed` lists later starts and what had changed."""
+        return read_json(self.path / "environment.json")
+
+    def note_resumed(self, environment: Mapping[str, Any]) -> None:
+        """Adds a later start to environment.json, with every entry that differs from the first one."""
+        first = self.environment()
+        changed = {key: value for key, value in environment.items() if first.get(key) != value}
+        write_json(self.path / "environment.json", first | {"resumed": [*first.get("resumed", []), changed]})
+
+    def cells(self) -> tuple[Cell, ...]:
+        """All planned cells in plan order; raises StoreError that names a damaged file."""
+        return tuple(self.cell(cell_id) for cell_id in self.plan()["cells"])
+
+    def cell(self, cell_id: str) -> Cell:
+        """One planned cell."""
+        path = self._folder(cell_id) / "cell.json"
+        cell = parse(path, lambda: Cell.from_json(read_json(path)))
+        if cell.cell_id != cell_id:
+            raise damaged(path, f"its fields belong to cell {cell.cell_id}")
+        return cell
+
+    def status(self, cell_id: str) -> tuple[Status | None, str | None]:
+        """How the cell ended and why; (None, None) before it starts and (None, stage) while it runs."""
+        path = self._folder(cell_id) / "status.json"
+        if not path.exists():
+            return None, None
+        record = read_json(path)
+        if record.get("status") != _RUNNING:
+            return parse(path, lambda: Status(record["status"])), record.get("reason")
+        if result := self.result(cell_id):  # killed between the two writes of write_result
+            return result.status, result.reason
+        if _started(record.get("pid", 0)) == record.get("started"):
+            return None, record.get("reason") or _RUNNING
+        return Status.INTERRUPTED, f"the process ended while the cell was at: {record.get('reason')}"
+
+    def result(self, cell_id: str) -> CellResult | None:
+        """What the cell left behind; None unless it ended."""
+        path = self._folder(cell_id) / "result.json"
+        if not path.exists():
+            return None
+        return parse(path, lambda: CellResult.from_json(read_json(path)))
+
+    def history(self, cell_id: str) -> list[dict[str, Any]]:
+        """The training history; [] if there is none."""
+        return read_history(self._folder(cell_id) / "history.jsonl")
+
+    def series(self, cell_id: str) -> dict[str, NDArray[Any]]:
+        """The raw scalar series by name; {} if there are none."""
+        return read_arrays(self._folder(cell_id) / "series.npz")
+
+    def samples(self, cell_id: str) -> NDArray[np.int8] | None:
+        """(k, L, L) a few configurations; None if there are none."""
+        return read_arrays(self._folder(cell_id) / "samples.npz").get("spins")
+
+    def reference(self, cell_id: str) -> Reference | None:
+        """The reference configurations that the cell left; None if there are none."""
+        path = self.path / "reference" / f"{cell_id}.npz"
+        arrays = read_arrays(path)
+        return parse(path, lambda: _unpack(arrays)) if arrays else None
+
+    def files(self, cell_id: str) -> CellFiles:
+        """The handle through which the cell is written."""
+        return CellFiles(self._folder(cell_id))
+
+    def _discard(self) -> None:
+        """Deletes cells and reports; the plan stays until the new one takes its place, so the folder stays a run."""
+        self.plan()
+        with self.lock():
+            for name in _DISCARDED:
+                entry = self.path / name
+                guard(entry, lambda entry=entry: shutil.rmtree(entry) if entry.is_dir() else entry.unlink(True))  # type: ignore[misc]
+
+    def _folder(self, cell_id: str) -> Path:
+        return self.path / "cells" / cell_id
+
+    def _occupied(self) -> bool:
+        """Whether a run is there; StoreError where the path is taken by something else."""
+        if not self.path.exists():
+            return False
+        if not self.path.is_dir():
+            raise StoreError(f"{self.path} is a file; --out needs a folder")
+        if (self.path / "plan.json").exists():
+            return True
+        # A run killed while it made its folder leaves these and no plan.
+        strange = [
+            p.name for p in self.path.iterdir() if p.name not in (*_OURS, ".plan.json.tmp", ".environment.json.tmp")
+        ]
+        if strange:
+            raise StoreError(
+                f"{self.path} is no run folder and is not empty (it holds '{min(strange)}'); nothing touched"
+            )
+        return False
+
+
+def _unpack(arrays: Mapping[str, NDArray[Any]]) -> Reference:
+    L, packed = int(arrays["L"]), arrays["packed"]
+    bits = np.unpackbits(packed, axis=1, count=L * L)  # (m, L*L)
+    spins = (2 * bits.astype(np.int8) - 1).reshape(-1, L, L)
+    return Reference(spins, arrays["chain"], float(arrays["tau_int"]), int(arrays["seed"]))
+
+
+def _started(pid: int) -> int | None:
+    """When the process began, in clock ticks since boot; None if it is gone. Tells a reused pid from the old one."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else int(fields[19])

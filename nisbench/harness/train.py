@@ -1,0 +1,208 @@
+"""loss = mean((signal - mean signal) ln q): the reverse-KL loop, one for all models.
+
+signal = ln q + beta_t E of configurations drawn from q. Every step draws from a generator seeded by the step, so a
+checkpoint needs no generator state and a resumed training with a budget in steps repeats the same numbers.
+Evaluation and checkpoints are off the clock.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Generator, Tensor, nn
+
+from nisbench.contract.interfaces import Model
+from nisbench.contract.records import Budget, TrainingOptions
+from nisbench.errors import NisbenchError
+from nisbench.harness.clock import Clock
+from nisbench.harness.store import CellFiles
+
+__all__ = ["Diverged", "Training", "annealed_beta", "learning_rate", "train"]
+
+EVALUATION_SPACING = 1.25
+"""Ratio of successive steps at which the history is written."""
+
+
+class Diverged(NisbenchError):
+    """A loss or gradient that is no number."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a training took."""
+
+    steps: int
+    seconds: float
+    optimizer_bytes: int
+
+
+@dataclass
+class _State:
+    """The part of a training that a checkpoint holds beside the tensors."""
+
+    step: int = 0
+    seconds: float = 0.0
+
+
+def train(
+    model: Model,
+    *,
+    beta: float,
+    budget: Budget,
+    options: TrainingOptions,
+    seeds: Callable[[str], int],
+    files: CellFiles,
+    clock: Clock,
+    exact_log_z: float | None,
+    checkpoint_every_s: float = 15.0,
+) -> Training:
+    """Trains until the budget is used up, continuing from the checkpoint in `files` if there is one.
+
+    Raises Diverged when loss or gradient stop being numbers.
+    """
+    device = next(model.parameters()).device
+    optimizer = torch.optim.Adam(_groups(model, options.fan_in), fused=True)
+    state = _load(files.checkpoint, model, optimizer) if files.checkpoint.exists() else _State()
+    files.keep_history_until(state.step)
+    generator = Generator(device)
+    saved_at, next_evaluation = clock.now(), _following(state.step)
+    while (fraction := _fraction(budget, state)) < 1:
+        begin = clock.now()
+        beta_t = annealed_beta(options, beta, fraction, state.step)
+        rate = learning_rate(options, fraction)
+        for group in optimizer.param_groups:
+            group["lr"] = rate * group["scale"]
+        generator.manual_seed(seeds(f"train/{state.step}"))
+        batch = model.training_batch(options.batch_size, beta=beta_t, generator=generator)
+        loss = ((batch.signal - batch.signal.mean()) * batch.log_prob).mean()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(model.parameters(), options.clip_norm) if options.clip_norm > 0 else None
+        optimizer.step()
+        state.step += 1
+        state.seconds += clock.now() - begin
+
+        done = _fraction(budget, state) >= 1
+        if state.step >= next_evaluation or done:
+            generator.manual_seed(seeds(f"evaluate/{state.step}"))
+            line = _evaluate(model, beta, options.batch_size, generator, exact_log_z)
+            line |= {
+                "beta": beta_t,
+                "learning_rate": rate,
+                "gradient_norm": float(_gradient_norm(model) if norm is None else norm),
+            }
+            if not all(math.isfinite(value) for value in line.values() if value is not None):
+                raise Diverged(f"training diverged at step {state.step}: {line}; lower learning_rate or set clip_norm")
+            files.append_history({"step": state.step, "seconds": state.seconds, **line})
+            next_evaluation = _following(state.step)
+        if done or clock.now() - saved_at > checkpoint_every_s:
+            _save(files.checkpoint, model, optimizer, state)
+            saved_at = clock.now()
+    return Training(state.step, state.seconds, _optimizer_bytes(optimizer))
+
+
+def annealed_beta(options: TrainingOptions, beta: float, fraction: float, step: int) -> float:
+    """The inverse temperature of a step, by the fraction of the budget used (`stepwise`: by the step)."""
+    if options.annealing == "none":
+        return beta
+    if options.annealing == "stepwise":
+        return beta * (1 - options.annealing_rate ** (step + 1))
+    risen = min(1.0, fraction / options.annealing_fraction) if options.annealing_fraction > 0 else 1.0
+    return beta * (options.annealing_start + (1 - options.annealing_start) * risen)
+
+
+def learning_rate(options: TrainingOptions, fraction: float) -> float:
+    """Linear warm-up, then constant or a cosine from the peak to zero."""
+    if fraction < options.warmup_fraction:
+        return options.learning_rate * (fraction + 1e-3) / (options.warmup_fraction + 1e-3)
+    if options.schedule == "constant":
+        return options.learning_rate
+    rest = (fraction - options.warmup_fraction) / (1 - options.warmup_fraction)
+    return options.learning_rate * 0.5 * (1 + math.cos(math.pi * rest))
+
+
+def _groups(model: Model, fan_in: int) -> list[dict[str, Any]]:
+    """Parameters by the factor of their learning rate: min(1, fan_in / inputs) for matrices, 1 for all else.
+
+    One step of Adam moves each of a unit's inputs by the rate, so the sum moves by inputs times as much.
+    """
+    groups: dict[float, list[nn.Parameter]] = {}
+    for parameter in model.parameters():
+        inputs = parameter[0].numel() if parameter.dim() > 1 else 1
+        groups.setdefault(min(1.0, fan_in / inputs) if fan_in else 1.0, []).append(parameter)
+    return [{"params": parameters, "scale": scale} for scale, parameters in groups.items()]
+
+
+def _fraction(budget: Budget, state: _State) -> float:
+    """Fraction of the budget used; a budget of zero is used up from the start."""
+    used, total = (state.step, budget.steps) if budget.steps is not None else (state.seconds, budget.seconds)
+    return used / total if total else 1.0
+
+
+def _following(step: int) -> int:
+    """The next of the steps 1, 2, 3, ... spaced by EVALUATION_SPACING."""
+    following = 1
+    while following <= step:
+        following = max(following + 1, math.ceil(following * EVALUATION_SPACING))
+    return following
+
+
+@torch.no_grad()
+def _evaluate(
+    model: Model, beta: float, n: int, generator: Generator, exact_log_z: float | None
+) -> dict[str, float | None]:
+    """F_q, KL and ESS of n fresh draws at the target's beta."""
+    draws = model.sample(n, beta=beta, generator=generator)
+    action = draws.log_prob + beta * model.target.energy(draws.spins)  # ln q + beta E = -ln w
+    mean = float(action.mean())
+    log_ess = 2 * torch.logsumexp(-action, 0) - torch.logsumexp(-2 * action, 0)
+    return {
+        "free_energy_variational": mean / (beta * model.target.n_sites) if beta else None,
+        "kl_nats": None if exact_log_z is None else mean + exact_log_z,
+        "ess_fraction": float(log_ess.exp()) / n,
+    }
+
+
+def _gradient_norm(model: Model) -> Tensor:
+    return nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
+
+
+def _optimizer_bytes(optimizer: torch.optim.Optimizer) -> int:
+    return sum(
+        value.numel() * value.element_size()
+        for state in optimizer.state.values()
+        for value in state.values()
+        if isinstance(value, Tensor)
+    )
+
+
+def _save(path: Path, model: Model, optimizer: torch.optim.Optimizer, state: _State) -> None:
+    """Parameters, Adam's moments, step and seconds; written beside its place and renamed into it."""
+    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+    for index, moments in optimizer.state_dict()["state"].items():
+        tensors |= {f"adam.{index}.{key}": torch.as_tensor(value) for key, value in moments.items()}
+    temporary = path.with_suffix(".tmp")
+    contiguous = {name: value.detach().contiguous() for name, value in tensors.items()}
+    save_file(contiguous, temporary, metadata={"step": str(state.step), "seconds": repr(state.seconds)})
+    temporary.replace(path)
+
+
+def _load(path: Path, model: Model, optimizer: torch.optim.Optimizer) -> _State:
+    """The inverse of _save, in place."""
+    device = str(next(model.parameters()).device)
+    with safe_open(path, framework="pt", device=device) as file:
+        metadata = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        if name.startswith("adam."):
+            _, index, key = name.split(".", 2)
+            moments.setdefault(int(index), {})[key] = value
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
+    return _State(step=int(metadata["step"]), seconds=float(metadata["seconds"]))

@@ -1,0 +1,366 @@
+"""One cell in one process: load ONE plugin -> build -> train -> draw -> measure -> result.
+
+`python -m nisbench.harness.worker --store DIR --cell ID`. The only place where plugin, target, training and statistics
+meet. Whatever happens to a cell ends here as its status with a reason, or kills this process alone.
+"""
+
+import argparse
+import functools
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from nisbench.api import ChainDraws, Model, Sampler, Target
+from nisbench.contract.catalog import Catalog, load_catalog
+from nisbench.contract.records import Budget, Cell, CellResult, Estimate, Status
+from nisbench.errors import NisbenchError
+from nisbench.harness.clock import Clock
+from nisbench.harness.cost import draw_costs, phase_memory
+from nisbench.harness.limits import OverLimitError, check_training_memory, die_with_parent, limit_memory, size_text
+from nisbench.harness.measure import (
+    Measured,
+    collect_reference,
+    draw_chain,
+    draw_model,
+    draw_weighted,
+    evaluate_reference,
+)
+from nisbench.harness.seeds import seed_for
+from nisbench.harness.store import CellFiles, Store
+from nisbench.harness.train import train
+from nisbench.statistics.quantities import (
+    ReferenceSeries,
+    chain_quantities,
+    model_quantities,
+    validity,
+    weighted_quantities,
+)
+
+__all__ = ["main", "run_cell"]
+
+_WARM_UP_BATCH = 32
+"""On the cpu nothing is compiled for a shape; on a device the real shapes are warmed up."""
+
+
+class UnavailableError(NisbenchError):
+    """A cell that the plugin or the machine cannot run, known before it started."""
+
+
+@dataclass
+class _Run:
+    """What the steps of one cell share."""
+
+    cell: Cell
+    store: Store
+    files: CellFiles
+    target: Target
+    device: torch.device
+    clock: Clock
+    memory_limit: int | None
+    quantities: dict[str, Estimate] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
+
+    @functools.cached_property
+    def exact(self) -> Mapping[str, float]:
+        """Exact values by quantity name."""
+        return self.target.exact(self.cell.beta)
+
+    def seed(self, role: str) -> int:
+        """The seed of one source of randomness."""
+        return seed_for(self.cell, role)
+
+    def generator(self, role: str) -> torch.Generator:
+        """A generator of its own for one source of randomness."""
+        return torch.Generator(self.device).manual_seed(self.seed(role))
+
+    def stage(self, name: str) -> None:
+        """Tells the parent what the cell is at."""
+        self.files.write_status(None, name)
+
+
+def run_cell(store: Store, cell: Cell, catalog: Catalog, *, memory_limit: int | None = None) -> CellResult:
+    """Runs one cell and returns its result; series, samples and reference are in the store by then.
+
+    Raises UnavailableError or OverLimitError where the cell cannot run, and whatever the plugin raises.
+    """
+    files = store.files(cell.cell_id)
+    files.write_status(None, "load")
+    device = _device(cell.device)
+    clock = Clock(device)
+    begin = clock.now()
+    entry = catalog.plugin(cell.plugin)
+    plugin = entry.load()
+    load_s = clock.now() - begin
+    target: Target = catalog.target(cell.target).load()(cell.L)
+    options = entry.options(**cell.options)
+    if reason := plugin.unsupported(target, options):
+        raise UnavailableError(reason)
+    run = _Run(cell, store, files, target, device, clock, memory_limit)
+    run.notes |= _facts(device)
+    if memory_limit is not None:
+        limit_memory(memory_limit, device)
+    if entry.kind == "model":
+        reasons = _run_model(run, plugin, options, load_s)
+    else:
+        reasons = _run_sampler(run, plugin(target, options), load_s)
+    run.quantities |= phase_memory(clock.phases)
+    status = Status.UNTRUSTED if reasons else Status.OK
+    return CellResult(cell.cell_id, status, "; ".join(reasons) or None, run.quantities, run.notes)
+
+
+def _run_model(run: _Run, plugin: type[Model], options: Any, load_s: float) -> list[str]:
+    cell = run.cell
+    budget = cell.budget or Budget(steps=0)
+    model = _build(run, plugin, options)
+    run.stage("compile")
+    compile_s = load_s + _timed(run.clock, lambda: _warm_up_model(run, model))
+    run.stage("train")
+    log_z = run.exact.get("log_z_per_site")
+    with run.clock.phase("train"):
+        training = train(
+            model,
+            beta=cell.beta,
+            budget=budget,
+            options=options,
+            seeds=run.seed,
+            files=run.files,
+            clock=run.clock,
+            exact_log_z=None if log_z is None else log_z * run.target.n_sites,
+        )
+    model.eval()
+    run.stage("draw")
+    measured = draw_model(model, cell.draws, beta=cell.beta, generator=run.generator("draw"), clock=run.clock)
+    run.stage("reference")
+    reference, no_reference = _reference_series(run, model)
+    run.stage("estimate")
+    run.quantities |= model_quantities(
+        log_prob=measured.series["log_prob"],
+        energy=measured.series["energy"],
+        magnetisation=measured.series["magnetisation"],
+        beta=cell.beta,
+        n_sites=run.target.n_sites,
+        exact=run.exact,
+        seed=run.seed("nmcmc"),
+        reference=reference,
+        no_reference_reason=no_reference,
+    )
+    series = dict(measured.series)
+    if reference is not None:
+        series |= {
+            "reference_log_prob": reference.log_prob,
+            "reference_energy": reference.energy,
+            "reference_magnetisation": reference.magnetisation,
+            "reference_chain": reference.chain,
+        }
+    _save(run, measured, series, compile_s)
+    parameters = list(model.parameters())
+    run.quantities |= {
+        "n_parameters": Estimate(float(sum(p.numel() for p in parameters))),
+        "parameter_bytes": Estimate(float(sum(p.numel() * p.element_size() for p in parameters))),
+        "optimizer_bytes": Estimate(float(training.optimizer_bytes)),
+        "train_steps": Estimate(float(training.steps)),
+        "train_s": Estimate(training.seconds),
+        "train_step_s": Estimate(training.seconds / training.steps, n=training.steps)
+        if training.steps
+        else Estimate.missing("no training"),
+    }
+    run.quantities |= {name: Estimate(float(value)) for name, value in model.costs().items()}
+    return validity("model", run.quantities)
+
+
+def _run_sampler(run: _Run, sampler: Sampler, load_s: float) -> list[str]:
+    cell = run.cell
+    run.stage("compile")
+    compile_s = load_s + _timed(run.clock, lambda: _warm_up_sampler(run, type(sampler)(run.target, sampler.options)))
+    run.stage("prepare")
+    generator = run.generator("draw")
+    with run.clock.phase("prepare") as phase:
+        sampler.prepare(beta=cell.beta, generator=generator)
+    run.quantities["prepare_s"] = Estimate(phase.seconds)
+    run.stage("draw")
+    first = sampler.draw(1, generator=generator)  # tells which kind of draws these are
+    if isinstance(first, ChainDraws):
+        measured = draw_chain(sampler, cell.draws, first.spins.shape[1], generator=generator, clock=run.clock)
+        run.quantities |= chain_quantities(
+            energy=measured.series["energy"],
+            magnetisation=measured.series["magnetisation"],
+            cluster_size=measured.series.get("cluster_size"),
+            beta=cell.beta,
+            n_sites=run.target.n_sites,
+            exact=run.exact,
+        )
+        if cell.reference_draws:
+            run.stage("reference")
+            _leave_reference(run, sampler, generator)
+    else:
+        measured, normalised = draw_weighted(sampler, cell.draws, generator=generator, clock=run.clock)
+        run.quantities |= weighted_quantities(
+            log_weight=measured.series["log_weight"],
+            energy=measured.series["energy"],
+            magnetisation=measured.series["magnetisation"],
+            normalised=normalised,
+            beta=cell.beta,
+            n_sites=run.target.n_sites,
+            exact=run.exact,
+        )
+        if cell.reference_draws:
+            run.notes["reference"] = "none: weighted draws are no configurations of p"
+    _save(run, measured, measured.series, compile_s)
+    return validity("sampler", run.quantities)
+
+
+def _build(run: _Run, plugin: type[Model], options: Any) -> Model:
+    """The model with its seeded initial weights on its device, after its memory was estimated on `meta`."""
+    try:
+        with torch.device("meta"):
+            skeleton = plugin(run.target, options)
+    except Exception:  # a constructor that needs real tensors cannot be estimated
+        skeleton = None
+    if skeleton is not None:
+        needed = check_training_memory(skeleton, run.memory_limit, run.device)
+        run.notes["training_memory_estimate"] = size_text(needed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(run.seed("init"))
+        model = plugin(run.target, options)
+    return model.to(run.device, getattr(torch, run.cell.dtype))
+
+
+def _warm_up_model(run: _Run, model: Model) -> None:
+    """First calls, with randomness of their own and without a trace in the model."""
+    generator = run.generator("warm-up")
+    n = _WARM_UP_BATCH if run.device.type == "cpu" else int(model.options.batch_size)
+    batch = model.training_batch(n, beta=run.cell.beta, generator=generator)
+    (batch.log_prob.mean() * 0).backward()  # type: ignore[no-untyped-call]
+    model.zero_grad(set_to_none=True)
+    with torch.no_grad():
+        model.sample(n, beta=run.cell.beta, generator=generator)
+
+
+def _warm_up_sampler(run: _Run, sampler: Sampler) -> None:
+    """First calls on a sampler that is thrown away."""
+    generator = run.generator("warm-up")
+    sampler.prepare(beta=run.cell.beta, generator=generator)
+    if isinstance(sampler.draw(1, generator=generator), ChainDraws):
+        sampler.draw_series(1, generator=generator)
+
+
+def _reference_series(run: _Run, model: Model) -> tuple[ReferenceSeries | None, str | None]:
+    """Series of ln q, energy and magnetisation of the reference configurations, or the reason why there are none."""
+    if run.cell.reference is None:
+        return None, "the plan has no reference sampler"
+    reference = run.store.reference(run.cell.reference)
+    if reference is None:
+        run.notes["reference"] = "missing"
+        status, reason = run.store.status(run.cell.reference)
+        return None, f"reference cell {run.cell.reference} left no configurations ({status or 'not run'}: {reason})"
+    log_prob = evaluate_reference(model, reference, beta=run.cell.beta, device=run.device)
+    energy = run.target.energy(torch.from_numpy(reference.spins)).numpy()
+    magnetisation = reference.spins.sum(axis=(1, 2), dtype=np.int64).astype(np.float64)
+    return ReferenceSeries(log_prob, energy, magnetisation, reference.chain), None
+
+
+def _leave_reference(run: _Run, sampler: Sampler, generator: torch.Generator) -> None:
+    """Configurations for other cells, if the chain was seen to move."""
+    taus = [run.quantities[f"tau_int_{name}"].value for name in ("energy", "abs_magnetisation")]
+    known = [tau for tau in taus if tau is not None and np.isfinite(tau)]
+    if len(known) < len(taus):
+        run.notes["reference"] = "none: tau_int of the chain is not known"
+        return
+    run.files.write_reference(
+        collect_reference(
+            sampler, run.cell.reference_draws, tau_int=max(known), seed=run.cell.seed, generator=generator
+        )
+    )
+
+
+def _save(run: _Run, measured: Measured, series: Mapping[str, np.ndarray[Any, Any]], compile_s: float) -> None:
+    """Series and samples into the store, costs into the quantities."""
+    run.files.write_series(series)
+    run.files.write_samples(measured.samples)
+    seconds = run.clock.phases["draw"].seconds
+    costs, basis = draw_costs(seconds, measured.n_draws, measured.chunk_s, run.quantities)
+    run.quantities |= {**costs, "compile_s": Estimate(compile_s)}
+    run.notes["draw_cost_basis"] = basis
+
+
+def _device(kind: str) -> torch.device:
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise UnavailableError(f"torch {version('torch')} finds no CUDA device; give --device cpu")
+    return torch.device(kind)
+
+
+def _facts(device: torch.device) -> dict[str, str]:
+    """What the numbers depend on beside the cell."""
+    return {
+        "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name(),
+        "threads": str(torch.get_num_threads()),
+        "torch": version("torch"),
+    }
+
+
+def _cpu_name() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return "cpu"
+
+
+def _timed(clock: Clock, work: Callable[[], None]) -> float:
+    begin = clock.now()
+    work()
+    return clock.now() - begin
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry of the worker process; its exit code is 0 whenever the cell has a result."""
+    parser = argparse.ArgumentParser(prog="python -m nisbench.harness.worker", description=__doc__)
+    parser.add_argument("--store", required=True)
+    parser.add_argument("--cell", required=True)
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--memory-limit", type=int, default=None)
+    parser.add_argument("--parent", type=int, default=None)
+    given = parser.parse_args(arguments)
+    if given.parent is not None:
+        die_with_parent(given.parent)
+    if given.threads:
+        torch.set_num_threads(given.threads)
+    store = Store.open(given.store)
+    cell = store.cell(given.cell)
+    store.files(cell.cell_id).write_result(_guarded(store, cell, given.memory_limit))
+
+
+def _guarded(store: Store, cell: Cell, memory_limit: int | None) -> CellResult:
+    """The result of the cell, or the failure as a result."""
+    empty = CellResult(cell.cell_id, Status.FAILED, "nothing ran")
+    try:
+        return run_cell(store, cell, load_catalog(), memory_limit=memory_limit)
+    except UnavailableError as error:
+        return replace(empty, status=Status.UNAVAILABLE, reason=str(error))
+    except OverLimitError as error:
+        notes = {"memory_needed_bytes": str(error.needed)}
+        return replace(empty, status=Status.UNAVAILABLE, reason=str(error), notes=notes)
+    except Exception as error:  # whatever a plugin does wrong costs its own row only
+        traceback.print_exc()
+        return replace(empty, reason=_failure(error, memory_limit))
+
+
+def _failure(error: Exception, memory_limit: int | None) -> str:
+    """`Type: message` on one line; memory that ran out is named as such."""
+    text = str(error).strip().splitlines()
+    message = f"{type(error).__name__}: {text[0] if text else ''}".rstrip(": ")
+    exhausted = isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
+    if not exhausted:
+        return message
+    limit = f"the memory limit is {size_text(memory_limit)}" if memory_limit else "no memory limit was given"
+    return f"out of memory; {limit}: {message}"
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

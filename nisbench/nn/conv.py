@@ -1,0 +1,135 @@
+"""logit(r, c) from the spins before (r, c) in raster order: masked convolutions in which every unit is computed once.
+
+Layout at the interface: (sites, n) as in `dense`; inside, images (n, channels, L, L). While sampling, the rows above
+enter through one convolution a row and layer; within the row one small product a spin and layer is left.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nisbench.nn.bernoulli import spin_log_prob
+from nisbench.nn.modules import Stack
+
+__all__ = ["AutoregressiveConv", "MaskedConv"]
+
+
+class MaskedConv(nn.Module):
+    """Convolution of side 2 h + 1 over the rows above and, in the row itself, what lies to the left.
+
+    The strict mask leaves the site itself out. Zero padding: an open boundary, as in the paper. Initialised as the
+    default convolution, times sqrt(numel/mask.sum()); masked weights are stored and counted.
+    """
+
+    mask: Tensor
+
+    def __init__(self, n_in: int, n_out: int, half_kernel: int, *, strict: bool, bias: bool) -> None:
+        super().__init__()
+        side = 2 * half_kernel + 1
+        mask = torch.zeros(side, side)
+        mask[:half_kernel] = 1
+        mask[half_kernel, : half_kernel + (0 if strict else 1)] = 1
+        dense = nn.Conv2d(n_in, n_out, side, bias=bias)
+        scale = torch.sqrt(mask.numel() / mask.sum())
+        self.register_buffer("mask", mask, persistent=False)
+        self.half_kernel = half_kernel
+        self.weight = nn.Parameter(dense.weight.detach() * mask * scale)
+        self.bias = nn.Parameter(dense.bias.detach()) if dense.bias is not None else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, n_in, L, L) -> (n, n_out, L, L)"""
+        return functional.conv2d(x, self.weight * self.mask, self.bias, padding=self.half_kernel)
+
+    def rows_above(self, padded: Tensor, row: int) -> Tensor:
+        """What the rows above contribute to all sites of a row, with the bias: (n, n_out, L).
+
+        `padded` (n, n_in, L + h, L + 2 h) holds the input behind a margin of zeros above, left and right.
+        """
+        h = self.half_kernel
+        if h == 0:
+            bias = self.weight.new_zeros(self.weight.shape[0]) if self.bias is None else self.bias
+            return bias.view(1, -1, 1).expand(padded.shape[0], -1, padded.shape[3])
+        return functional.conv2d(padded[:, :, row : row + h], self.weight[:, :, :h], self.bias).squeeze(2)
+
+    def in_row(self, padded: Tensor, row: int, column: int) -> Tensor:
+        """What the sites to the left, and the site itself unless strict, contribute: (n, n_out)."""
+        h = self.half_kernel
+        reach = int(self.mask[h].sum())
+        x = padded[:, :, row + h, column : column + reach]  # (n, n_in, reach)
+        return torch.einsum("nik,oik->no", x, self.weight[:, :, h, :reach])
+
+
+class AutoregressiveConv(nn.Module):
+    """Density of the L x L spins in raster order by `depth` masked convolutions with PReLU, one slope a channel.
+
+    With `residual` the layers between the first and the last are the blocks x + MaskedConv(PReLU(Conv1x1(x))) of
+    Wu, Wang, Zhang (2019).
+    """
+
+    def __init__(
+        self, L: int, *, depth: int, channels: int, half_kernel: int, residual: bool = False, bias: bool = True
+    ) -> None:
+        super().__init__()
+        if depth < 1 or channels < 1 or half_kernel < 1:
+            raise ValueError(f"depth {depth}, channels {channels} and half_kernel {half_kernel} must be at least 1")
+        self.L, self.depth, self.residual, self.half_kernel = L, depth, residual, half_kernel
+        widths = [1, *[channels] * (depth - 1), 1]
+        self.layers = Stack(
+            MaskedConv(widths[i], widths[i + 1], half_kernel, strict=i == 0, bias=bias) for i in range(depth)
+        )
+        self.activations = Stack(nn.PReLU(channels, init=0.5) for _ in range(depth - 1))
+        self.pointwise = Stack(nn.Conv2d(channels, channels, 1, bias=bias) for _ in range(depth - 2 if residual else 0))
+
+    def forward(self, spins: Tensor) -> Tensor:
+        """(sites, n) -> logits (sites, n), differentiable."""
+        dtype = self.layers[0].weight.dtype
+        z: Tensor = self.layers[0](spins.T.reshape(-1, 1, self.L, self.L).to(dtype))
+        for layer in range(1, self.depth):
+            z = self._combine(layer, z, self.layers[layer](self._activate(layer, z)))
+        return z.reshape(-1, self.L * self.L).T
+
+    def score(self, spins: Tensor) -> Tensor:
+        """ln q of given spins, (sites, n) -> (n,) float64; differentiable where gradients are on."""
+        return spin_log_prob(spins, self(spins))
+
+    @torch.no_grad()
+    def draw(self, thresholds: Tensor) -> tuple[Tensor, Tensor]:
+        """Draws the spin of site k as +1 where logit_k > thresholds[k]: spins (sites, n) and ln q (n,) float64."""
+        L, h, n = self.L, self.half_kernel, thresholds.shape[1]
+        padded = [thresholds.new_zeros(n, layer.weight.shape[1], L + h, L + 2 * h) for layer in self.layers]
+        spins, logits = torch.empty_like(thresholds), torch.empty_like(thresholds)
+        for row in range(L):
+            above = [layer.rows_above(x, row) for layer, x in zip(self.layers, padded, strict=True)]
+            for column in range(L):
+                site = row * L + column
+                logits[site] = self._logit(padded, above, row, column)
+                spins[site] = torch.where(logits[site] > thresholds[site], 1.0, -1.0)
+                padded[0][:, 0, row + h, column + h] = spins[site]
+        return spins, spin_log_prob(spins, logits)
+
+    def multiply_adds(self) -> int:
+        """Multiply-adds of one pass, masked zeros left out, margins of zeros counted."""
+        taps = sum(int(layer.mask.sum()) * layer.weight.shape[0] * layer.weight.shape[1] for layer in self.layers)
+        return self.L**2 * (taps + sum(layer.weight.numel() for layer in self.pointwise))
+
+    def _activate(self, layer: int, z: Tensor) -> Tensor:
+        """What layer `layer` sees of the units below it, (n, channels, rows, columns)."""
+        if self.residual and layer < self.depth - 1:
+            z = self.pointwise[layer - 1](z)
+        out: Tensor = self.activations[layer - 1](z)
+        return out
+
+    def _combine(self, layer: int, z: Tensor, out: Tensor) -> Tensor:
+        return z + out if self.residual and layer < self.depth - 1 else out
+
+    def _logit(self, padded: Sequence[Tensor], above: Sequence[Tensor], row: int, column: int) -> Tensor:
+        """The logit of one site, (n,); completes the units of the site in `padded`."""
+        h = self.half_kernel
+        z = above[0][:, :, column] + self.layers[0].in_row(padded[0], row, column)  # (n, channels)
+        for layer in range(1, self.depth):
+            padded[layer][:, :, row + h, column + h] = self._activate(layer, z[:, :, None, None])[:, :, 0, 0]
+            out = above[layer][:, :, column] + self.layers[layer].in_row(padded[layer], row, column)
+            z = self._combine(layer, z, out)
+        return z[:, 0]

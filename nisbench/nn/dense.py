@@ -1,0 +1,253 @@
+"""logit_k = net_k(s_<k, border): masked dense networks in which every unit is computed once while sampling.
+
+Layout: units by samples. Spins, borders, hidden units and logits are (units, n) with the samples contiguous, so
+that a layer is one matrix product W @ x and a block of spins is a contiguous slice.
+
+Hidden units are grouped by site, border sites first: unit `site * width + channel`. The first mask is strict (a
+spin feeds the units of later spins only), the later masks are inclusive; border sites feed everything and are fed
+by border sites only. Hence the units of site k are final as soon as the spins before k are known: one pass over
+the spins computes every unit once, and with the spins taken in blocks everything outside the diagonal blocks is a
+matrix product.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from nisbench.nn.bernoulli import spin_log_prob
+from nisbench.nn.gradient import StackLogProb
+from nisbench.nn.modules import Stack
+from nisbench.nn.solve import solve_block
+from nisbench.nn.sweep import MaskedWeights, Sweep, prelu
+
+__all__ = ["AutoregressiveDense", "ChannelLinear", "MaskedLinear", "Trace", "UnitPReLU"]
+
+BLOCK = 32
+"""Spins of a diagonal block: large enough for efficient products, small enough that its own work is minor."""
+
+CACHE = 2**18
+"""Numbers that a tile of samples may hold at a time when only spins and ln q are kept."""
+
+
+class MaskedLinear(nn.Module):
+    """y = (W * mask) x + b in the units-by-samples layout, x (n_in, n) -> y (n_out, n).
+
+    Initialised as the default linear layer, times sqrt(numel/mask.sum()) as in the code of Wu, Wang, Zhang (2019),
+    which keeps the variance of the outputs. Masked weights are stored and counted.
+    """
+
+    mask: Tensor
+
+    def __init__(self, mask: Tensor, *, bias: bool = True) -> None:
+        super().__init__()
+        n_out, n_in = mask.shape
+        self.register_buffer("mask", mask, persistent=False)
+        dense = nn.Linear(n_in, n_out, bias=bias)
+        scale = torch.sqrt(mask.numel() / mask.sum())
+        self.weight = nn.Parameter(dense.weight.detach() * mask * scale)
+        self.bias = nn.Parameter(dense.bias.detach()) if bias else None
+
+    def masked_weight(self) -> Tensor:
+        """(n_out, n_in)"""
+        return self.weight * self.mask
+
+    def bias_column(self) -> Tensor:
+        """(n_out, 1), zeros where the layer has no bias."""
+        return (self.weight.new_zeros(self.weight.shape[0]) if self.bias is None else self.bias).unsqueeze(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n_in, n) -> (n_out, n)"""
+        return torch.addmm(self.bias_column(), self.masked_weight(), x)
+
+
+class UnitPReLU(nn.Module):
+    """max(z, 0) + slope_u min(z, 0) with one slope per unit, 1/2 at the start."""
+
+    def __init__(self, n_units: int) -> None:
+        super().__init__()
+        self.slope = nn.Parameter(torch.full((n_units,), 0.5))
+
+    def forward(self, z: Tensor) -> Tensor:
+        """(n_units, n) -> (n_units, n)"""
+        return prelu(z, self.slope)
+
+
+class ChannelLinear(MaskedLinear):
+    """A full width x width matrix over the channels of each site; sites do not mix.
+
+    Stored as one masked (units, units) matrix, as in the published parameter counts.
+    """
+
+    def __init__(self, n_sites: int, width: int, *, bias: bool = True) -> None:
+        super().__init__(torch.kron(torch.eye(n_sites), torch.ones(width, width)).bool(), bias=bias)
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Everything that one pass through a network computed, for the gradient."""
+
+    inputs: Tensor
+    """(n_border + n_spins, n), the border and the spins as -1, +1"""
+    pre: Tensor
+    """(depth - 1, units, n) hidden units before the activation"""
+    post: Tensor
+    """(depth - 1, units, n) hidden units after it"""
+    logits: Tensor
+    """(n_spins, n), ln q(+1)/q(-1) of each spin given those before it"""
+    n_border: int
+
+    @property
+    def spins(self) -> Tensor:
+        """(n_spins, n)"""
+        return self.inputs[self.n_border :]
+
+    def log_prob(self) -> Tensor:
+        """(n,) float64 without gradient"""
+        return spin_log_prob(self.spins, self.logits)
+
+
+class AutoregressiveDense(nn.Module):
+    """Density of n_spins spins, one after the other, given n_border spins that are known.
+
+    `depth` masked layers with `width` hidden units per site and per-unit PReLU between them; the last layer has one
+    output, a logit, per spin. With `residual` the layers between the first and the last are the blocks
+    z + Masked(PReLU(ChannelLinear(z))) of Wu, Wang, Zhang (2019).
+    """
+
+    def __init__(
+        self,
+        n_spins: int,
+        n_border: int = 0,
+        *,
+        depth: int = 2,
+        width: int = 1,
+        residual: bool = False,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        if depth < 1 or width < 1:
+            raise ValueError(f"depth {depth} and width {width} must be at least 1")
+        self.n_spins, self.n_border, self.width, self.depth = n_spins, n_border, width, depth
+        self.residual = residual
+        n_sites, n_units = n_border + n_spins, (n_border + n_spins) * width
+        shapes = [(width, 1), *[(width, width)] * (depth - 2), (1, width)] if depth > 1 else [(1, 1)]
+        masks = [_site_mask(n_sites, n_border, strict=layer == 0) for layer in range(depth)]
+        masks[-1] = masks[-1][n_border:]  # the outputs are the spins alone
+        self.layers = Stack(
+            MaskedLinear(_widen(mask, *shape), bias=bias) for mask, shape in zip(masks, shapes, strict=True)
+        )
+        self.activations = Stack(UnitPReLU(n_units) for _ in range(depth - 1))
+        self.channels = Stack(ChannelLinear(n_sites, width, bias=bias) for _ in range(depth - 2 if residual else 0))
+
+    def forward(self, spins: Tensor, border: Tensor | None = None) -> Tensor:
+        """(n_spins, n), (n_border, n) -> logits (n_spins, n), differentiable."""
+        z: Tensor = self.layers[0](self._inputs(spins, border))
+        for layer in range(1, self.depth):
+            skip = z if self.residual and layer < self.depth - 1 else None
+            if skip is not None:
+                z = self.channels[layer - 1](z)
+            z = self.layers[layer](self.activations[layer - 1](z))
+            z = z if skip is None else skip + z
+        return z
+
+    @property
+    def traceable(self) -> bool:
+        """Whether `evaluate` and `gradient` know the network: a plain stack with a hidden layer."""
+        return self.depth > 1 and not self.residual
+
+    def log_prob(self, trace: Trace) -> Tensor:
+        """(n,) float64 with gradient, from the hidden units that a pass computed; nothing is evaluated again.
+
+        Equals spin_log_prob(spins, self(spins, border)) in value and gradient.
+        """
+        weights = MaskedWeights.of(self)
+        return StackLogProb.apply(trace, self.depth, *weights.layers, *weights.biases, *weights.slopes)  # type: ignore[no-any-return, no-untyped-call]
+
+    @torch.no_grad()
+    def evaluate(self, spins: Tensor, border: Tensor | None = None) -> Trace:
+        """The trace of given spins: (n_spins, n), (n_border, n)."""
+        inputs = self._inputs(spins, border)
+        n_units, n = self.n_sites * self.width, inputs.shape[1]
+        pre = inputs.new_empty(self.depth - 1, n_units, n)
+        post = torch.empty_like(pre)
+        x = inputs
+        for layer, activation in enumerate(self.activations):
+            torch.addmm(self.layers[layer].bias_column(), self.layers[layer].masked_weight(), x, out=pre[layer])
+            x = post[layer] = activation(pre[layer])
+        return Trace(inputs, pre, post, self.layers[-1](x), self.n_border)
+
+    def multiply_adds(self) -> int:
+        """Multiply-adds of one pass, masked zeros left out."""
+        return sum(int(layer.mask.sum()) for layer in [*self.layers, *self.channels])
+
+    @property
+    def n_sites(self) -> int:
+        """Border sites and spins."""
+        return self.n_border + self.n_spins
+
+    @torch.no_grad()
+    def sample(self, thresholds: Tensor, border: Tensor | None = None) -> Trace:
+        """Draws spin k as +1 where logit_k > thresholds[k]; with thresholds logit(u), u uniform, that is q.
+
+        Parameters
+        ----------
+        thresholds : (n_spins, n), of the network's dtype
+        border : (n_border, n) of -1, +1; None where n_border = 0
+
+        Every unit is computed once. Per block of spins and layer there is one product with all that is known
+        before the block; what is left is the triangle inside the block.
+        """
+        return self._sweep(MaskedWeights.of(self), thresholds, border)
+
+    @torch.no_grad()
+    def draw(self, thresholds: Tensor, border: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The spins (n_spins, n) and ln q (n,) of `sample` without the rest, tile by tile."""
+        weights, n = MaskedWeights.of(self), thresholds.shape[1]
+        spins, log_prob = torch.empty_like(thresholds), thresholds.new_empty(n, dtype=torch.float64)
+        for columns in self._tiles(thresholds):
+            trace = self._sweep(weights, thresholds[:, columns], None if border is None else border[:, columns])
+            spins[:, columns], log_prob[columns] = trace.spins, trace.log_prob()
+        return spins, log_prob
+
+    def score(self, spins: Tensor, border: Tensor | None = None) -> Tensor:
+        """ln q of spins (n_spins, n) given borders (n_border, n): (n,) float64, differentiable where gradients are on."""
+        if torch.is_grad_enabled():
+            return spin_log_prob(spins, self(spins, border))
+        log_prob = spins.new_empty(spins.shape[1], dtype=torch.float64)
+        for columns in self._tiles(spins):
+            tile = spins[:, columns]
+            log_prob[columns] = spin_log_prob(tile, self(tile, None if border is None else border[:, columns]))
+        return log_prob
+
+    def _tiles(self, like: Tensor) -> Iterator[slice]:
+        """The columns in parts; on the CPU of such a size that the hidden units stay in the cache."""
+        n = like.shape[1]
+        tile = max(64, CACHE // (self.depth * self.n_sites * self.width)) if like.device.type == "cpu" else n
+        return (slice(first, first + tile) for first in range(0, n, tile))
+
+    def _sweep(self, weights: MaskedWeights, thresholds: Tensor, border: Tensor | None) -> Trace:
+        sweep = Sweep.begin(self, weights, thresholds, border)
+        for start in range(0, self.n_spins, BLOCK):
+            stop = min(start + BLOCK, self.n_spins)
+            sweep.add_known_sites(start, stop)
+            solve_block(sweep, start, stop)
+        return Trace(sweep.inputs, sweep.pre, sweep.post, sweep.logits, self.n_border)
+
+    def _inputs(self, spins: Tensor, border: Tensor | None) -> Tensor:
+        dtype = self.layers[0].weight.dtype
+        known = spins if border is None or self.n_border == 0 else torch.cat([border, spins])
+        return known.to(dtype)
+
+
+def _site_mask(n_sites: int, n_border: int, *, strict: bool) -> Tensor:
+    """(n_sites, n_sites) bool, [to, from]: whether a site may feed another."""
+    to, source = torch.arange(n_sites).unsqueeze(1), torch.arange(n_sites).unsqueeze(0)
+    earlier = source < to if strict else source <= to
+    return torch.where(source < n_border, torch.ones((), dtype=torch.bool), earlier & (to >= n_border))
+
+
+def _widen(mask: Tensor, n_out: int, n_in: int) -> Tensor:
+    """Each site becomes n_out (rows) or n_in (columns) units."""
+    return mask.repeat_interleave(n_out, 0).repeat_interleave(n_in, 1)

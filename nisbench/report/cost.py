@@ -1,0 +1,111 @@
+"""Section on cost: time and memory against L, fitted exponents beside the predicted ones."""
+
+from collections.abc import Sequence
+
+from nisbench.report.charts import figure, shown_problems, size_panel
+from nisbench.report.comparison import Exponent, exponents, grouped
+from nisbench.report.document import ABSENT, Block, Column, Entry, Paragraph, Section, Table, number, plain
+from nisbench.report.numbers import concise
+from nisbench.report.published import published
+from nisbench.report.quality import MARKS, undrawn
+from nisbench.report.results import Results
+from nisbench.report.tables import QUANTITIES, size_table
+from nisbench.report.verdict import devices
+
+__all__ = ["cost_section"]
+
+_TIMES = ("train_s", "train_step_s", "draw_s_per_1000", "s_per_effective_sample")
+_MEMORY = ("n_parameters", "peak_host_train_bytes", "peak_host_draw_bytes", "peak_device_train_bytes")
+_TIME_COLUMNS = (
+    "train_steps",
+    "train_s",
+    "train_step_s",
+    "prepare_s",
+    "draw_s_per_1000",
+    "s_per_effective_sample",
+    "compile_s",
+    "flops_per_draw",
+    "network_calls_per_draw",
+    "kernel_launches_per_draw",
+)
+_MEMORY_COLUMNS = (
+    "n_parameters",
+    "parameter_bytes",
+    "optimizer_bytes",
+    "peak_host_train_bytes",
+    "peak_host_prepare_bytes",
+    "peak_host_draw_bytes",
+    "peak_device_train_bytes",
+    "peak_device_prepare_bytes",
+    "peak_device_draw_bytes",
+)
+
+
+def cost_section(results: Results) -> Section:
+    """Seconds and bytes, always with the hardware they were measured on."""
+    fits = exponents(results.contest)
+    hardware = devices(results)
+    groups = [group for group in grouped(results.contest) if group.measured]
+    blocks: list[Block] = [
+        Paragraph(
+            f"Measured on {hardware}. Training, preparation and drawing are timed apart and without evaluation; "
+            "loading and first-call compilation are apart again. A host peak is the high-water mark above what was "
+            "resident when the phase began."
+        )
+    ]
+    for problem in shown_problems(results):
+        for names, what in ((_TIMES, "Time"), (_MEMORY, "Size and memory")):
+            panels = [size_panel(results, problem, name, fits=fits, log=True) for name in names]
+            caption = f"{what} against L on {hardware}, with fitted powers of L (dotted). {MARKS}"
+            if drawn := figure(panels, caption):
+                blocks.append(drawn)
+            blocks += undrawn(names, panels)
+    blocks.append(_exponents(results, fits, hardware))
+    if groups:
+        of_plugins = sorted({name for row in results.contest for name in row.quantities} - set(QUANTITIES))
+        blocks.append(size_table(f"Time on {hardware}.", results, groups, (*_TIME_COLUMNS, *of_plugins)))
+        blocks.append(size_table(f"Memory on {hardware}.", results, groups, _MEMORY_COLUMNS))
+    return Section("cost", "Training time, drawing time and memory", tuple(blocks))
+
+
+def _exponents(results: Results, fits: Sequence[Exponent], hardware: str) -> Block:
+    if not fits:
+        return Paragraph("No exponents: no sampler has a cost at two sizes or more.")
+    several = len(results.problems) > 1
+    heads = (
+        *((Column("target and β", numeric=False),) if several else ()),
+        Column("sampler", numeric=False),
+        Column("cost", numeric=False),
+        Column("sizes", numeric=False),
+        Column("fitted a"),
+        Column("a between the two largest"),
+        Column("predicted a, this form"),
+        Column("form", numeric=False),
+        Column("a by the paper's counting"),
+    )
+    rows = [(*((plain(fit.scale.problem),) if several else ()), *_exponent_row(results, fit)) for fit in fits]
+    caption = (
+        f"Exponents a of cost ~ L^a on {hardware}. The prediction is the slope of its form over the same sizes and "
+        "counts operations; small sizes are ruled by overheads that do not grow. The paper counts a full pass of the "
+        "network per spin, the form what the implementation does."
+    )
+    return Table.of(caption, heads, rows)
+
+
+def _exponent_row(results: Results, fit: Exponent) -> tuple[Entry, ...]:
+    scale = fit.scale
+    cell = next(row.cell for row in results.contest if row.label == scale.label)
+    prediction = published().prediction(cell, scale.quantity)
+    none = Entry(ABSENT, tone="missing")
+    slope = prediction.exponent(scale.sizes) if prediction else None
+    paper = prediction.paper if prediction else None
+    return (
+        plain(scale.label),
+        plain(QUANTITIES[scale.quantity].heading),
+        plain(", ".join(map(str, scale.sizes))),
+        number(fit.fitted, digits=3),
+        none if fit.last_two is None else Entry(concise(fit.last_two, digits=3), fit.last_two),
+        none if slope is None else Entry(concise(slope, digits=3), slope),
+        plain(prediction.form) if prediction else none,
+        none if paper is None else plain(f"{paper:g}"),
+    )

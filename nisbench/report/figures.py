@@ -1,0 +1,263 @@
+"""Panels -> SVG text: matplotlib with seaborn's style, no pyplot state, the same bytes for the same panel.
+
+Texts stay text and colours are fixed words of a palette, so that the page can put its own fonts and its light or dark
+colours in their place. Error bars are drawn from the errors that a panel brings; nothing is estimated here.
+"""
+
+import io
+import math
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+
+from nisbench.report.numbers import power_of_ten
+from nisbench.report.panels import ConfigurationPanel, Panel, Series, visible
+
+__all__ = ["GRID", "INK", "MUTED", "PALETTE", "PAPER", "draw"]
+
+PALETTE = ("#1b62b5", "#c4420f", "#0b7a55", "#8a3fb0", "#946300", "#0c7489", "#b3245f", "#56616e")
+"""Colours of the samplers; each has a contrast of at least 4.5 on white."""
+INK, MUTED, GRID, PAPER = "#1b1f24", "#646d79", "#dde1e6", "#fefefe"
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
+_PUBLISHED_MARKERS = ("D", "s", "^", "v", "p", "h")
+_SPINS = ("#27405e", "#e9edf1")
+_WIDTH, _HEIGHT = 4.7, 2.75  # inches, of the axes with their labels
+_LEGEND_ROW = 0.19
+
+
+def draw(panel: Panel | ConfigurationPanel) -> str:
+    """The panel as one SVG element, without XML prologue or metadata, its ids made unique by its name."""
+    with _style(panel.name):
+        figure = _draw_panel(panel) if isinstance(panel, Panel) else _draw_configurations(panel)
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    return _tidy(buffer.getvalue(), panel.name)
+
+
+@contextmanager
+def _style(salt: str) -> Iterator[None]:
+    settings: Any = {
+        **sns.axes_style("ticks"),
+        "svg.hashsalt": salt,
+        "svg.fonttype": "none",
+        "text.parse_math": False,  # a plugin's name may hold a dollar sign
+        "axes.unicode_minus": True,
+        "font.family": ["DejaVu Sans"],
+        "font.size": 9.0,
+        "axes.titlesize": 9.5,
+        "axes.titleweight": "bold",
+        "axes.labelsize": 9.0,
+        "xtick.labelsize": 8.5,
+        "ytick.labelsize": 8.5,
+        "legend.fontsize": 8.5,
+        "axes.facecolor": PAPER,
+        "figure.facecolor": PAPER,
+        "axes.edgecolor": MUTED,
+        "axes.grid": True,
+        "grid.color": GRID,
+        "grid.linewidth": 0.7,
+        "text.color": INK,
+        "axes.labelcolor": INK,
+        "xtick.color": MUTED,
+        "ytick.color": MUTED,
+        "xtick.labelcolor": INK,
+        "ytick.labelcolor": INK,
+        "lines.linewidth": 1.4,
+        "errorbar.capsize": 2.0,
+    }
+    with mpl.rc_context(settings), warnings.catch_warnings():
+        # Texts are not drawn from this font; a letter that it lacks only makes the room for it a guess.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        yield
+
+
+def _draw_panel(panel: Panel) -> Figure:
+    named = [series for series in panel.series if series.named and series.points]
+    longest = max((len(series.label) for series in named), default=0)
+    columns = 1 if longest > 34 else 2 if longest > 20 else 3
+    legend = 0.08 + _LEGEND_ROW * math.ceil(len(named) / columns)
+    height = _HEIGHT + legend + 0.25
+    figure = Figure(figsize=(_WIDTH, height))
+    axes = figure.add_axes((0.68 / _WIDTH, 0.48 / height, (_WIDTH - 0.8) / _WIDTH, (_HEIGHT - 0.5) / height))
+    _scale(axes, panel)
+    for level in panel.levels:
+        axes.axhline(level, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
+    samplers = [series for series in panel.series if series.role == "sampler"]
+    for series in panel.series:
+        place = samplers.index(series) - (len(samplers) - 1) / 2 if series in samplers else 0.0
+        _draw_series(axes, panel, series, place)
+    axes.set_xlabel(panel.x_label)
+    axes.set_ylabel(panel.y_label)
+    figure.text(0.1 / _WIDTH, 1 - 0.18 / height, _printable(panel.title), weight="bold", size=9.5, va="center")
+    if named:
+        axes.legend(
+            loc="lower left",
+            bbox_to_anchor=(-0.5 / (_WIDTH - 0.8), 1.0),
+            ncols=columns,
+            frameon=False,
+            borderaxespad=0.1,
+            handlelength=2.3,
+            columnspacing=1.2,
+            labelspacing=0.25,
+        )
+    sns.despine(ax=axes)
+    return figure
+
+
+def _draw_series(axes: Axes, panel: Panel, series: Series, place: float) -> None:
+    """Draws one series; `place` shifts its points a little to the side so that equal sizes do not hide each other."""
+    label = _printable(series.label) if series.named else "_"
+    style: dict[str, Any] = {"color": _colour(series), "label": label}
+    x = np.array([point.x for point in series.points])
+    y = np.array([point.y for point in series.points])
+    if series.shape == "steps":
+        fill = series.role == "reference"
+        axes.stairs(y[:-1], x, fill=fill, alpha=0.3 if fill else 1.0, linewidth=1.5, **style)
+    elif series.shape == "curve":
+        axes.plot(x, y, linewidth=1.2, alpha=0.9, **style)
+    elif series.shape == "line":
+        axes.plot(x, y, linewidth=1.0, linestyle=":", **style)
+    else:
+        _draw_points(axes, panel, series, x * 1.03**place if panel.x_scale == "size" else x, style)
+
+
+def _draw_points(axes: Axes, panel: Panel, series: Series, x: Any, style: dict[str, Any]) -> None:
+    published = series.role == "published"
+    markers = _PUBLISHED_MARKERS if published else _MARKERS
+    marker = markers[series.colour % len(markers)]
+    low, high = axes.get_ylim()
+    y = np.array([point.y for point in series.points])
+    error = np.array([point.error or 0.0 for point in series.points])
+    inside = (y >= low) & (y <= high)
+    trusted = np.array([point.trusted for point in series.points])
+    if panel.joined and not published:
+        axes.plot(x[inside], y[inside], color=style["color"], linestyle="--" if series.dashed else "-", zorder=2)
+    below = np.minimum(error, 0.999 * (y - low) if panel.y_scale == "log" else np.inf)  # keeps the bar on a log axis
+    bars = [below[inside], error[inside]]
+    axes.errorbar(x[inside], y[inside], bars, fmt="none", color=style["color"], elinewidth=1.1, zorder=2.5)
+    marks = {"linestyle": "none", "markeredgecolor": style["color"], "markersize": 5.0, "zorder": 3}
+    axes.plot(
+        [],
+        [],
+        marker=marker,
+        markerfacecolor=PAPER if published else style["color"],
+        **(marks | _joint(panel, series)),
+        **style,
+    )
+    for chosen, face in ((inside & trusted, style["color"]), (inside & ~trusted, PAPER)):
+        axes.plot(x[chosen], y[chosen], marker=marker, markerfacecolor=PAPER if published else face, **marks)
+    for chosen, edge, arrow in ((y > high, high, "^"), (y < low, low, "v")):
+        axes.plot(x[chosen], np.full(chosen.sum(), edge), marker=arrow, markerfacecolor=PAPER, clip_on=False, **marks)
+
+
+def _joint(panel: Panel, series: Series) -> dict[str, str]:
+    """The line that the legend shows beside the mark."""
+    return {"linestyle": ("--" if series.dashed else "-") if panel.joined and series.role != "published" else "none"}
+
+
+def _colour(series: Series) -> str:
+    if series.role in ("published", "reference"):
+        return MUTED
+    return PALETTE[series.colour % len(PALETTE)]
+
+
+def _scale(axes: Axes, panel: Panel) -> None:
+    points = [point for series in panel.series for point in series.points]
+    x = sorted({point.x for point in points})
+    if panel.x_scale == "size":
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_locator(mpl.ticker.FixedLocator(_thinned(x)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4g}"))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xlim(x[0] / 1.3, x[-1] * 1.3)
+    elif panel.x_scale == "log":
+        axes.set_xscale("log")
+        _log_ticks(axes.xaxis, x[0], x[-1])
+    low, high = panel.y_limits or _limits(panel)
+    if panel.y_scale == "log":
+        axes.set_yscale("log")
+        _log_ticks(axes.yaxis, low, high)
+    else:
+        axes.yaxis.set_major_locator(MaxNLocator(6))
+    axes.set_ylim(low, high)
+
+
+def _thinned(sizes: Sequence[float]) -> list[float]:
+    """Sizes that may be labelled without running into each other."""
+    kept = [sizes[0]]
+    for size in sizes[1:]:
+        if size >= 1.18 * kept[-1]:
+            kept.append(size)
+    return kept
+
+
+def _log_ticks(axis: Any, low: float, high: float) -> None:
+    decades = math.log10(high / low) if low > 0 else 1.0
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades < 1.7 else (1.0,), numticks=8))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: power_of_ten(value)))
+    axis.set_minor_formatter(NullFormatter())
+    if not 1.7 <= decades < 3.2:
+        axis.set_minor_locator(NullLocator())
+
+
+def _limits(panel: Panel) -> tuple[float, float]:
+    """The range of all finite values with their errors, a little widened."""
+    points = [point for series in panel.series for point in series.points if math.isfinite(point.y)]
+    if panel.y_scale == "log":
+        points = [point for point in points if point.y > 0]
+    if not points:
+        return (0.5, 2.0)
+    high = max(point.y + (point.error or 0.0) for point in points)
+    if panel.y_scale == "log":
+        low = min(max(point.y - (point.error or 0.0), 0.3 * point.y) for point in points)
+        wide = max((high / low) ** 0.08, 1.15)
+        return low / wide, high * wide
+    low = min(point.y - (point.error or 0.0) for point in points)
+    margin = 0.06 * (high - low) or 0.1 * abs(high) or 1.0
+    return low - margin, high + margin
+
+
+def _draw_configurations(panel: ConfigurationPanel) -> Figure:
+    columns = max(len(spins) for _, spins in panel.rows)
+    side, label, gap, top = 1.05, 0.24, 0.08, 0.34
+    width = columns * (side + gap) + gap
+    height = len(panel.rows) * (side + label + gap) + top
+    figure = Figure(figsize=(width, height))
+    figure.text(gap / width, 1 - 0.16 / height, _printable(panel.title), weight="bold", size=9.5, va="center")
+    for r, (name, pictures) in enumerate(panel.rows):
+        upper = height - top - r * (side + label + gap)
+        figure.text(gap / width, (upper - 0.12) / height, _printable(name), size=9, va="center")
+        for c, spins in enumerate(pictures):
+            x = gap + c * (side + gap)
+            axes = figure.add_axes((x / width, (upper - label - side) / height, side / width, side / height))
+            axes.imshow(spins, cmap=ListedColormap(_SPINS), vmin=-1, vmax=1, interpolation="none")
+            axes.set_axis_off()
+    return figure
+
+
+def _printable(text: str) -> str:
+    """The text on one line without what XML forbids or a legend would hide; very long names are cut."""
+    kept = visible(" ".join(text.split()))
+    short = kept if len(kept) <= 60 else f"{kept[:59]}…"
+    return f" {short}" if short.startswith("_") else short
+
+
+def _tidy(svg: str, name: str) -> str:
+    """The bare element; every id and every reference to one begins with `name`."""
+    body = svg[svg.index("<svg") :].strip()
+    body = re.sub(r"\s*<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+    body = body.replace("font-family: 'DejaVu Sans'", "font-family: 'DejaVu Sans', Verdana, sans-serif")
+    return re.sub(r"<[^>]+>", lambda tag: _IDS.sub(rf"\1{name}-", tag[0]), body)
+
+
+_IDS = re.compile(r'(\bid="|xlink:href="#|url\(#)')

@@ -1,0 +1,64 @@
+"""Histogram of the magnetisation per site, with bins that hold equally many of the values a lattice allows."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Histogram", "magnetisation_histogram"]
+
+_MAX_BINS = 41
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Density of the magnetisation per site."""
+
+    edges: NDArray[np.float64]
+    """(n_bins + 1,)"""
+    density: NDArray[np.float64]
+    """(n_bins,)"""
+    share_positive: float
+    """Weight of m > 0 and half that of m = 0"""
+    mean_abs: float
+
+
+def magnetisation_histogram(series: Mapping[str, NDArray[Any]], L: int) -> Histogram | None:
+    """Of the series `magnetisation` (signed totals), weighted by exp(log_weight) where that is there.
+
+    The total takes the values -N, -N + 2, ... N; a bin that held one value more than the next would show as a comb.
+    None for a series without a finite value.
+    """
+    if "magnetisation" not in series:
+        return None
+    total = np.asarray(series["magnetisation"], dtype=np.float64).ravel()
+    weight = _weights(series, total.size)
+    kept = np.isfinite(total) & np.isfinite(weight)
+    total, weight = total[kept], weight[kept]
+    if not total.size or not weight.sum() > 0:
+        return None
+    edges = _edges(L * L)
+    heights, _ = np.histogram(total / (L * L), bins=edges, weights=weight, density=True)
+    share = float((weight * (np.sign(total) + 1) / 2).sum() / weight.sum())
+    return Histogram(edges, heights, share, float((weight * np.abs(total)).sum() / weight.sum() / (L * L)))
+
+
+def _weights(series: Mapping[str, NDArray[Any]], n: int) -> NDArray[np.float64]:
+    if "log_weight" not in series:
+        return np.ones(n)
+    log_weight = np.asarray(series["log_weight"], dtype=np.float64).ravel()
+    weight: NDArray[np.float64] = np.exp(log_weight - np.max(log_weight, initial=-np.inf, where=~np.isnan(log_weight)))
+    return weight
+
+
+def _edges(n_sites: int) -> NDArray[np.float64]:
+    """Edges of bins of k values each, between allowed values and the same about zero, over all of [-1, 1]."""
+    k = math.ceil((n_sites + 1) / _MAX_BINS)
+    k += (n_sites + k + 1) % 2 if n_sites % 2 == 0 else 0  # N + 1 values and n_bins k must be both even or both odd
+    n_bins = math.ceil((n_sites + 1) / k)
+    n_bins += (n_bins * k - n_sites - 1) % 2
+    half = n_bins * k / n_sites
+    return np.linspace(-half, half, n_bins + 1)

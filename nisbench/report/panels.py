@@ -1,0 +1,115 @@
+"""What a drawing shows, as plain values: series of points on two axes, or rows of configurations."""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nisbench.report.numbers import concise, significant
+
+__all__ = ["ConfigurationPanel", "Panel", "Point", "Role", "Series", "visible"]
+
+Role = Literal["sampler", "published", "reference", "fit"]
+Shape = Literal["points", "curve", "steps", "line"]
+
+
+@dataclass(frozen=True)
+class Point:
+    """One mark; an infinite y is drawn as an arrow at the edge."""
+
+    x: float
+    y: float
+    error: float | None = None
+    trusted: bool = True
+
+
+@dataclass(frozen=True)
+class Series:
+    """Points that belong together; series of one label have one colour in every drawing."""
+
+    label: str
+    points: tuple[Point, ...]
+    colour: int = 0
+    role: Role = "sampler"
+    shape: Shape = "points"
+    dashed: bool = False
+    named: bool = True
+    """Whether the legend names it; the seeds of one sampler are named once."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One drawing with two axes."""
+
+    name: str
+    title: str
+    x_label: str
+    y_label: str
+    series: tuple[Series, ...]
+    x_scale: Literal["size", "linear", "log"] = "size"
+    y_scale: Literal["linear", "log"] = "linear"
+    y_limits: tuple[float, float] | None = None
+    levels: tuple[float, ...] = ()
+    """Horizontal lines for orientation."""
+    joined: bool = True
+    """Whether the points of a series are joined by a line."""
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to draw."""
+        return not any(series.points for series in self.series if series.role == "sampler")
+
+    @property
+    def alt(self) -> str:
+        """The drawing in words, for those who cannot see it."""
+        told = [_told(series) for series in self.series if series.named and series.points and series.role != "fit"]
+        return f"{self.title}: {self.y_label} against {self.x_label}. {' '.join(told)}"
+
+
+@dataclass(frozen=True)
+class ConfigurationPanel:
+    """Rows of configurations, one row a sampler."""
+
+    name: str
+    title: str
+    rows: tuple[tuple[str, NDArray[np.int8]], ...]
+    """label and spins (k, L, L)"""
+
+    @property
+    def alt(self) -> str:
+        """The drawing in words."""
+        told = [
+            f"{label}: magnetisation per site {', '.join(f'{spins.mean():+.2f}' for spins in pictures)}."
+            for label, pictures in self.rows
+        ]
+        return f"{self.title}. {' '.join(told)}"
+
+
+def visible(text: str) -> str:
+    """The text with every control character, lone surrogate and change of writing direction made visible as \ufffd."""
+    return _INVISIBLE.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+_INVISIBLE = re.compile(
+    "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u202a-\\u202e\\u2066-\\u2069\\ud800-\\udfff\\ufffe\\uffff]"
+)
+
+
+def _told(series: Series) -> str:
+    if series.shape != "points":
+        return _extent(series)
+    values = [f"{concise(p.y, p.error)} at {significant(p.x)}" for p in series.points if not math.isnan(p.y)]
+    return f"{series.label}: {', '.join(values)}." if len(values) <= 12 else _extent(series)
+
+
+def _extent(series: Series) -> str:
+    """First, least, greatest and last value of a long series."""
+    y: Sequence[float] = [point.y for point in series.points if math.isfinite(point.y)]
+    if not y:
+        return ""
+    shown = [significant(value, 3) for value in (y[0], min(y), max(y), y[-1])]
+    return f"{series.label}: {len(y)} values, first {shown[0]}, least {shown[1]}, greatest {shown[2]}, last {shown[3]}."

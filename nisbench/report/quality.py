@@ -1,0 +1,149 @@
+"""Sections on how good the samples are: free energy and KL, effective sample size, autocorrelation."""
+
+from collections.abc import Sequence
+
+from nisbench.report.charts import figure, shown_problems, size_panel
+from nisbench.report.comparison import Group, grouped
+from nisbench.report.document import Block, Column, Entry, Paragraph, Section, Table, number, z_entry
+from nisbench.report.numbers import concise
+from nisbench.report.panels import Panel
+from nisbench.report.results import Results
+from nisbench.report.tables import QUANTITIES, lead_columns, lead_entries, size_table
+
+__all__ = ["MARKS", "autocorrelation_section", "ess_section", "free_energy_section", "undrawn"]
+
+MARKS = (
+    "Filled marks: every seed passed every validity gate; hollow marks: untrusted. Grey hollow marks: published "
+    "values. An arrow at an edge: beyond the axis, or infinite. Error bars: one standard error."
+)
+
+
+def free_energy_section(results: Results) -> Section:
+    """Free-energy error and KL against L, and the three free energies beside the exact one."""
+    groups = [group for group in grouped(results.contest) if group.measured]
+    quantities = ("relative_free_energy_error", "kl_nats", "kl_forward_nats")
+    blocks: list[Block] = [
+        Paragraph(
+            "KL(q‖p) in nats for the whole lattice decides whether a trained model is of use: near convergence the ESS "
+            "per draw is about exp(−2 KL). A small relative error of the free energy can hide a large KL, because it "
+            "is KL divided by ln Z."
+        ),
+        *_drawn(results, quantities, MARKS, log=True),
+        _free_energies(results, groups),
+    ]
+    return Section("free-energy", "Free energy and Kullback-Leibler divergence", tuple(blocks))
+
+
+def ess_section(results: Results) -> Section:
+    """Both effective sample sizes."""
+    groups = [group for group in grouped(results.contest) if group.estimate("ess_fraction") is not None]
+    names = ("ess_fraction", "ess_fraction_p", "kl_nats", "kl_forward_nats", "acceptance_rate", "longest_rejection_run")
+    blocks: list[Block] = [
+        Paragraph(
+            "The q side uses the model's own draws and cannot see a mode that the model misses; the p side uses "
+            "configurations of the reference sampler and can. The two must agree: where they differ, the model misses "
+            "a tail or a mode. Values of the p side above 1 occur within the error."
+        ),
+        *_drawn(results, ("ess_fraction", "ess_fraction_p"), MARKS, log=_low_ess(groups)),
+    ]
+    if groups:
+        blocks.append(size_table("Overlap with the target.", results, groups, names))
+    return Section("ess", "Effective sample size, both sides", tuple(blocks))
+
+
+def autocorrelation_section(results: Results) -> Section:
+    """Integrated autocorrelation times, with the convention."""
+    groups = [group for group in grouped(results.contest) if group.measured]
+    names = (
+        "tau_int_energy",
+        "tau_int_abs_magnetisation",
+        "tau_int_sweeps_energy",
+        "tau_int_sweeps_abs_magnetisation",
+        "mean_cluster_size",
+        "acceptance_rate",
+        "longest_rejection_run",
+    )
+    pairs = (
+        ("tau_int_energy", "tau_int_sweeps_energy"),
+        ("tau_int_abs_magnetisation", "tau_int_sweeps_abs_magnetisation"),
+    )
+    panels = [
+        size_panel(results, problem, quantity, also=(sweeps, ", in sweeps"), log=True, levels=(0.5,))
+        for problem in shown_problems(results)
+        for quantity, sweeps in pairs
+    ]
+    drawn = figure(panels, f"Integrated autocorrelation times; the dashed line is 1/2, independent draws. {MARKS}")
+    blocks: list[Block] = [
+        Paragraph(
+            "Convention: τ_int = 1/2 + Σ ρ(t), so that independent draws have 1/2 and an effective sample takes 2 "
+            "τ_int draws. The hierarchical paper prints 1 + 2 Σ ρ(t), twice this. A model's τ_int is that of its "
+            "independence Metropolis chain (NMCMC); a cluster sampler's is in single-cluster flips, and also in "
+            "sweeps, τ_int × mean cluster size / N. A chain that never moves has τ_int = ∞."
+        ),
+        *([drawn] if drawn else []),
+    ]
+    if groups:
+        blocks.append(size_table("Autocorrelation of the chains.", results, groups, names))
+    return Section("autocorrelation", "Autocorrelation times", tuple(blocks))
+
+
+def undrawn(names: Sequence[str], panels: Sequence[Panel | None]) -> list[Block]:
+    """A sentence that names the quantities for which there is no panel."""
+    missing = [QUANTITIES[name].heading for name, panel in zip(names, panels, strict=True) if panel is None]
+    return [Paragraph(f"Not drawn, because no cell of this run holds it: {'; '.join(missing)}.")] if missing else []
+
+
+def _drawn(results: Results, names: Sequence[str], caption: str, *, log: bool = False) -> list[Block]:
+    blocks: list[Block] = []
+    for problem in shown_problems(results):
+        panels = [size_panel(results, problem, name, log=log) for name in names]
+        if drawn := figure(panels, caption):
+            blocks.append(drawn)
+        blocks += undrawn(names, panels)
+    return blocks
+
+
+def _low_ess(groups: Sequence[Group]) -> bool:
+    """Whether both sides need a logarithmic axis, so that they can be compared by eye."""
+    found = [group.estimate(name) for group in groups for name in ("ess_fraction", "ess_fraction_p")]
+    return any(estimate is not None and estimate.value is not None and estimate.value < 0.1 for estimate in found)
+
+
+def _free_energies(results: Results, groups: Sequence[Group]) -> Block:
+    """The upper bound and the estimates from both sides, each beside the exact value."""
+    held = [group for group in groups if group.estimate("free_energy_variational") or group.estimate("free_energy_nis")]
+    if not held:
+        return Paragraph("No cell of this run holds a free energy.")
+    names = ("free_energy_variational", "free_energy_nis", "free_energy_p")
+    heads = [
+        *lead_columns(results),
+        Column("F/N exact"),
+        *(Column(QUANTITIES[name].heading) for name in names),
+        Column("z from q"),
+        Column("z from p"),
+        Column("relative error of variational F"),
+        Column("KL(q‖p)", "nats"),
+    ]
+    rows = [
+        (
+            *lead_entries(results, group),
+            _exact(group, names),
+            *(number(group.estimate(name), digits=8) for name in names),
+            z_entry(group.estimate("free_energy_nis")),
+            z_entry(group.estimate("free_energy_p")),
+            number(group.estimate("relative_free_energy_error"), digits=3),
+            number(group.estimate("kl_nats")),
+        )
+        for group in held
+    ]
+    caption = (
+        "Free energies per site. The variational one is an upper bound, never the free energy itself. The estimates "
+        "from q and from p must enclose the exact value within their errors; where q misses a mode, only the one from "
+        "p stays right."
+    )
+    return Table.of(caption, heads, rows)
+
+
+def _exact(group: Group, names: Sequence[str]) -> Entry:
+    found = [estimate.exact for name in names if (estimate := group.estimate(name)) and estimate.exact is not None]
+    return Entry(concise(found[0], digits=10), found[0]) if found else Entry("not known", tone="missing")

@@ -1,0 +1,185 @@
+"""The cells of one or several runs as the report sees them: each with a label, its status and its quantities."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nisbench.contract.records import Cell, Estimate, Status
+from nisbench.harness.store import Store
+
+__all__ = ["Measured", "Problem", "Results", "Run", "load"]
+
+_VARIANT_FIELDS = ("budget", "draws", "dtype", "plugin_version", "reference", "protocol_version")
+_QUIET_FIELDS = ("reference",)
+"""Fields that tell two cells apart but say nothing to a reader; used only where nothing else differs."""
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """What is sampled: cells of one problem may be compared."""
+
+    target: str
+    beta: float
+
+    def __str__(self) -> str:
+        return f"{self.target}, β = {self.beta:.16g}"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One store with its plan and environment, read once."""
+
+    store: Store
+    number: int
+    plan: Mapping[str, Any]
+    environment: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The plan's name; no path, so that a report does not depend on where its run lies."""
+        return str(self.plan.get("name") or "run")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One cell and what is known of it."""
+
+    cell: Cell
+    run: Run
+    label: str
+    """The plugin, with what tells this variant of it from the others."""
+    status: Status | None
+    """None before the cell ends."""
+    reason: str | None
+    quantities: Mapping[str, Estimate]
+    notes: Mapping[str, str]
+
+    @property
+    def problem(self) -> Problem:
+        """What the cell samples."""
+        return Problem(self.cell.target, self.cell.beta)
+
+    @property
+    def measured(self) -> bool:
+        """Whether the numbers of the cell are shown: it ran to its end, trusted or not."""
+        return self.status in (Status.OK, Status.UNTRUSTED)
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the cell passed every validity gate."""
+        return self.status is Status.OK
+
+    @property
+    def device_name(self) -> str:
+        """The hardware that the cell ran on, as precisely as the run says."""
+        noted = self.notes.get("device_name")
+        key = "gpu" if self.cell.device == "cuda" else "cpu"
+        return noted or str(self.run.environment.get(key) or self.cell.device)
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything that a report is made of."""
+
+    runs: tuple[Run, ...]
+    rows: tuple[Measured, ...]
+    repeated: int
+    """Cells found in more than one run; each is shown once, from the first run that finished it."""
+
+    @property
+    def contest(self) -> tuple[Measured, ...]:
+        """The rows that are compared: a reference cell steps back where its sampler is measured there itself."""
+        taking_part = {_place(row) for row in self.rows if row.cell.reference_draws == 0}
+        return tuple(row for row in self.rows if row.cell.reference_draws == 0 or _place(row) not in taking_part)
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Every target and beta, sorted."""
+        return tuple(sorted({row.problem for row in self.rows}))
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Every label, models before samplers, each kind by name."""
+        return tuple(label for _, label in sorted({(row.cell.kind, row.label) for row in self.rows}))
+
+    def at(self, problem: Problem) -> tuple[Measured, ...]:
+        """The compared rows of one problem."""
+        return tuple(row for row in self.contest if row.problem == problem)
+
+
+def load(stores: Sequence[Store]) -> Results:
+    """The cells of all `stores`, by target, beta, L, label and seed; raises StoreError that names a damaged file."""
+    runs = tuple(Run(store, i + 1, store.plan(), store.environment()) for i, store in enumerate(stores))
+    found: dict[str, tuple[Cell, Run]] = {}
+    repeated = set()
+    for run in runs:
+        for cell in run.store.cells():
+            if cell.cell_id not in found:
+                found[cell.cell_id] = (cell, run)
+                continue
+            repeated.add(cell.cell_id)
+            if not _finished(found[cell.cell_id][1], cell) and _finished(run, cell):
+                found[cell.cell_id] = (cell, run)
+    labels = _labels([cell for cell, _ in found.values()])
+    rows = [_measured(cell, run, labels[cell_id]) for cell_id, (cell, run) in found.items()]
+    return Results(runs, tuple(sorted(rows, key=_order)), len(repeated))
+
+
+def _finished(run: Run, cell: Cell) -> bool:
+    status, _ = run.store.status(cell.cell_id)
+    return status is not None and status.finished
+
+
+def _measured(cell: Cell, run: Run, label: str) -> Measured:
+    status, reason = run.store.status(cell.cell_id)
+    result = run.store.result(cell.cell_id) if status is not None else None
+    quantities = result.quantities if result else {}
+    return Measured(cell, run, label, status, reason, quantities, result.notes if result else {})
+
+
+def _place(row: Measured) -> tuple[object, ...]:
+    return (row.problem, row.cell.L, row.cell.device, row.cell.plugin)
+
+
+def _order(row: Measured) -> tuple[object, ...]:
+    return (row.problem, row.cell.L, row.cell.kind, row.label, row.cell.seed, row.cell.cell_id)
+
+
+def _labels(cells: Sequence[Cell]) -> dict[str, str]:
+    """cell_id -> the plugin's name and, where cells differ in nothing else, the settings in which they differ."""
+    by_plugin: dict[str, list[Cell]] = defaultdict(list)
+    for cell in cells:
+        by_plugin[cell.plugin].append(cell)
+    labels = {}
+    for plugin, group in by_plugin.items():
+        settings = {cell.cell_id: _settings(cell) for cell in group}
+        telling = _telling(group, settings)
+        several_devices = len({cell.device for cell in group}) > 1
+        for cell in group:
+            parts = [f"{key}={settings[cell.cell_id].get(key)}" for key in telling]
+            parts += [cell.device] if several_devices else []
+            labels[cell.cell_id] = f"{plugin} ({', '.join(parts)})" if parts else plugin
+    return labels
+
+
+def _telling(cells: Sequence[Cell], settings: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """The settings in which cells at the same place differ, sorted."""
+    places: dict[tuple[object, ...], list[Mapping[str, str]]] = defaultdict(list)
+    for cell in cells:
+        if cell.reference_draws:
+            continue  # a reference is drawn with settings of its own and names no variant
+        places[(cell.target, cell.beta, cell.L, cell.device, cell.seed)].append(settings[cell.cell_id])
+    differing = {
+        key
+        for rivals in places.values()
+        for key in {key for rival in rivals for key in rival}
+        if len({rival.get(key) for rival in rivals}) > 1
+    }
+    loud = differing - set(_QUIET_FIELDS)
+    return sorted(loud or differing)
+
+
+def _settings(cell: Cell) -> dict[str, str]:
+    fields = {name: str(getattr(cell, name)) for name in _VARIANT_FIELDS}
+    return fields | {key: str(value) for key, value in cell.options.items()}

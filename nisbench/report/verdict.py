@@ -1,0 +1,256 @@
+"""The answer first: which sampler at which size, can it be trusted, and what does an effective sample cost."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from nisbench.contract.records import Estimate
+from nisbench.report.comparison import SAMPLES_TO_SPREAD, Group, baseline, break_even, grouped, with_training
+from nisbench.report.document import Block, Column, Entry, Paragraph, Section, Table, join, number, plain, z_entry
+from nisbench.report.numbers import power_of_ten, significant
+from nisbench.report.results import Problem, Results
+from nisbench.report.tables import lead_columns, lead_entries, status_name
+
+__all__ = ["devices", "verdict_section", "verdict_sentences"]
+
+_COST = "s_per_effective_sample"
+_SENTENCE_PROBLEMS = 3
+
+
+def verdict_sentences(results: Results) -> tuple[str, ...]:
+    """What the run found, in words; the first sentence is the verdict."""
+    if not any(row.measured for row in results.rows):
+        return (_nothing(results),)
+    told = [
+        sentence
+        for problem in results.problems[:_SENTENCE_PROBLEMS]
+        for device in sorted({row.cell.device for row in results.at(problem)})
+        for sentence in _place(results, problem, device)
+    ]
+    if len(results.problems) > _SENTENCE_PROBLEMS:
+        told.append(
+            f"The other {len(results.problems) - _SENTENCE_PROBLEMS} targets and temperatures are in the table."
+        )
+    return (*told, *_unfinished(results))
+
+
+def verdict_section(results: Results) -> Section:
+    """The verdict table, and the claims that the plan set out to check."""
+    blocks: list[Block] = [_table(results), Paragraph(_reading(results)), *_claims(results)]
+    return Section("verdict", "Which sampler, at which size", tuple(blocks))
+
+
+def devices(results: Results) -> str:
+    """The hardware behind all timings, in words."""
+    cells = [row for row in results.rows if row.measured] or list(results.rows)
+    names = dict.fromkeys(f"{row.cell.device.upper()} {row.device_name}{_threads(row.notes)}" for row in cells)
+    return join(sorted(names)) or "no device"
+
+
+def break_even_of(results: Results, group: Group) -> Estimate | None:
+    """break_even_samples of the means over seeds; None for what is not trained."""
+    if group.kind != "model" or not group.measured:
+        return None
+    base = baseline(results.contest, group.problem, group.L, group.device)
+    name = base.label if base else f"no trusted cluster sampler at L = {group.L} on {group.device}"
+    cost = base.estimate(_COST) if base else None
+    return break_even(group.estimate("train_s"), group.estimate(_COST), cost, name)
+
+
+def _threads(notes: Mapping[str, str]) -> str:
+    return f" ({notes['threads']} threads)" if notes.get("threads", "1") != "1" else ""
+
+
+def _nothing(results: Results) -> str:
+    counts = _counts(results)
+    return (
+        f"No cell of this run has numbers ({counts}); there is nothing to recommend."
+        if results.rows
+        else ("This run has no cells; there is nothing to recommend.")
+    )
+
+
+def _counts(results: Results) -> str:
+    names = [status_name(row) for row in results.rows]
+    return ", ".join(f"{names.count(name)} {name}" for name in dict.fromkeys(names))
+
+
+def _place(results: Results, problem: Problem, device: str) -> list[str]:
+    """The sentences about one problem on one device."""
+    groups = [group for group in grouped(results.at(problem)) if group.device == device]
+    where = f"{problem} on {device.upper()}"
+    trusted = [group for group in groups if group.trusted]
+    doubtful = [group for group in groups if group.measured and not group.trusted]
+    if not trusted:
+        told = [f"{where}: no sampler passed every validity gate, so none is recommended."] if groups else []
+    else:
+        told = [f"{where}: {_cheapest(trusted)}.", *_paying(results, trusted)]
+        told.append(f"Passed every validity gate: {_by_label(trusted)}.")
+    if doubtful:
+        told.append(f"Not to be trusted: {_by_label(doubtful)}; the table says why.")
+    return told
+
+
+def _cheapest(groups: Sequence[Group]) -> str:
+    """Who gives the cheapest effective sample at which sizes, once trained."""
+    winners: dict[str, list[Group]] = {}
+    for size in sorted({group.L for group in groups}):
+        if best := best_at(groups, size):
+            winners.setdefault(best.label, []).append(best)
+    if not winners:
+        return "the cost of an effective sample is not known"
+    ranked = sorted(winners.items(), key=lambda item: item[1][-1].L)
+    parts = [f"{label} at {_sizes(group.L for group in won)}" for label, won in ranked]
+    verb = "gives" if len(parts) == 1 else "give"
+    largest = ranked[-1][1][-1]
+    return f"{join(parts)} {verb} the cheapest effectively independent configurations{_lead(groups, largest)}"
+
+
+def _lead(groups: Sequence[Group], best: Group) -> str:
+    """By how much the best is ahead at its largest size."""
+    others = [group for group in groups if group.L == best.L and group is not best and math.isfinite(_cost(group))]
+    price = f": {significant(_cost(best), 2)} s each at L = {best.L}"
+    if not others:
+        return price
+    rival = min(others, key=_cost)
+    aside = " without its training" if rival.kind == "model" else ""
+    return f"{price}, {significant(_cost(rival) / _cost(best), 2)} times cheaper than {rival.label}{aside}"
+
+
+def best_at(groups: Iterable[Group], size: int) -> Group | None:
+    """The trusted sampler with the least seconds per effective sample at that size."""
+    priced = [(_cost(group), group) for group in groups if group.trusted and size == group.L]
+    return min(((c, g) for c, g in priced if math.isfinite(c)), key=lambda pair: pair[0], default=(0.0, None))[1]
+
+
+def _cost(group: Group) -> float:
+    estimate = group.estimate(_COST)
+    return math.nan if estimate is None or estimate.value is None else estimate.value
+
+
+def _paying(results: Results, trusted: Sequence[Group]) -> list[str]:
+    """Whether training pays, sampler by sampler."""
+    told = []
+    for label in dict.fromkeys(group.label for group in trusted if group.kind == "model"):
+        found = [(g.L, break_even_of(results, g)) for g in trusted if g.label == label]
+        known = [(L, estimate.value) for L, estimate in found if estimate is not None and estimate.value is not None]
+        never = [L for L, value in known if math.isinf(value)]
+        parts = [f"after {significant(v, 2)} effective samples at L = {L}" for L, v in known if math.isfinite(v)]
+        parts += [f"never at {_sizes(never)}"] if never else []
+        if parts:
+            told.append(f"{label} {join(parts)}")
+    return [f"Training pays for itself against the cheapest cluster sampler: {'; '.join(told)}."] if told else []
+
+
+def _unfinished(results: Results) -> tuple[str, ...]:
+    missing = [row for row in results.rows if not row.measured]
+    if not missing:
+        return ()
+    names = [status_name(row) for row in missing]
+    counts = ", ".join(f"{names.count(name)} {name}" for name in dict.fromkeys(names))
+    return (f"{len(missing)} of {len(results.rows)} cells have no numbers ({counts}).",)
+
+
+def _by_label(groups: Sequence[Group]) -> str:
+    labels = dict.fromkeys(group.label for group in groups)
+    return join([f"{label} at {_sizes(g.L for g in groups if g.label == label)}" for label in labels])
+
+
+def _sizes(sizes: Iterable[int]) -> str:
+    return f"L = {join(sorted(set(sizes)))}"
+
+
+def _table(results: Results) -> Table:
+    groups = grouped(results.contest)
+    heads = (
+        *lead_columns(results),
+        Column("KL(q‖p)", "nats"),
+        Column("ESS q side"),
+        Column("ESS p side"),
+        Column("z of ln Z"),
+        Column("z of energy"),
+        Column("per eff. sample", "s"),
+        Column("with training", "s"),
+        Column("break-even", "samples"),
+        *((Column("device", numeric=False),) if _several_devices(results) else ()),
+    )
+    caption = f"Measured on {devices(results)}. Bold: the cheapest trusted sampler at that size."
+    return Table(caption, heads, tuple(_row(results, groups, group) for group in groups))
+
+
+def _reading(results: Results) -> str:
+    return (
+        "How to read it. In parentheses: one standard error in the last digits; with several seeds, the larger of the "
+        "seeds' own errors and of their spread. z = (value − exact)/error. ESS: effective samples per draw; 1 is "
+        "perfect, and both sides must agree. Per effective sample: seconds for one effectively independent "
+        f"configuration, {_basis(results)}. With training: the same, with training and preparation spread over "
+        f"{power_of_ten(SAMPLES_TO_SPREAD)} of them. Break-even: training time / (cost of the cheapest cluster sampler "
+        "− own cost), in effective samples; ∞ is never."
+    )
+
+
+def _row(results: Results, groups: Sequence[Group], group: Group) -> tuple[Entry, ...]:
+    here = [g for g in groups if (g.problem, g.device) == (group.problem, group.device)]
+    best = best_at(here, group.L)
+    cost = number(group.estimate(_COST), digits=3)
+    marked = replace(cost, tone="best") if best is group else cost
+    return (
+        *lead_entries(results, group, reasons=True),
+        number(group.estimate("kl_nats")),
+        number(group.estimate("ess_fraction")),
+        number(group.estimate("ess_fraction_p")),
+        z_entry(group.estimate("log_z_per_site")),
+        z_entry(group.estimate("energy")),
+        marked,
+        number(with_training(group), digits=3),
+        number(break_even_of(results, group), digits=3),
+        *((plain(_device(group)),) if _several_devices(results) else ()),
+    )
+
+
+def _basis(results: Results) -> str:
+    """On what the cost per effective sample rests, sampler by sampler."""
+    words = {"ess_fraction": "time per draw / ESS per draw", "tau_int": "time per draw × 2 τ_int"}
+    found: dict[str, list[str]] = {}
+    for row in results.contest:
+        basis = words.get(row.notes.get("draw_cost_basis", ""))
+        if basis and row.label not in found.setdefault(basis, []):
+            found[basis].append(row.label)
+    parts = [f"{basis} for {join(labels)}" for basis, labels in found.items()]
+    return f"which is {', '.join(parts)}" if parts else "not known here"
+
+
+def _device(group: Group) -> str:
+    return f"{group.device}: {join(list(dict.fromkeys(member.device_name for member in group.members)))}"
+
+
+def _several_devices(results: Results) -> bool:
+    return len({(row.cell.device, row.device_name) for row in results.contest}) > 1
+
+
+def _claims(results: Results) -> list[Block]:
+    """What the plans set out to check, with the state of the cells behind each claim."""
+    by_id = {row.cell.cell_id: row for row in results.rows}
+    rows = []
+    for run in results.runs:
+        for group in run.plan.get("groups", ()):
+            members = [by_id[cell_id] for cell_id in group.get("cells", ()) if cell_id in by_id]
+            if not group.get("claim") or not members:
+                continue
+            names = [status_name(member) for member in members]
+            state = ", ".join(f"{names.count(name)} {name}" for name in dict.fromkeys(names))
+            sizes = join(sorted({member.cell.L for member in members}))
+            labels = join(list(dict.fromkeys(member.label for member in members)))
+            rows.append((plain(group["claim"]), plain(labels), plain(sizes), plain(state)))
+    if not rows:
+        return []
+    heads = (
+        Column("claim", numeric=False),
+        Column("samplers", numeric=False),
+        Column("L", numeric=False),
+        Column("cells", numeric=False),
+    )
+    return [
+        Paragraph("What the plan sets out to check:"),
+        Table("The claims of the plan and its cells.", heads, tuple(rows)),
+    ]

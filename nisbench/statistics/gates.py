@@ -1,0 +1,105 @@
+"""The gates that decide whether a cell is to be trusted, each on its named quantities."""
+
+import math
+from collections.abc import Mapping
+
+from nisbench.contract.records import Estimate, Kind
+from nisbench.statistics.weights import ESS_FLOOR
+
+__all__ = ["NOT_FINITE", "validity"]
+
+NOT_FINITE = "not finite"
+"""What the reason of a quantity says whose series holds NaN or infinity."""
+
+LARGEST_Z = 5.0
+"""Standard errors from an exact value, or between both sides, beyond which a cell is untrusted."""
+
+RATIO_TOLERANCE = 0.3
+"""Smallest |ln(ess_q/ess_p)| that can be a disagreement."""
+
+RATIO_FROM_ESS = 0.3
+"""From here on the ratio of the two ess is judged; below, ln Z of both sides and kl_forward_nats are."""
+
+
+def validity(kind: Kind, quantities: Mapping[str, Estimate]) -> list[str]:
+    """Why a cell is untrusted, one line a reason; empty where all gates pass.
+
+    The gates: NaN or infinite series, ess_fraction below 10/n, a chain shorter than 50 tau_int (the NMCMC chain of a
+    model counts), energy or ln Z more than 5 standard errors from exact, p side and q side that disagree.
+    """
+    reasons = sorted({q.reason for q in quantities.values() if q.reason and NOT_FINITE in q.reason})
+    required = ("energy", "log_z_per_site", "ess_fraction") if kind == "model" else ("energy",)
+    for name in required:
+        if name not in quantities:
+            reasons.append(f"{name} was not measured")
+        elif quantities[name].value is None and quantities[name].reason not in reasons:
+            reasons.append(f"{name}: {quantities[name].reason}")
+    reasons += _short(quantities)
+    reasons += _far_from_exact(quantities)
+    return reasons + _sides_disagree(quantities)
+
+
+def _short(quantities: Mapping[str, Estimate]) -> list[str]:
+    """The gates on the number of draws."""
+    reasons = []
+    ess = quantities.get("ess_fraction")
+    if ess and ess.value is not None and ess.n and ess.value * ess.n < ESS_FLOOR:
+        reasons.append(f"ess_fraction {ess.value:.2g} is below {ESS_FLOOR}/n = {ESS_FLOOR / ess.n:.2g}")
+    for name in ("tau_int_energy", "tau_int_abs_magnetisation"):
+        tau = quantities.get(name)
+        if tau and tau.value is not None and tau.reason:
+            reasons.append(f"{name}: {tau.reason}")
+    return reasons
+
+
+def _far_from_exact(quantities: Mapping[str, Estimate]) -> list[str]:
+    """The gates on energy and ln Z of either side; a p side below its own floor is no measurement."""
+    judged = ["energy", "log_z_per_site"]
+    ess_p = quantities.get("ess_fraction_p")
+    if ess_p and ess_p.value is not None and ess_p.n and ess_p.value * ess_p.n >= ESS_FLOOR:
+        judged.append("free_energy_p")
+    scores = {name: quantities[name].z for name in judged if name in quantities}
+    return [
+        f"{name} is {z:+.1f} standard errors from exact"
+        for name, z in scores.items()
+        if z is not None and abs(z) > LARGEST_Z
+    ]
+
+
+def _sides_disagree(quantities: Mapping[str, Estimate]) -> list[str]:
+    """The gates between q side and p side; none where there is no p side."""
+    reasons = []
+    q, p = (_number(quantities, name) for name in ("free_energy_nis", "free_energy_p"))
+    if q and p and abs(q[0] - p[0]) > LARGEST_Z * math.hypot(q[1], p[1]):
+        z = (q[0] - p[0]) / math.hypot(q[1], p[1])
+        reasons.append(f"free_energy_nis and free_energy_p are {z:+.1f} combined errors apart")
+    ess_q, ess_p = (quantities.get(name) for name in ("ess_fraction", "ess_fraction_p"))
+    if not (ess_q and ess_p and ess_q.value and ess_p.value is not None):
+        return reasons
+    relative = _relative(ess_q)
+    if max(ess_q.value, ess_p.value) >= RATIO_FROM_ESS:
+        ratio = math.log(ess_q.value / ess_p.value) if ess_p.value > 0 else math.inf
+        limit = max(RATIO_TOLERANCE, 3 * math.hypot(relative, _relative(ess_p)))
+        if abs(ratio) > limit:
+            reasons.append(f"p side and q side disagree: |ln(ess_q/ess_p)| = {abs(ratio):.2f} > {limit:.2f}")
+        return reasons
+    forward = quantities.get("kl_forward_nats")
+    if forward and forward.value is not None:
+        # KL(p||q) <= -ln ess by Jensen's inequality; a larger one means that the q side missed a tail or a mode
+        bound = -math.log(ess_q.value) + max(RATIO_TOLERANCE, 3 * math.hypot(relative, forward.error or 0.0))
+        if forward.value > bound:
+            reasons.append(f"kl_forward_nats = {forward.value:.2f} exceeds -ln ess_fraction, here {bound:.2f}")
+    return reasons
+
+
+def _number(quantities: Mapping[str, Estimate], name: str) -> tuple[float, float] | None:
+    """Value and error, where there are both."""
+    estimate = quantities.get(name)
+    if estimate is None or estimate.value is None or not estimate.error:
+        return None
+    return estimate.value, estimate.error
+
+
+def _relative(estimate: Estimate) -> float:
+    """The error of ln value; 0 where it is unknown."""
+    return estimate.error / estimate.value if estimate.error and estimate.value else 0.0

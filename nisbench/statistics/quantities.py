@@ -1,0 +1,259 @@
+"""Series -> the named quantities of a cell.
+
+Energies and magnetisations come in as totals and leave per site. A quantity that a kind cannot have is absent, one
+that could not be computed is missing with its reason, and none is NaN.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nisbench.contract.records import Estimate
+from nisbench.physics.observables import OBSERVABLES
+from nisbench.statistics import weights
+from nisbench.statistics.autocorrelation import gamma_method
+from nisbench.statistics.estimate import chain_mean, chain_observables, tau_estimate
+from nisbench.statistics.gates import NOT_FINITE, validity
+
+__all__ = [
+    "CHAIN_QUANTITIES",
+    "MODEL_QUANTITIES",
+    "WEIGHTED_QUANTITIES",
+    "ReferenceSeries",
+    "chain_quantities",
+    "model_quantities",
+    "validity",
+    "weighted_quantities",
+]
+
+_FloatArray = NDArray[np.float64]
+
+_Q_SIDE = ("log_z_per_site", "free_energy_nis", "ess_fraction", *OBSERVABLES, "entropy")
+_VARIATIONAL = ("free_energy_variational", "relative_free_energy_error", "kl_nats")
+_P_SIDE = ("free_energy_p", "kl_forward_nats", "ess_fraction_p")
+_TAU = ("tau_int_energy", "tau_int_abs_magnetisation")
+_SWEEPS = ("mean_cluster_size", "tau_int_sweeps_energy", "tau_int_sweeps_abs_magnetisation")
+
+WEIGHTED_QUANTITIES = _Q_SIDE
+"""What independent draws with weights give."""
+
+MODEL_QUANTITIES = (*_Q_SIDE, *_VARIATIONAL, *_P_SIDE, "acceptance_rate", "longest_rejection_run", *_TAU)
+"""What draws of a normalised density give."""
+
+CHAIN_QUANTITIES = (*OBSERVABLES, *_TAU, *_SWEEPS)
+"""What chains give; the last three where a draw is a cluster flip."""
+
+_NO_EXACT = "no exact ln Z is known"
+
+
+@dataclass(frozen=True)
+class ReferenceSeries:
+    """A model's ln q on configurations of p, and what else is known of them."""
+
+    log_prob: _FloatArray
+    """(m,) may be -inf where q vanishes"""
+    energy: _FloatArray
+    """(m,) totals"""
+    magnetisation: _FloatArray
+    """(m,) totals"""
+    chain: NDArray[np.int64]
+    """(m,) which chain each is from, in the order of drawing"""
+
+
+@dataclass(frozen=True)
+class _Point:
+    """Where the series were measured, and what is known exactly there."""
+
+    beta: float
+    n_sites: int
+    exact: Mapping[str, float]
+
+    @property
+    def log_z(self) -> float | None:
+        """Exact, of the whole lattice."""
+        return self.exact["log_z_per_site"] * self.n_sites if "log_z_per_site" in self.exact else None
+
+    def exact_of(self, name: str) -> float | None:
+        """The exact value that a quantity is compared with."""
+        free = ("free_energy_variational", "free_energy_nis", "free_energy_p")
+        return self.exact.get("free_energy" if name in free else name)
+
+    def missing(self, names: tuple[str, ...], reason: str) -> dict[str, Estimate]:
+        """All of `names` as missing."""
+        return {name: Estimate.missing(reason, exact=self.exact_of(name)) for name in names}
+
+    def free_energy(self, log_z: Estimate, sign: float = -1.0) -> Estimate:
+        """A free energy per site from sign x ln Z of the whole lattice."""
+        if self.beta == 0:
+            return Estimate.missing("the free energy is undefined at beta = 0")
+        return replace(_scaled(log_z, sign / (self.beta * self.n_sites)), exact=self.exact.get("free_energy"))
+
+
+def model_quantities(
+    *,
+    log_prob: _FloatArray,
+    energy: _FloatArray,
+    magnetisation: _FloatArray,
+    beta: float,
+    n_sites: int,
+    exact: Mapping[str, float],
+    seed: int,
+    reference: ReferenceSeries | None,
+    no_reference_reason: str | None = None,
+) -> dict[str, Estimate]:
+    """Everything that n independent draws of q, with their ln q, tell about it.
+
+    Parameters
+    ----------
+    log_prob, energy, magnetisation
+        (n,) each, n >= 1; energy and magnetisation are totals.
+    exact
+        Exact values per site by quantity name, as far as known.
+    seed
+        Of the uniform numbers of NMCMC.
+    reference
+        For the p side; where it is None, the p side is missing with `no_reference_reason`.
+    """
+    point = _Point(beta, n_sites, exact)
+    wrong = _not_finite(log_prob=log_prob, energy=energy, magnetisation=magnetisation)
+    if wrong:
+        return point.missing(MODEL_QUANTITIES, wrong)
+    log_weight = -beta * energy - log_prob
+    return {
+        **_q_side(point, log_weight, energy, magnetisation),
+        **_variational(point, -log_weight),
+        **_p_side(point, reference, no_reference_reason or "no reference configurations"),
+        **_metropolis(log_weight, energy, magnetisation, seed),
+    }
+
+
+def chain_quantities(
+    *,
+    energy: _FloatArray,
+    magnetisation: _FloatArray,
+    cluster_size: _FloatArray | None,
+    beta: float,
+    n_sites: int,
+    exact: Mapping[str, float],
+) -> dict[str, Estimate]:
+    """Everything that chains of p, (n, n_chains) each, tell; cluster_size is None where a draw is no cluster flip."""
+    given = {"energy": energy, "magnetisation": magnetisation}
+    wrong = _not_finite(**given, **({} if cluster_size is None else {"cluster_size": cluster_size}))
+    if wrong:
+        names = CHAIN_QUANTITIES if cluster_size is not None else (*OBSERVABLES, *_TAU)
+        return _Point(beta, n_sites, exact).missing(names, wrong)
+    quantities = chain_observables(energy, magnetisation, beta=beta, n_sites=n_sites, exact=exact)
+    found = {"energy": gamma_method(energy), "abs_magnetisation": gamma_method(np.abs(magnetisation))}
+    quantities |= {f"tau_int_{name}": tau_estimate(tau) for name, tau in found.items()}
+    if cluster_size is not None:
+        quantities["mean_cluster_size"] = chain_mean(cluster_size)
+        sweeps = float(cluster_size.mean()) / n_sites  # a draw, whose error is small against that of tau
+        quantities |= {f"tau_int_sweeps_{name}": tau_estimate(tau, sweeps) for name, tau in found.items()}
+    return quantities
+
+
+def weighted_quantities(
+    *,
+    log_weight: _FloatArray,
+    energy: _FloatArray,
+    magnetisation: _FloatArray,
+    normalised: bool,
+    beta: float,
+    n_sites: int,
+    exact: Mapping[str, float],
+) -> dict[str, Estimate]:
+    """Everything that n independent draws with weights tell; ln w = -inf is a draw of weight zero.
+
+    Where the weights are not `normalised`, E[w] is not Z and what needs ln Z is missing.
+    """
+    point = _Point(beta, n_sites, exact)
+    wrong = _not_finite(energy=energy, magnetisation=magnetisation) or _bad("log_weight", ~(log_weight < np.inf))
+    if not wrong and not np.isfinite(log_weight).any():
+        wrong = f"log_weight is {NOT_FINITE}: every weight is zero"
+    if wrong:
+        return point.missing(WEIGHTED_QUANTITIES, wrong)
+    quantities = _q_side(point, log_weight, energy, magnetisation)
+    if not normalised:
+        reason = "the weights are not normalised, so ln Z is unknown"
+        quantities |= point.missing(("log_z_per_site", "free_energy_nis", "entropy"), reason)
+    return quantities
+
+
+def _q_side(
+    point: _Point, log_weight: _FloatArray, energy: _FloatArray, magnetisation: _FloatArray
+) -> dict[str, Estimate]:
+    beta, n_sites, exact = point.beta, point.n_sites, point.exact
+    log_z = weights.log_z(log_weight, n_sites)
+    entropy = weights.entropy(log_weight, energy, beta=beta, n_sites=n_sites)
+    return {
+        "log_z_per_site": replace(_scaled(log_z, 1 / n_sites), exact=exact.get("log_z_per_site")),
+        "free_energy_nis": point.free_energy(log_z),
+        "ess_fraction": weights.ess_fraction(log_weight),
+        **weights.self_normalised(log_weight, energy, magnetisation, beta=beta, n_sites=n_sites, exact=exact),
+        "entropy": replace(entropy, exact=exact.get("entropy")),
+    }
+
+
+def _variational(point: _Point, action: _FloatArray) -> dict[str, Estimate]:
+    """From ln q + beta E of the draws, whose mean is KL(q||p) - ln Z."""
+    n = len(action)
+    error = math.hypot(float(action.std(ddof=1)) / math.sqrt(n), weights.rounding(point.n_sites)) if n > 1 else None
+    mean = Estimate(float(action.mean()), error, n, reason=None if n > 1 else "one draw has no error")
+    free_energy = point.free_energy(mean, sign=1.0)
+    kl = relative = Estimate.missing(_NO_EXACT)
+    if point.log_z is not None:
+        kl = replace(mean, value=float((action + point.log_z).mean()))
+        relative = _scaled(kl, 1 / abs(point.log_z)) if point.log_z else Estimate.missing("the exact ln Z is zero")
+    return {"free_energy_variational": free_energy, "kl_nats": kl, "relative_free_energy_error": relative}
+
+
+def _p_side(point: _Point, reference: ReferenceSeries | None, absent: str) -> dict[str, Estimate]:
+    if reference is None or len(reference.log_prob) == 0:
+        return point.missing(_P_SIDE, absent)
+    # ln q = -inf is an answer, however bad; NaN and +inf are not
+    wrong = _bad("the reference's log_prob", ~(reference.log_prob < np.inf)) or _not_finite(energy=reference.energy)
+    if wrong:
+        return point.missing(_P_SIDE, wrong)
+    log_weight, chain = -point.beta * reference.energy - reference.log_prob, reference.chain
+    forward = Estimate.missing(_NO_EXACT)
+    if point.log_z is not None:
+        forward = weights.kl_forward(log_weight, chain, point.log_z, point.n_sites)
+    return {
+        "free_energy_p": point.free_energy(weights.log_z_p(log_weight, chain, point.n_sites)),
+        "kl_forward_nats": forward,
+        "ess_fraction_p": weights.ess_fraction_p(log_weight, chain, point.log_z),
+    }
+
+
+def _metropolis(
+    log_weight: _FloatArray, energy: _FloatArray, magnetisation: _FloatArray, seed: int
+) -> dict[str, Estimate]:
+    """The quantities of the NMCMC chain."""
+    chain, n = weights.nmcmc(log_weight, np.random.default_rng(seed)), len(log_weight)
+    rate = chain_mean(chain.accepted.astype(np.float64)) if n > 1 else Estimate.missing("one draw makes no proposal")
+    return {
+        "acceptance_rate": rate,
+        "longest_rejection_run": Estimate(float(chain.longest_rejection_run), n=n),
+        "tau_int_energy": tau_estimate(gamma_method(energy[chain.state_index])),
+        "tau_int_abs_magnetisation": tau_estimate(gamma_method(np.abs(magnetisation[chain.state_index]))),
+    }
+
+
+def _scaled(estimate: Estimate, factor: float) -> Estimate:
+    if estimate.value is None:
+        return estimate
+    error = None if estimate.error is None else estimate.error * abs(factor)
+    return replace(estimate, value=estimate.value * factor, error=error)
+
+
+def _not_finite(**series: _FloatArray) -> str | None:
+    """Which series holds a value that is not finite, and how many."""
+    reasons = (_bad(name, ~np.isfinite(values)) for name, values in series.items())
+    return next(filter(None, reasons), None)
+
+
+def _bad(name: str, bad: NDArray[np.bool_]) -> str | None:
+    return f"{name} is {NOT_FINITE} for {int(bad.sum())} of {bad.size} draws" if bad.any() else None

@@ -1,0 +1,237 @@
+"""Hierarchical autoregressive network (HAN): the lattice is drawn scale by scale, each block given its border.
+
+What it samples: a normalised density q(s) of 2-D Ising configurations on an L x L torus, L = 2^m, m >= 2. By the
+Markov property the spins inside a closed loop depend on that loop alone, so one small network per scale suffices:
+level 0 draws two full rows and two full columns, level i the cross of each of the 4^i blocks left, one network for
+all blocks of a level, and the last L^2/4 isolated spins are drawn by exact heat bath, whose probabilities are part
+of ln q.
+Exact, asymptotic or biased: q is exactly normalised; averages need importance weights or a Metropolis step.
+Cost per draw: (16 + 36 (log2 L - 2)) L^2 multiply-adds for the published width; about 6 L network calls in sequence.
+Known failure: the unconditioned level 0 is the hardest part and limits the quality at large L.
+Reference: P. Bialas, P. Korcyl, T. Stebel, Comput. Phys. Commun. 281, 108502 (2022).
+Differences from the paper: logits instead of probabilities clipped by an epsilon; the learning rate, which the paper
+leaves open, and the schedules are chosen by measurement (see `HierOptions`).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Generator, Tensor
+
+from nisbench.api import (
+    AutoregressiveDense,
+    Model,
+    ModelDraws,
+    Stack,
+    Target,
+    Trace,
+    TrainingBatch,
+    spin_log_prob,
+    thresholds,
+    z2_average,
+    z2_flip,
+)
+from nisbench_plugins.registration import HierOptions
+
+__all__ = ["Hier", "Level", "heat_bath_sites", "levels"]
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Level:
+    """The sites, as r L + c, that one network draws in all blocks of its scale and the sites around them."""
+
+    drawn: Tensor
+    """(n_drawn, n_blocks)"""
+    border: Tensor
+    """(n_border, n_blocks)"""
+
+
+class Hier(Model):
+    """The hierarchical network; lattices are (sites, n) inside, so that gathering a border copies whole rows."""
+
+    neighbours: Tensor
+    isolated: Tensor
+
+    def __init__(self, target: Target, options: HierOptions) -> None:
+        super().__init__(target, options)
+        scales = levels(target.L)
+        self.networks = Stack(
+            AutoregressiveDense(level.drawn.shape[0], level.border.shape[0], width=options.width) for level in scales
+        )
+        for i, level in enumerate(scales):
+            self.register_buffer(f"drawn_{i}", level.drawn, persistent=False)
+            self.register_buffer(f"border_{i}", level.border, persistent=False)
+        isolated, neighbours = heat_bath_sites(target.L)
+        self.register_buffer("isolated", isolated, persistent=False)
+        self.register_buffer("neighbours", neighbours, persistent=False)
+
+    @classmethod
+    def unsupported(cls, target: Target, options: HierOptions) -> str | None:
+        """L = 2^m, m >= 2, and a nearest-neighbour target."""
+        if target.name != "ising":
+            return f"hier draws its last spins by the Ising heat bath; the target is {target.name}"
+        if target.L < 4 or target.L & (target.L - 1):
+            return f"hier needs L = 2^m with m >= 2; L = {target.L}"
+        return None
+
+    def sample(self, n: int, *, beta: float, generator: Generator) -> ModelDraws:
+        """Draws level by level; see the base class."""
+        with torch.no_grad():
+            lattice, parts, inner = self._draw(n, beta, generator, AutoregressiveDense.draw)
+            log_prob = self._level_sums(parts, n) + inner
+            spins = self._configurations(lattice)
+            if self.options.z2:
+                log_prob = z2_average(log_prob, self._evaluate(-lattice, inner))
+                spins = z2_flip(spins, generator)
+        return ModelDraws(spins, log_prob)
+
+    def log_prob(self, spins: Tensor, *, beta: float) -> Tensor:
+        """ln q(s); see the base class."""
+        lattice = spins.reshape(len(spins), -1).T.to(self._like.dtype)  # (n, L, L) -> (sites, n)
+        inner = self._heat_bath_log_prob(lattice, beta)
+        log_prob = self._evaluate(lattice, inner)
+        return z2_average(log_prob, self._evaluate(-lattice, inner)) if self.options.z2 else log_prob
+
+    def training_batch(self, n: int, *, beta: float, generator: Generator) -> TrainingBatch:
+        """As the default, but the gradient uses the hidden units that sampling computed."""
+        lattice, traces, inner = self._draw(n, beta, generator, _traced)
+        log_prob = self._gradient_sums(traces, n) + inner
+        if self.options.z2:
+            mirror = [net.evaluate(*self._gather(-lattice, i)) for i, net in enumerate(self.networks)]
+            log_prob = z2_average(log_prob, self._gradient_sums(mirror, n) + inner)
+        energy = self.target.energy(self._configurations(lattice))
+        return TrainingBatch(log_prob, log_prob.detach() + beta * energy)
+
+    def costs(self) -> Mapping[str, float]:
+        """Multiply-adds count as two operations; masked zeros are left out, the Z2 average is counted."""
+        blocks = [self._sites("drawn", i).shape[1] for i in range(len(self.networks))]
+        passes = 2 if self.options.z2 else 1
+        operations = sum(2 * net.multiply_adds() * count for net, count in zip(self.networks, blocks, strict=True))
+        return {
+            "flops_per_draw": float(passes * operations),
+            "network_calls_per_draw": float(sum(net.n_spins for net in self.networks)),
+        }
+
+    @property
+    def _like(self) -> Tensor:
+        return next(self.parameters())
+
+    def _sites(self, what: str, level: int) -> Tensor:
+        return self.get_buffer(f"{what}_{level}")
+
+    def _gather(self, lattice: Tensor, level: int) -> tuple[Tensor, Tensor]:
+        """The drawn spins and the border of all blocks of a level: (units, n_blocks * n) each."""
+        drawn, border = self._sites("drawn", level), self._sites("border", level)
+        columns = drawn.shape[1] * lattice.shape[1]
+        return lattice[drawn].reshape(len(drawn), columns), lattice[border].reshape(len(border), columns)
+
+    def _draw(
+        self, n: int, beta: float, generator: Generator, draw: Callable[..., tuple[Tensor, R]]
+    ) -> tuple[Tensor, list[R], Tensor]:
+        """A lattice (sites, n) before the Z2 flip and ln q of its isolated spins, (n,).
+
+        `draw(network, thresholds, border)` gives the spins of all blocks of a level and a result that is kept.
+        """
+        like = self._like
+        lattice = like.new_empty(self.target.n_sites, n)
+        results = []
+        for i, net in enumerate(self.networks):
+            drawn, border = self._sites("drawn", i), self._sites("border", i)
+            uniform = thresholds(len(drawn), drawn.shape[1] * n, like=like, generator=generator)
+            spins, result = draw(net, uniform, lattice[border].reshape(len(border), -1) if len(border) else None)
+            lattice[drawn] = spins.reshape(*drawn.shape, n)
+            results.append(result)
+        logits = self._heat_bath_logits(lattice, beta)
+        uniform = thresholds(len(logits), n, like=like, generator=generator)
+        lattice[self.isolated] = torch.where(logits > uniform, 1.0, -1.0).to(like.dtype)
+        return lattice, results, self._heat_bath_log_prob(lattice, beta, logits)
+
+    def _evaluate(self, lattice: Tensor, inner: Tensor) -> Tensor:
+        """ln q of a lattice before the Z2 average; differentiable where gradients are on."""
+        parts = [net.score(*self._gather(lattice, i)) for i, net in enumerate(self.networks)]
+        return self._level_sums(parts, lattice.shape[1]) + inner
+
+    def _gradient_sums(self, traces: Sequence[Trace], n: int) -> Tensor:
+        return self._level_sums([net.log_prob(trace) for net, trace in zip(self.networks, traces, strict=True)], n)
+
+    @staticmethod
+    def _level_sums(parts: Sequence[Tensor], n: int) -> Tensor:
+        """Adds up blocks and levels: (n_blocks * n,) each -> (n,)."""
+        return torch.stack([part.view(-1, n).sum(0) for part in parts]).sum(0)
+
+    def _heat_bath_logits(self, lattice: Tensor, beta: float) -> Tensor:
+        """(n_isolated, n): ln q(+1)/q(-1) = 2 beta times the sum over the neighbours."""
+        above, right, below, left = (lattice[sites] for sites in self.neighbours)
+        return 2 * beta * (above + right + below + left)
+
+    def _heat_bath_log_prob(self, lattice: Tensor, beta: float, logits: Tensor | None = None) -> Tensor:
+        logits = self._heat_bath_logits(lattice, beta) if logits is None else logits
+        return spin_log_prob(lattice[self.isolated], logits)
+
+    def _configurations(self, lattice: Tensor) -> Tensor:
+        """(sites, n) -> (n, L, L) int8"""
+        L = self.target.L
+        return lattice.to(torch.int8).T.contiguous().view(-1, L, L)
+
+
+def _traced(net: AutoregressiveDense, uniform: Tensor, border: Tensor | None) -> tuple[Tensor, Trace]:
+    trace = net.sample(uniform, border)
+    return trace.spins, trace
+
+
+def levels(L: int) -> list[Level]:
+    """The levels of an L x L torus, L = 2^m, from the largest scale to blocks of side 3; log2(L) - 1 of them."""
+    half = L // 2
+    frame = [
+        *[(0, c) for c in range(L)],
+        *[(r, 0) for r in range(L)],
+        *[(half, c) for c in range(L)],
+        *[(r, half) for r in range(L)],
+    ]
+    sites = torch.tensor([r * L + c for r, c in dict.fromkeys(frame)])  # (4 L - 4,), each site once
+    result = [Level(sites.unsqueeze(1), torch.empty(0, 1, dtype=torch.long))]
+    side, corners = half - 1, [(1, 1), (1, half + 1), (half + 1, 1), (half + 1, half + 1)]
+    while side >= 3:
+        result.append(
+            Level(
+                torch.tensor([_flat(_cross(side), corner, L) for corner in corners]).T.contiguous(),
+                torch.tensor([_flat(_loop(side), corner, L) for corner in corners]).T.contiguous(),
+            )
+        )
+        step, side = (side + 1) // 2, (side - 1) // 2
+        corners = [(r + i, c + j) for r, c in corners for i in (0, step) for j in (0, step)]
+    return result
+
+
+def heat_bath_sites(L: int) -> tuple[Tensor, Tensor]:
+    """The L^2/4 isolated spins that the levels leave, (n,), and their neighbours, (4, n)."""
+    sites = [(r, c) for r in range(1, L, 2) for c in range(1, L, 2)]
+    around = [_flat([(-1, 0), (0, 1), (1, 0), (0, -1)], site, L) for site in sites]
+    return torch.tensor([r * L + c for r, c in sites]), torch.tensor(around).T.contiguous()
+
+
+def _cross(side: int) -> list[tuple[int, int]]:
+    """The vertical bar, the left arm and the right arm of a block: 2 side - 1 sites."""
+    middle = side // 2
+    bar = [(r, middle) for r in range(side)]
+    return [*bar, *[(middle, c) for c in range(middle)], *[(middle, c) for c in range(middle + 1, side)]]
+
+
+def _loop(side: int) -> list[tuple[int, int]]:
+    """The 4 side sites around a block: top, right, bottom, left."""
+    along = range(side)
+    return [
+        *[(-1, c) for c in along],
+        *[(r, side) for r in along],
+        *[(side, c) for c in along],
+        *[(r, -1) for r in along],
+    ]
+
+
+def _flat(offsets: Sequence[tuple[int, int]], corner: tuple[int, int], L: int) -> list[int]:
+    """Sites relative to a corner as r L + c on the torus."""
+    return [((corner[0] + r) % L) * L + (corner[1] + c) % L for r, c in offsets]

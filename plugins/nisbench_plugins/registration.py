@@ -1,0 +1,94 @@
+"""What the built-in plugins offer: names, options with their defaults, summaries. Free of torch."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from nisbench import TrainingOptions, hookimpl
+
+
+@dataclass(frozen=True)
+class VanOptions(TrainingOptions):
+    """Options of `van`; the defaults are the baseline that the hierarchical paper compares against."""
+
+    net: Literal["dense", "conv"] = field(default="dense", metadata={"help": "masked dense or masked convolutional"})
+    depth: int = field(default=2, metadata={"help": "number of masked layers"})
+    width: int = field(default=1, metadata={"help": "dense: hidden units per spin"})
+    channels: int = field(default=64, metadata={"help": "conv: channels of the hidden layers"})
+    half_kernel: int = field(default=6, metadata={"help": "conv: the kernel has side 2 half_kernel + 1"})
+    residual: bool = field(default=False, metadata={"help": "residual blocks between the first and the last layer"})
+    bias: bool = field(default=True, metadata={"help": "bias in every layer"})
+    z2: bool = field(default=True, metadata={"help": "average q over s and -s"})
+    learning_rate: float = field(default=1e-2, metadata={"help": "peak learning rate of Adam"})
+    fan_in: int = field(default=64, metadata={"help": "matrices with more inputs get learning_rate * fan_in / inputs"})
+    batch_size: int = field(default=512, metadata={"help": "configurations per training step"})
+    annealing_fraction: float = field(
+        default=0.75, metadata={"help": "fraction of the budget that the linear rise takes"}
+    )
+    clip_norm: float = field(default=1.0, metadata={"help": "largest gradient norm; 0 switches clipping off"})
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if min(self.depth, self.width, self.channels, self.half_kernel) < 1:
+            raise ValueError(f"depth, width, channels and half_kernel are at least 1; got {self}")
+
+
+@dataclass(frozen=True)
+class HierOptions(TrainingOptions):
+    """Options of `hier`; the architecture defaults are the published ones."""
+
+    width: int = field(default=1, metadata={"help": "hidden units per input of each network"})
+    z2: bool = field(default=True, metadata={"help": "average q over s and -s"})
+    learning_rate: float = field(default=1e-2, metadata={"help": "peak learning rate of Adam"})
+    fan_in: int = field(default=64, metadata={"help": "matrices with more inputs get learning_rate * fan_in / inputs"})
+    batch_size: int = field(default=512, metadata={"help": "configurations per training step"})
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.width < 1:
+            raise ValueError(f"width is at least 1; got {self.width}")
+
+
+@dataclass(frozen=True)
+class WolffOptions:
+    """Options of `wolff`."""
+
+    n_chains: int = field(default=8, metadata={"help": "independent chains"})
+    flips_per_draw: int = field(default=1, metadata={"help": "cluster flips between two draws"})
+    burn_in_sweeps: float = field(
+        default=100.0,
+        metadata={"help": "spins flipped per site in each chain before its first draw; 0 keeps the start"},
+    )
+
+    def __post_init__(self) -> None:
+        if self.n_chains < 1 or self.flips_per_draw < 1 or not 0 <= self.burn_in_sweeps < float("inf"):
+            raise ValueError(f"n_chains and flips_per_draw are at least 1, burn_in_sweeps at least 0; got {self}")
+
+
+@hookimpl
+def register_models(register: Callable[..., None]) -> None:
+    """The trainable models of this distribution."""
+    register(
+        "van",
+        options=VanOptions,
+        factory="nisbench_plugins.van:Van",
+        summary="variational autoregressive network of full width (Wu, Wang, Zhang 2019)",
+    )
+    register(
+        "hier",
+        options=HierOptions,
+        factory="nisbench_plugins.hier:Hier",
+        summary="hierarchical autoregressive network (Bialas, Korcyl, Stebel 2022)",
+    )
+
+
+@hookimpl
+def register_samplers(register: Callable[..., None]) -> None:
+    """The samplers of this distribution."""
+    register(
+        "wolff",
+        options=WolffOptions,
+        factory="nisbench_plugins.wolff:Wolff",
+        devices=("cpu",),
+        summary="single-cluster Monte Carlo (Wolff 1989), compiled, several chains",
+    )

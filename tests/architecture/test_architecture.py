@@ -1,0 +1,205 @@
+"""The rules that hold the rooms apart, read off the source and off fresh interpreters."""
+
+import ast
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CORE = sorted((ROOT / "nisbench").rglob("*.py"))
+PLUGINS = sorted((ROOT / "plugins" / "nisbench_plugins").rglob("*.py"))
+SOURCES = CORE + PLUGINS
+TORCH_FREE = [
+    "nisbench",
+    "nisbench.__main__",
+    "nisbench.cli",
+    "nisbench.errors",
+    "nisbench.contract.records",
+    "nisbench.contract.hookspecs",
+    "nisbench.contract.catalog",
+    "nisbench.harness.plan",
+    "nisbench.harness.store",
+    "nisbench.harness.seeds",
+    "nisbench.harness.execute",
+    "nisbench.statistics",
+    "nisbench.report",
+    "nisbench.physics.kaufman",
+    "nisbench.physics.enumeration",
+    "nisbench.physics.transfer_matrix",
+    "nisbench.physics.observables",
+    "nisbench_plugins.registration",
+]
+"""Modules, and packages with all that is in them."""
+TOP = {"nisbench/__init__.py"}
+PRINTS = {"nisbench/cli.py"}
+ENVIRONMENT = ("nisbench/cli.py", "nisbench/harness/execute/")
+PLOTTING = {"nisbench/report/figures.py"}
+PLOTTING_MODULES = {"matplotlib", "seaborn", "plotly"}
+HEAVY = {"torch", "matplotlib", "seaborn", "numba", "pandas"}
+
+
+def name_of(path: Path) -> str:
+    """The path as it is written in the lists above."""
+    relative = path.relative_to(ROOT)
+    return str(relative.relative_to("plugins") if relative.parts[0] == "plugins" else relative)
+
+
+def module_of(path: Path) -> str:
+    parts = Path(name_of(path)).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(), filename=str(path))
+
+
+def imported(path: Path) -> set[str]:
+    """Top-level names of every import in the file, also inside functions."""
+    names = set()
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+def calls(path: Path) -> set[str]:
+    return {node.func.id for node in ast.walk(tree(path)) if isinstance(node, ast.Call) and hasattr(node.func, "id")}
+
+
+def attributes(path: Path) -> set[str]:
+    """`a.b` for every attribute access of a name."""
+    nodes = (node for node in ast.walk(tree(path)) if isinstance(node, ast.Attribute))
+    return {f"{node.value.id}.{node.attr}" for node in nodes if isinstance(node.value, ast.Name)}
+
+
+def expanded(names: list[str]) -> list[str]:
+    modules = [module_of(path) for path in SOURCES]
+    missing = [name for name in names if name not in modules]
+    assert not missing, f"listed here, not there: {missing}"
+    packages = [name for name in names if name.count(".")]
+    inside = [m for m in modules if any(m.startswith(f"{name}.") for name in packages)]
+    return sorted({*names, *inside})
+
+
+def loaded_after(statement: str, names: set[str]) -> set[str]:
+    """Which of `names` a fresh interpreter has loaded after the statement."""
+    code = f"import sys\n{statement}\nprint(*(set({sorted(names)!r}) & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.split())
+
+
+def test_torch_free_modules_load_without_torch():
+    imports = "\n".join(f"import {name}" for name in expanded(TORCH_FREE) if name != "nisbench.__main__")
+    assert loaded_after(imports, {"torch"}) == set()
+
+
+def test_the_import_probe_sees_torch():
+    assert loaded_after("import nisbench.api", {"torch"}) == {"torch"}
+
+
+def test_catalog_of_all_installed_plugins_loads_no_torch():
+    statement = "from nisbench.contract.catalog import load_catalog\nassert load_catalog().plugins"
+    assert loaded_after(statement, {"torch", "numba"}) == set()
+
+
+def test_help_loads_nothing_heavy():
+    assert loaded_after("import nisbench.cli", HEAVY) == set()
+
+
+@pytest.mark.parametrize("path", [p for p in SOURCES if p.name == "__init__.py"], ids=name_of)
+def test_package_init_is_empty(path):
+    if name_of(path) not in TOP:
+        assert path.read_text() == ""
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_prints_stay_in_the_command_line(path):
+    if name_of(path) not in PRINTS:
+        assert not calls(path) & {"print", "input"}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_environment_is_read_in_the_command_line_and_in_execute(path):
+    if not name_of(path).startswith(ENVIRONMENT):
+        assert not attributes(path) & {"os.environ", "os.getenv", "os.putenv"}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_plotting_stays_in_figures(path):
+    if name_of(path) not in PLOTTING:
+        assert not imported(path) & PLOTTING_MODULES
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_no_pickle_and_no_global_switches(path):
+    assert not imported(path) & {"pickle", "shelve", "joblib", "dill"}
+    switches = {"torch.manual_seed", "torch.set_default_dtype", "torch.set_default_device"}
+    found = {name for node in tree(path).body for name in _attributes_of_statement(node)} & switches
+    assert not found, f"module-level side effects: {found}"
+
+
+@pytest.mark.parametrize("path", PLUGINS, ids=name_of)
+def test_plugins_import_the_api_alone(path):
+    modules = {node.module for node in ast.walk(tree(path)) if isinstance(node, ast.ImportFrom) and node.module} | {
+        alias.name for node in ast.walk(tree(path)) if isinstance(node, ast.Import) for alias in node.names
+    }
+    allowed = {"nisbench", "nisbench.api", "nisbench_plugins.registration"}
+    assert {m for m in modules if m.split(".")[0] in ("nisbench", "nisbench_plugins")} <= allowed
+
+
+@pytest.mark.parametrize("path", [p for p in SOURCES if p.name not in ("__init__.py", "__main__.py")], ids=name_of)
+def test_public_modules_say_what_they_export(path):
+    """Hook modules are read by pluggy, which takes functions by their marker."""
+    if path.name in ("hookspecs.py", "registration.py"):
+        return
+    module = importlib.import_module(module_of(path))
+    assert isinstance(module.__all__, list), f"{name_of(path)} has no __all__"
+    missing = [name for name in module.__all__ if not hasattr(module, name)]
+    assert not missing
+    assert len(set(module.__all__)) == len(module.__all__)
+    assert not [name for name in module.__all__ if name.startswith("_")]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_no_star_imports_and_no_rooms_for_leftovers(path):
+    stars = [node for node in ast.walk(tree(path)) if isinstance(node, ast.ImportFrom) and node.names[0].name == "*"]
+    assert not stars
+    assert not {"utils", "helpers", "common", "core", "misc"} & set(Path(name_of(path)).with_suffix("").parts)
+
+
+def test_import_contracts_hold():
+    command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
+    assert " 0 broken" in done.stdout
+
+
+def test_import_contracts_see_a_violation(tmp_path):
+    """The same contracts over a copy in which the bottom room imports the top one."""
+    for package in ("nisbench", "plugins/nisbench_plugins"):
+        for path in (ROOT / package).rglob("*.py"):
+            copy = tmp_path / Path(name_of(path))
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_text(path.read_text())
+    (tmp_path / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text())
+    errors = tmp_path / "nisbench" / "errors.py"
+    errors.write_text(errors.read_text() + "\nimport nisbench.contract.records\n")
+    code = "import sys; sys.path.insert(0, '.'); from importlinter.cli import lint_imports_command; "
+    command = [sys.executable, "-c", code + "lint_imports_command()", "--no-cache"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "nisbench.errors is not allowed to import nisbench.contract" in done.stdout
+
+
+def _attributes_of_statement(node: ast.stmt) -> set[str]:
+    """Attribute accesses that run at import: not those in the bodies of functions."""
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        return set()
+    found = (inner for inner in ast.walk(node) if isinstance(inner, ast.Attribute))
+    return {f"{inner.value.id}.{inner.attr}" for inner in found if isinstance(inner.value, ast.Name)}

@@ -1,0 +1,94 @@
+"""The command line as a user has it, with plugins installed that fail in every way."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+FAKES = Path(__file__).parent / "fake_plugins"
+
+PLAN = """
+name = "fakes"
+title = "Fakes"
+reference = "perfect"
+reference_draws = 64
+reference_chain_draws = 2000
+
+[[group]]
+name = "g"
+claim = "none"
+plugins = [{plugins}]
+sizes = [2]
+beta = 0.3
+train_steps = 200
+draws = 2000
+options.tilted = {{ learning_rate = 0.05, step_sleep = {step_sleep} }}
+"""
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory):
+    """The environment in which the distribution `fakes` is installed."""
+    site = tmp_path_factory.mktemp("site")
+    info = site / "fakes-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: fakes\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[nisbench]\nfakes = fake_registration\nrotten = broken_registration\n")
+    return {**os.environ, "PYTHONPATH": f"{site}{os.pathsep}{FAKES}"}
+
+
+@pytest.fixture(scope="session")
+def start(environment):
+    """Starts the command in a folder; the caller waits for it."""
+    started = []
+
+    def start(folder, *arguments):
+        command = [sys.executable, "-m", "nisbench", *map(str, arguments)]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        started.append(subprocess.Popen(command, cwd=folder, env=environment, **pipes))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture(scope="session")
+def nisbench(start):
+    """Runs the command to its end: (exit code, stdout, stderr)."""
+
+    def run(folder, *arguments):
+        process = start(folder, *arguments)
+        out, err = process.communicate(timeout=240)
+        return process.returncode, out, err
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def write_plan(tmp_path_factory):
+    """A plan file over the given plugins."""
+
+    def write(*plugins, step_sleep=0.0):
+        path = tmp_path_factory.mktemp("plan") / "fakes.toml"
+        path.write_text(PLAN.format(plugins=", ".join(f'"{p}"' for p in plugins), step_sleep=step_sleep))
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def wait_for():
+    """Waits until a condition holds."""
+
+    def wait(condition, seconds=60):
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, "waited in vain"
+            time.sleep(0.02)
+
+    return wait

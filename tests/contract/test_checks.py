@@ -1,0 +1,129 @@
+"""Every check can fail: for each there is a wrong plugin that fails it and nothing else, and right plugins pass all."""
+
+import pytest
+import torch
+from fakes import models, samplers
+
+from nisbench.conformance.checks import CheckResult, checks_for, run_checks
+from nisbench.contract.catalog import Catalog, Entry, load_catalog
+from nisbench.errors import PluginError, UnknownName
+
+RIGHT = [models.Logistic, models.OtherDraws, models.Marginal, models.Exact, samplers.HeatBath, samplers.Weighted]
+
+WRONG = [
+    (models.NotAModel, "loads"),
+    (models.NoParametersAt8, "builds"),
+    (models.WideSpinsAt8, "sample_shapes"),
+    (models.SloppyLogProb, "sample_log_prob"),
+    (models.Epsilon, "normalised"),
+    (models.Tempered, "frequencies"),
+    (models.OwnGenerator, "same_seed"),
+    (models.FixedSeed, "different_seed"),
+    (models.WrongSignal, "training_batch"),
+    (models.WeakGradient, "training_batch"),
+    (models.OtherDrawsHalfGradient, "training_batch"),
+    (models.DeadParameter, "gradient"),
+    (models.RemembersBeta, "explicit_beta"),
+    (models.OneSided, "z2_symmetry"),
+    (models.Squeezing, "odd_batches"),
+    (models.BatchNormal, "odd_batches"),
+    (models.HiddenParameter, "state_dict"),
+    (models.GlobalGenerator, "no_global_state"),
+    (models.DefaultDtype, "no_global_state"),
+    (models.EmptyReason, "unsupported_sizes"),
+    (models.FalsePromise, "unsupported_sizes"),
+    (models.UnknownCost, "costs"),
+    (models.EndlessCost, "costs"),
+    (samplers.NotASampler, "loads"),
+    (samplers.DividesByBeta, "builds"),
+    (samplers.WideSpinsAt8, "draw_shapes"),
+    (samplers.SkipsAtEachCall, "continuing"),
+    (samplers.WrongSeries, "series"),
+    (samplers.WrongClusters, "series"),
+    (samplers.ForgetsTheSeries, "series"),
+    (samplers.KeepsLattice, "same_seed"),
+    (samplers.FixedSeed, "different_seed"),
+    (samplers.CappedBeta, "exact_means"),
+    (samplers.FirstBeta, "prepare_beta"),
+    (samplers.GlobalGenerator, "no_global_state"),
+    (samplers.EmptyReason, "unsupported_sizes"),
+    (samplers.FalsePromise, "unsupported_sizes"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _global_state():
+    threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+    torch.set_default_dtype(dtype)
+
+
+def catalog_of(plugin: type) -> Catalog:
+    """A catalog that holds one class of `fakes`."""
+    kind = "model" if plugin.__module__ == models.__name__ else "sampler"
+    options = models.LogisticOptions if kind == "model" else samplers.HeatBathOptions
+    factory = f"{plugin.__module__}:{plugin.__name__}"
+    entry = Entry("fake", kind, "tests", "0", options=options, factory=factory, devices=("cpu",))
+    return Catalog(plugins={"fake": entry}, targets=load_catalog([]).targets)
+
+
+def results(plugin: type) -> dict[str, CheckResult]:
+    return {result.name: result for result in run_checks("fake", catalog_of(plugin))}
+
+
+def failures(plugin: type) -> dict[str, str]:
+    return {name: result.message for name, result in results(plugin).items() if not result.passed}
+
+
+@pytest.mark.parametrize("plugin", RIGHT, ids=lambda plugin: plugin.__name__)
+def test_right_plugin_passes_every_check(plugin):
+    assert failures(plugin) == {}
+
+
+@pytest.mark.parametrize(("plugin", "check"), WRONG, ids=lambda case: getattr(case, "__name__", case))
+def test_wrong_plugin_fails_its_check_alone(plugin, check):
+    assert set(failures(plugin)) == {check}
+
+
+def test_every_check_has_a_wrong_plugin():
+    for module, kind in ((models, "model"), (samplers, "sampler")):
+        covered = {check for plugin, check in WRONG if plugin.__module__ == module.__name__}
+        assert covered == {check.__name__ for check in checks_for(kind)}
+
+
+@pytest.mark.parametrize(
+    ("plugin", "check"),
+    [(models.SelfSeeing, "normalised"), (samplers.WrongWeights, "exact_means"), (samplers.Frozen, "exact_means")],
+    ids=lambda case: getattr(case, "__name__", case),
+)
+def test_grave_errors_fail_too(plugin, check):
+    assert check in failures(plugin)
+
+
+def test_messages_open_with_the_clause_and_tell_what_was_found():
+    found = results(models.Epsilon)
+    assert found["costs"].message == "`costs` names known counters, each a finite number per draw."
+    assert found["normalised"].message.startswith("q sums to 1 within 1e-10 over all 2^16 states")
+    assert "Found: the sum is 1 +" in found["normalised"].message
+
+
+@pytest.mark.parametrize("kind", ["model", "sampler"])
+def test_clauses_are_one_line(kind):
+    for check in checks_for(kind):
+        assert check.__doc__
+        assert "\n" not in check.__doc__
+
+
+def test_a_plugin_that_does_not_load_has_one_result():
+    assert list(results(models.NotAModel)) == ["loads"]
+    assert "no subclass" in results(models.NotAModel)["loads"].message
+
+
+def test_unknown_and_broken_names_are_errors():
+    with pytest.raises(UnknownName):
+        run_checks("fak", catalog_of(models.Logistic))
+    broken = Catalog(plugins={}, targets={}, broken=(Entry("bad", None, "tests", "0", broken="ImportError: x"),))
+    with pytest.raises(PluginError, match="ImportError: x"):
+        run_checks("bad", broken)

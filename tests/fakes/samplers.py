@@ -1,0 +1,202 @@
+"""Small samplers: right ones, of chains and of weighted draws, and a wrong one for each clause of the contract."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from nisbench.api import ChainDraws, ChainSeries, Sampler, WeightedDraws
+
+
+@dataclass(frozen=True)
+class HeatBathOptions:
+    n_chains: int = 256
+
+
+class HeatBath(Sampler):
+    """Checkerboard heat bath from a random start, 60 sweeps of burn-in; one draw is one sweep."""
+
+    @classmethod
+    def unsupported(cls, target, options):
+        return None if target.L % 2 == 0 else f"a checkerboard needs an even L; L = {target.L}"
+
+    def prepare(self, *, beta, generator):
+        self.beta = beta
+        self.spins = self.start(generator)
+        for _ in range(60):
+            self.sweep(generator)
+
+    def start(self, generator):
+        shape = (self.options.n_chains, self.target.L, self.target.L)
+        return (2 * torch.randint(2, shape, generator=generator) - 1).float()
+
+    def sweep(self, generator):
+        site = torch.arange(self.target.L)
+        for colour in (0, 1):
+            field = sum(self.spins.roll(step, axis) for step in (1, -1) for axis in (1, 2))
+            up = torch.rand(self.spins.shape, generator=generator) < torch.sigmoid(2 * self.beta * field)
+            chosen = (site[:, None] + site) % 2 == colour
+            self.spins = torch.where(chosen, up * 2.0 - 1.0, self.spins)
+
+    def draw(self, n, *, generator):
+        draws = []
+        for _ in range(n):
+            self.sweep(generator)
+            draws.append(self.spins.to(torch.int8))
+        return ChainDraws(torch.stack(draws))
+
+
+class Weighted(Sampler):
+    """Exact draws at 0.9 beta from the enumeration of L <= 4, weighted to beta; E[w] = Z."""
+
+    scale = 1.0
+
+    @classmethod
+    def unsupported(cls, target, options):
+        return None if target.L <= 4 else f"only 2^16 states are enumerated, not those of L = {target.L}"
+
+    def prepare(self, *, beta, generator):
+        n = self.target.n_sites
+        bits = (torch.arange(2**n)[:, None] >> torch.arange(n)) & 1
+        self.states = (2 * bits - 1).to(torch.int8).view(-1, self.target.L, self.target.L)
+        energy = self.target.energy(self.states)
+        log_q = torch.log_softmax(-0.9 * beta * energy, 0)
+        self.cumulative, self.log_weight = log_q.exp().cumsum(0), self.scale * (-beta * energy - log_q)
+
+    def draw(self, n, *, generator):
+        uniform = torch.rand(n, generator=generator, dtype=torch.float64) * self.cumulative[-1]
+        rows = torch.searchsorted(self.cumulative, uniform)
+        return WeightedDraws(self.states[rows], self.log_weight[rows], normalised=True)
+
+
+class WrongWeights(Weighted):
+    """Fails `exact_means`: half of ln w."""
+
+    scale = 0.5
+
+
+class NotASampler:
+    """Fails `loads`."""
+
+
+class DividesByBeta(HeatBath):
+    """Fails `builds`."""
+
+    def prepare(self, *, beta, generator):
+        self.temperature = 1 / beta
+        super().prepare(beta=beta, generator=generator)
+
+
+class WideSpinsAt8(HeatBath):
+    """Fails `draw_shapes`."""
+
+    def draw(self, n, *, generator):
+        draws = super().draw(n, generator=generator)
+        return ChainDraws(draws.spins.long()) if self.target.L == 8 else draws
+
+
+class SkipsAtEachCall(HeatBath):
+    """Fails `continuing`."""
+
+    def draw(self, n, *, generator):
+        self.sweep(generator)
+        return super().draw(n, generator=generator)
+
+
+class WrongSeries(HeatBath):
+    """Fails `series`: a bookkeeping that loses one bond."""
+
+    def draw_series(self, n, *, generator):
+        series = super().draw_series(n, generator=generator)
+        return ChainSeries(series.energy + 2, series.magnetisation)
+
+
+class WrongClusters(HeatBath):
+    """Fails `series`: the number of flipped spins is off by one."""
+
+    def draw_series(self, n, *, generator):
+        spins = self.draw(n, generator=generator).spins
+        changed = (spins[1:] != spins[:-1]).sum((-2, -1)).double().numpy()
+        size = np.concatenate([np.zeros((1, self.options.n_chains)), changed + 1])
+        magnetisation = spins.sum((-2, -1), dtype=torch.float64).numpy()
+        return ChainSeries(self.target.energy(spins).numpy(), magnetisation, size)
+
+
+class ForgetsTheSeries(HeatBath):
+    """Fails `series`: the chain does not move on."""
+
+    def draw_series(self, n, *, generator):
+        before = self.spins
+        series = super().draw_series(n, generator=generator)
+        self.spins = before
+        return series
+
+
+class KeepsLattice(HeatBath):
+    """Fails `same_seed`: prepared again, it starts where it stood."""
+
+    spins = None
+
+    def start(self, generator):
+        fresh = super().start(generator)
+        return fresh if self.spins is None else self.spins
+
+
+class FixedSeed(HeatBath):
+    """Fails `different_seed`."""
+
+    def prepare(self, *, beta, generator):
+        self.stream = torch.Generator().manual_seed(0)
+        super().prepare(beta=beta, generator=self.stream)
+
+    def draw(self, n, *, generator):
+        return super().draw(n, generator=self.stream)
+
+
+class CappedBeta(HeatBath):
+    """Fails `exact_means`: 2 % too hot at beta = 0.44, right at 0.3."""
+
+    def prepare(self, *, beta, generator):
+        super().prepare(beta=min(beta, 0.98 * 0.44), generator=generator)
+
+
+class FirstBeta(HeatBath):
+    """Fails `prepare_beta`."""
+
+    first = None
+
+    def prepare(self, *, beta, generator):
+        self.first = beta if self.first is None else self.first
+        super().prepare(beta=self.first, generator=generator)
+
+
+class Frozen(HeatBath):
+    """A chain that never moves. Fails `exact_means` among others."""
+
+    def sweep(self, generator):
+        torch.rand(1, generator=generator)
+
+
+class GlobalGenerator(HeatBath):
+    """Fails `no_global_state`."""
+
+    def draw(self, n, *, generator):
+        np.random.random()  # noqa: NPY002
+        return super().draw(n, generator=generator)
+
+
+class EmptyReason(HeatBath):
+    """Fails `unsupported_sizes`."""
+
+    @classmethod
+    def unsupported(cls, target, options):
+        return super().unsupported(target, options) if target.L != 5 else ""
+
+
+class FalsePromise(HeatBath):
+    """Fails `unsupported_sizes`: no reason given, and it does not work."""
+
+    def prepare(self, *, beta, generator):
+        if self.target.L == 6:
+            raise ValueError("six is not a power of two")
+        super().prepare(beta=beta, generator=generator)

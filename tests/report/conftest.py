@@ -1,0 +1,39 @@
+from pathlib import Path
+
+import pytest
+from synthetic_store import StoreMaker, quick
+
+from nisbench.contract.records import Status
+from nisbench.harness.store import Store
+from nisbench.report.page import build_report
+
+
+@pytest.fixture(scope="session")
+def quick_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """hier, van and wolff at L = 4, 8, 16 with two seeds; van is untrusted at L = 16."""
+    return quick(seeds=(1, 2)).write(tmp_path_factory.mktemp("quick") / "run")
+
+
+@pytest.fixture(scope="session")
+def quick_out(quick_store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report on `quick_store`."""
+    out = tmp_path_factory.mktemp("quick-report")
+    build_report([quick_store], out)
+    return out
+
+
+@pytest.fixture
+def troubled_maker() -> StoreMaker:
+    """A run in the middle of things: cells of every status, and one that has not begun."""
+    maker = quick(sizes=(4, 8))
+    maker.ends(maker.model("hier", 12), Status.UNAVAILABLE, "L = 12 is no power of two")
+    maker.ends(maker.model("hier", 32), Status.TIMEOUT, "no result after 60 s; give a larger --timeout")
+    maker.ends(maker.model("van", 32), Status.FAILED, "RuntimeError: exploded | badly")
+    maker.ends(maker.sampler(32), Status.INTERRUPTED, "stopped by the user")
+    maker.waits(maker.sampler(64))
+    return maker
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out"

@@ -1,0 +1,143 @@
+"""measure: series of the right shape from chunked draws, in a fixed order of draws, timing apart from measuring."""
+
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from nisbench.api import ChainDraws, ModelDraws, Sampler, WeightedDraws
+from nisbench.harness import measure
+from nisbench.harness.clock import Clock
+from nisbench.physics.ising import Ising
+
+CPU = torch.device("cpu")
+
+
+class SlowIsing(Ising):
+    def energy(self, spins):
+        time.sleep(0.05)
+        return super().energy(spins)
+
+
+def _spins(generator, *shape):
+    return (2 * torch.randint(0, 2, shape, generator=generator) - 1).to(torch.int8)
+
+
+class Coin:
+    """q(s) = 2^-N; log_prob carries the magnetisation so that order can be checked."""
+
+    def __init__(self, target):
+        self.target = target
+        self.sizes = []
+
+    def sample(self, n, *, beta, generator):
+        self.sizes.append(n)
+        spins = _spins(generator, n, self.target.L, self.target.L)
+        return ModelDraws(spins, self.log_prob(spins, beta=beta))
+
+    def log_prob(self, spins, *, beta):
+        return spins.sum((-2, -1), dtype=torch.float64)
+
+
+class Counter(Sampler):
+    """Chains whose magnetisation tells which draw it is: draw k of chain c has k spins up in row order."""
+
+    n_chains = 3
+
+    def __init__(self, target):
+        super().__init__(target, None)
+        self.k = 0
+
+    def prepare(self, *, beta, generator):
+        pass
+
+    def draw(self, n, *, generator):
+        site = torch.arange(self.target.n_sites).reshape(self.target.L, self.target.L)
+        steps = torch.arange(self.k, self.k + n).reshape(-1, 1, 1, 1)
+        self.k += n
+        spins = torch.where(site < steps, 1, -1).to(torch.int8)
+        return ChainDraws(spins.expand(-1, self.n_chains, -1, -1))
+
+
+class Weighted(Sampler):
+    def prepare(self, *, beta, generator):
+        pass
+
+    def draw(self, n, *, generator):
+        spins = _spins(generator, n, 4, 4)
+        return WeightedDraws(spins, spins.sum((-2, -1), dtype=torch.float64), normalised=n > 1)
+
+
+def _generator(seed=1):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_model_draws_are_chunked_and_off_the_clock(monkeypatch):
+    monkeypatch.setattr(measure, "_MODEL_CHUNK", {"cpu": 40})
+    model, clock = Coin(SlowIsing(4)), Clock(CPU)
+    measured = measure.draw_model(model, 100, beta=0.44, generator=_generator(), clock=clock)
+    assert model.sizes == [33, 33, 34]
+    assert {name: values.shape for name, values in measured.series.items()} == {
+        "log_prob": (100,),
+        "energy": (100,),
+        "magnetisation": (100,),
+    }
+    assert all(values.dtype == np.float64 for values in measured.series.values())
+    np.testing.assert_array_equal(measured.series["log_prob"], measured.series["magnetisation"])
+    assert measured.samples.shape == (16, 4, 4)
+    np.testing.assert_array_equal(
+        measured.series["energy"][:16], Ising(4).energy(torch.from_numpy(measured.samples)).numpy()
+    )
+    assert len(measured.chunk_s) == 3
+    # three energies of 0.05 s were computed meanwhile
+    assert clock.phases["draw"].seconds < 0.05
+    assert sum(s * n for s, n in zip(measured.chunk_s, model.sizes, strict=True)) == pytest.approx(
+        clock.phases["draw"].seconds
+    )
+
+
+def test_chunks_are_bounded_in_spins():
+    assert measure.model_chunk(16, "cpu") == 4096
+    assert measure.model_chunk(512**2, "cpu") * 512**2 <= 2**24
+    assert measure.model_chunk(512**2, "cuda") * 512**2 <= 2**27
+    assert measure.model_chunk(10**9, "cpu") == 16
+
+
+def test_chain_series_continue_through_the_chunks(monkeypatch):
+    monkeypatch.setattr(measure, "_CHAIN_SPINS", 4 * 3 * 16)
+    measured = measure.draw_chain(Counter(Ising(4)), 28, 3, generator=_generator(), clock=Clock(CPU))
+    # 28 draws from 3 chains: 10 from each
+    assert measured.n_draws == 30
+    assert measured.series["magnetisation"].shape == (10, 3)
+    np.testing.assert_array_equal(measured.series["magnetisation"][:, 1], 2 * np.arange(10) - 16)
+    assert set(measured.series) == {"energy", "magnetisation"}
+    assert measured.samples.shape == (3, 4, 4)
+
+
+def test_weighted_draws():
+    measured, normalised = measure.draw_weighted(Weighted(Ising(4), None), 50, generator=_generator(), clock=Clock(CPU))
+    assert normalised
+    np.testing.assert_array_equal(measured.series["log_weight"], measured.series["magnetisation"])
+    assert not measure.draw_weighted(Weighted(Ising(4), None), 1, generator=_generator(), clock=Clock(CPU))[1]
+
+
+def test_reference_is_thinned_by_twice_tau_and_keeps_the_order_of_each_chain():
+    reference = measure.collect_reference(Counter(Ising(4)), 10, tau_int=1.2, seed=3, generator=_generator())
+    up = (reference.spins > 0).sum((1, 2))
+    # every third draw of each of the three chains: draws 2, 5, 8, 11
+    assert up.tolist() == [2, 2, 2, 5, 5, 5, 8, 8, 8, 11]
+    assert reference.chain.tolist() == [0, 1, 2, 0, 1, 2, 0, 1, 2, 0]
+    assert (reference.tau_int, reference.seed) == (1.2, 3)
+
+
+def test_reference_is_evaluated_in_order():
+    model = Coin(Ising(4))
+    reference = measure.collect_reference(Counter(Ising(4)), 10, tau_int=1.2, seed=3, generator=_generator())
+    log_prob = measure.evaluate_reference(model, reference, beta=0.44, device=CPU)
+    np.testing.assert_array_equal(log_prob, reference.spins.sum((1, 2), dtype=float))
+
+
+def test_draws_of_the_wrong_kind_are_refused():
+    with pytest.raises(TypeError, match="weighted"):
+        measure.draw_chain(Weighted(Ising(4), None), 8, 2, generator=_generator(), clock=Clock(CPU))

@@ -1,0 +1,264 @@
+"""run_cell: every quantity of a kind, right within its error; a wrong sampler is caught by the same gates."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+import torch
+
+from nisbench.api import ChainDraws, Model, ModelDraws, Sampler, TrainingOptions, WeightedDraws
+from nisbench.contract.catalog import Catalog, Entry, TargetEntry
+from nisbench.contract.records import Budget, Cell, Status
+from nisbench.harness import worker
+from nisbench.harness.limits import OverLimitError
+from nisbench.harness.plan import Plan
+from nisbench.harness.store import Store
+from nisbench.harness.worker import UnavailableError, run_cell
+from nisbench.physics.ising import Ising
+
+L, BETA = 3, 0.3
+
+
+@dataclass(frozen=True)
+class CoinOptions(TrainingOptions):
+    batch_size: int = 32
+    refuse: bool = False
+
+
+@dataclass(frozen=True)
+class ExactOptions:
+    tilt: float = 1.0
+
+
+def _states(L):
+    bits = torch.arange(2 ** (L * L)).unsqueeze(1).bitwise_right_shift(torch.arange(L * L)) & 1
+    return (2 * bits - 1).to(torch.int8).reshape(-1, L, L)
+
+
+class Coin(Model):
+    """Independent spins with one trainable logit."""
+
+    def __init__(self, target, options):
+        super().__init__(target, options)
+        self.logit = torch.nn.Parameter(torch.randn(()) * 0.1)
+
+    @classmethod
+    def unsupported(cls, target, options):
+        return "asked to refuse" if options.refuse else None
+
+    def sample(self, n, *, beta, generator):
+        up = torch.rand(n, self.target.L, self.target.L, generator=generator) < self.logit.sigmoid()
+        spins = (2 * up - 1).to(torch.int8)
+        return ModelDraws(spins, self.log_prob(spins, beta=beta).detach())
+
+    def log_prob(self, spins, *, beta):
+        return torch.nn.functional.logsigmoid(spins.double() * self.logit.double()).sum((-2, -1))
+
+    def costs(self):
+        return {"flops_per_draw": 1.0}
+
+
+class Exact(Sampler):
+    """Independent draws from exp(-tilt beta E)/Z: of p for tilt = 1, wrong otherwise."""
+
+    n_chains = 5
+
+    def prepare(self, *, beta, generator):
+        self.states = _states(self.target.L)
+        self.cumulative = torch.softmax(-self.options.tilt * beta * self.target.energy(self.states), 0).cumsum(0)
+
+    def _spins(self, generator, *shape):
+        u = torch.rand(*shape, generator=generator, dtype=torch.float64)
+        return self.states[torch.searchsorted(self.cumulative, u).clamp(max=len(self.states) - 1)]
+
+    def draw(self, n, *, generator):
+        return ChainDraws(self._spins(generator, n, self.n_chains))
+
+
+class Reweighted(Exact):
+    """The same draws with the weights that correct them."""
+
+    def prepare(self, *, beta, generator):
+        super().prepare(beta=beta, generator=generator)
+        self.beta = beta
+        self.log_norm = torch.logsumexp(-self.options.tilt * beta * self.target.energy(self.states), 0)
+
+    def draw(self, n, *, generator):
+        spins = self._spins(generator, n)
+        log_q = -self.options.tilt * self.beta * self.target.energy(spins) - self.log_norm
+        return WeightedDraws(spins, -self.beta * self.target.energy(spins) - log_q, normalised=True)
+
+
+CATALOG = Catalog(
+    plugins={
+        "coin": Entry("coin", "model", "d", "1", options=CoinOptions, factory=f"{__name__}:Coin"),
+        "exact": Entry("exact", "sampler", "d", "1", options=ExactOptions, factory=f"{__name__}:Exact"),
+        "reweighted": Entry("reweighted", "sampler", "d", "1", options=ExactOptions, factory=f"{__name__}:Reweighted"),
+    },
+    targets={"ising": TargetEntry("ising", "nisbench.physics.ising:Ising")},
+)
+
+
+def _cell(plugin, given=None, **changes):
+    entry = CATALOG.plugins[plugin]
+    budget = Budget(steps=20) if entry.kind == "model" else None
+    cell = Cell(plugin, entry.kind, "1", entry.fill(given or {}), "ising", L, BETA, 1, 20000, budget)
+    return replace(cell, **changes)
+
+
+def _run(path, *cells, **limits):
+    store = Store.create(path / "run", Plan("p", "t", "d", groups=(), cells=cells), {})
+    return store, [run_cell(store, cell, CATALOG, **limits) for cell in cells]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _importable():
+    """The factories name this module as pytest imports it."""
+    for entry in CATALOG.plugins.values():
+        entry.load()
+
+
+MODEL_QUANTITIES = {
+    "log_z_per_site",
+    "free_energy_variational",
+    "free_energy_nis",
+    "free_energy_p",
+    "relative_free_energy_error",
+    "kl_nats",
+    "kl_forward_nats",
+    "ess_fraction",
+    "ess_fraction_p",
+    "acceptance_rate",
+    "tau_int_energy",
+    "tau_int_abs_magnetisation",
+    "longest_rejection_run",
+    "energy",
+    "abs_magnetisation",
+    "specific_heat",
+    "susceptibility",
+    "binder_cumulant",
+    "entropy",
+    "n_parameters",
+    "parameter_bytes",
+    "optimizer_bytes",
+    "flops_per_draw",
+    "train_steps",
+    "train_s",
+    "train_step_s",
+    "draw_s",
+    "compile_s",
+    "draw_s_per_1000",
+    "s_per_effective_sample",
+    "peak_host_train_bytes",
+    "peak_device_train_bytes",
+    "peak_host_draw_bytes",
+    "peak_device_draw_bytes",
+}
+
+
+def test_a_model_cell_with_its_reference(tmp_path):
+    reference = _cell("exact", reference_draws=500, seed=0)
+    store, (left, result) = _run(tmp_path, reference, _cell("coin", reference=reference.cell_id))
+    assert left.status is Status.OK
+    assert set(result.quantities) == MODEL_QUANTITIES
+    values = {name: q.value for name, q in result.quantities.items()}
+    assert (values["train_steps"], values["n_parameters"], values["parameter_bytes"]) == (20, 1, 4)
+    series = store.series(result.cell_id)
+    assert {name: len(v) for name, v in series.items() if name.startswith("reference")} == {
+        "reference_log_prob": 500,
+        "reference_energy": 500,
+        "reference_magnetisation": 500,
+        "reference_chain": 500,
+    }
+    assert len(series["log_prob"]) == 20000
+    # a product of coins is no ferromagnet, but reweighting makes up for it on 9 spins
+    for name in ("log_z_per_site", "energy"):
+        assert abs(result.quantities[name].z) < 5, (name, result.quantities[name])
+    # the reference is of p: its mean energy is the exact one
+    energy = series["reference_energy"] / L**2
+    exact = Ising(L).exact(BETA)["energy"]
+    assert abs(energy.mean() - exact) < 5 * energy.std() / np.sqrt(500)
+    assert values["s_per_effective_sample"] == pytest.approx(
+        values["draw_s"] / 20000 * min(1 / values["ess_fraction"], 2 * _larger_tau(values))
+    )
+    assert result.notes["draw_cost_basis"] in ("ess_fraction", "tau_int")
+    assert {"device_name", "threads", "torch"} <= set(result.notes)
+
+
+def _larger_tau(values):
+    return max(values["tau_int_energy"], values["tau_int_abs_magnetisation"])
+
+
+def test_two_runs_give_the_same_numbers(tmp_path):
+    # torch's own generator is in another state the second time: nothing may depend on it
+    runs = []
+    for name in ("a", "b"):
+        torch.manual_seed(len(runs))
+        store, results = _run(tmp_path / name, _cell("exact"), _cell("coin"))
+        runs.append((store, results))
+    for first, second in zip(runs[0][1], runs[1][1], strict=True):
+        for name, values in runs[0][0].series(first.cell_id).items():
+            np.testing.assert_array_equal(values, runs[1][0].series(second.cell_id)[name])
+        untimed = {n for n in first.quantities if not n.endswith(("_s", "_bytes", "_1000", "_sample"))}
+        assert {n: first.quantities[n] for n in untimed} == {n: second.quantities[n] for n in untimed}
+
+
+def test_another_seed_gives_other_numbers(tmp_path):
+    _, (a, b) = _run(tmp_path, _cell("coin"), _cell("coin", seed=2))
+    assert a.quantities["energy"].value != b.quantities["energy"].value
+
+
+@pytest.mark.parametrize(("tilt", "status"), [("1.0", Status.OK), ("1.1", Status.UNTRUSTED)])
+def test_a_sampler_at_the_wrong_temperature_is_caught(tmp_path, tilt, status):
+    # energy/N changes by C/beta x 10 % with sd(E)/N error / sqrt(20000): an expected z above 20
+    _, (result,) = _run(tmp_path, _cell("exact", {"tilt": tilt}))
+    assert result.status is status, result.reason
+    assert (abs(result.quantities["energy"].z) < 5) is (status is Status.OK)
+    assert result.quantities["tau_int_energy"].value == pytest.approx(0.5, abs=0.1)
+    assert "ess_fraction" not in result.quantities
+    assert result.quantities["s_per_effective_sample"].value == pytest.approx(
+        result.quantities["draw_s"].value / 20000 * 2 * _larger_tau({n: q.value for n, q in result.quantities.items()})
+    )
+
+
+def test_weighted_draws_are_corrected(tmp_path):
+    # the same wrong draws as above, but with their weights
+    store, (result,) = _run(tmp_path, _cell("reweighted", {"tilt": "1.1"}))
+    assert result.status is Status.OK, result.reason
+    assert abs(result.quantities["energy"].z) < 5
+    assert abs(result.quantities["log_z_per_site"].z) < 5
+    assert 0.9 < result.quantities["ess_fraction"].value < 1
+    assert set(store.series(result.cell_id)) == {"log_weight", "energy", "magnetisation"}
+
+
+def test_without_a_reference_the_p_side_has_a_reason(tmp_path):
+    absent = _cell("exact", reference_draws=10, seed=0)
+    _, (none, missing) = _run(tmp_path, _cell("coin"), _cell("coin", reference=absent.cell_id))
+    assert none.quantities["ess_fraction_p"].reason == "the plan has no reference sampler"
+    assert absent.cell_id in missing.quantities["ess_fraction_p"].reason
+    assert missing.notes["reference"] == "missing"
+
+
+def test_a_budget_of_zero_evaluates(tmp_path):
+    _, (result,) = _run(tmp_path, _cell("coin", budget=Budget(steps=0)))
+    assert result.quantities["train_steps"].value == 0
+    assert result.quantities["train_step_s"].value is None
+    assert result.quantities["energy"].value is not None
+
+
+def test_what_cannot_run_is_unavailable(tmp_path, monkeypatch):
+    with pytest.raises(UnavailableError, match="asked to refuse"):
+        _run(tmp_path / "a", _cell("coin", {"refuse": True}))
+    if not torch.cuda.is_available():
+        with pytest.raises(UnavailableError, match="finds no CUDA device"):
+            _run(tmp_path / "b", _cell("coin", device="cuda"))
+    monkeypatch.setattr(worker, "limit_memory", lambda *_: None)  # it would bind this process
+    with pytest.raises(OverLimitError, match="training 1 parameters with Adam needs at least"):
+        _run(tmp_path / "c", _cell("coin"), memory_limit=10)
+
+
+def test_the_estimate_takes_no_memory_and_no_randomness(tmp_path):
+    store = Store.create(tmp_path / "run", Plan("p", "t", "d", groups=(), cells=(_cell("coin"),)), {})
+    state = torch.random.get_rng_state()
+    run_cell(store, _cell("coin"), CATALOG)
+    assert torch.equal(torch.random.get_rng_state(), state)
