@@ -10,25 +10,21 @@ the spins computes every unit once, and with the spins taken in blocks everythin
 matrix product.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from nisbench.nn.bernoulli import spin_log_prob
+from nisbench.nn.compiled import draw_compiled, sample_compiled
 from nisbench.nn.gradient import StackLogProb
 from nisbench.nn.modules import Stack
-from nisbench.nn.solve import solve_block
 from nisbench.nn.sweep import MaskedWeights, Sweep, prelu
 
 __all__ = ["AutoregressiveDense", "ChannelLinear", "MaskedLinear", "Trace", "UnitPReLU"]
 
 BLOCK = 32
 """Spins of a diagonal block: large enough for efficient products, small enough that its own work is minor."""
-
-CACHE = 2**18
-"""Numbers that a tile of samples may hold at a time when only spins and ln q are kept."""
 
 
 class MaskedLinear(nn.Module):
@@ -96,16 +92,13 @@ class Trace:
     """(depth - 1, units, n) hidden units after it"""
     logits: Tensor
     """(n_spins, n), ln q(+1)/q(-1) of each spin given those before it"""
-    n_border: int
+    log_prob: Tensor
+    """(n,) float64, ln q without gradient"""
 
     @property
     def spins(self) -> Tensor:
         """(n_spins, n)"""
-        return self.inputs[self.n_border :]
-
-    def log_prob(self) -> Tensor:
-        """(n,) float64 without gradient"""
-        return spin_log_prob(self.spins, self.logits)
+        return self.inputs[len(self.inputs) - len(self.logits) :]
 
 
 class AutoregressiveDense(nn.Module):
@@ -165,27 +158,10 @@ class AutoregressiveDense(nn.Module):
         weights = MaskedWeights.of(self)
         return StackLogProb.apply(trace, self.depth, *weights.layers, *weights.biases, *weights.slopes)  # type: ignore[no-any-return, no-untyped-call]
 
-    @torch.no_grad()
-    def evaluate(self, spins: Tensor, border: Tensor | None = None) -> Trace:
-        """The trace of given spins: (n_spins, n), (n_border, n)."""
-        inputs = self._inputs(spins, border)
-        n_units, n = self.n_sites * self.width, inputs.shape[1]
-        pre = inputs.new_empty(self.depth - 1, n_units, n)
-        post = torch.empty_like(pre)
-        x = inputs
-        for layer, activation in enumerate(self.activations):
-            torch.addmm(self.layers[layer].bias_column(), self.layers[layer].masked_weight(), x, out=pre[layer])
-            x = post[layer] = activation(pre[layer])
-        return Trace(inputs, pre, post, self.layers[-1](x), self.n_border)
-
-    def multiply_adds(self) -> int:
-        """Multiply-adds of one pass, masked zeros left out."""
-        return sum(int(layer.mask.sum()) for layer in [*self.layers, *self.channels])
-
     @property
-    def n_sites(self) -> int:
-        """Border sites and spins."""
-        return self.n_border + self.n_spins
+    def compiled(self) -> bool:
+        """Whether passes run in the compiled kernel."""
+        return self.traceable and self.layers[0].weight.device.type == "cpu"
 
     @torch.no_grad()
     def sample(self, thresholds: Tensor, border: Tensor | None = None) -> Trace:
@@ -199,46 +175,62 @@ class AutoregressiveDense(nn.Module):
         Every unit is computed once. Per block of spins and layer there is one product with all that is known
         before the block; what is left is the triangle inside the block.
         """
-        return self._sweep(MaskedWeights.of(self), thresholds, border)
-
-    @torch.no_grad()
-    def draw(self, thresholds: Tensor, border: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The spins (n_spins, n) and ln q (n,) of `sample` without the rest, tile by tile."""
-        weights, n = MaskedWeights.of(self), thresholds.shape[1]
-        spins, log_prob = torch.empty_like(thresholds), thresholds.new_empty(n, dtype=torch.float64)
-        for columns in self._tiles(thresholds):
-            trace = self._sweep(weights, thresholds[:, columns], None if border is None else border[:, columns])
-            spins[:, columns], log_prob[columns] = trace.spins, trace.log_prob()
-        return spins, log_prob
-
-    def score(self, spins: Tensor, border: Tensor | None = None) -> Tensor:
-        """ln q of spins (n_spins, n) given borders (n_border, n): (n,) float64, differentiable where gradients are on."""
-        if torch.is_grad_enabled():
-            return spin_log_prob(spins, self(spins, border))
-        log_prob = spins.new_empty(spins.shape[1], dtype=torch.float64)
-        for columns in self._tiles(spins):
-            tile = spins[:, columns]
-            log_prob[columns] = spin_log_prob(tile, self(tile, None if border is None else border[:, columns]))
-        return log_prob
-
-    def _tiles(self, like: Tensor) -> Iterator[slice]:
-        """The columns in parts; on the CPU of such a size that the hidden units stay in the cache."""
-        n = like.shape[1]
-        tile = max(64, CACHE // (self.depth * self.n_sites * self.width)) if like.device.type == "cpu" else n
-        return (slice(first, first + tile) for first in range(0, n, tile))
-
-    def _sweep(self, weights: MaskedWeights, thresholds: Tensor, border: Tensor | None) -> Trace:
-        sweep = Sweep.begin(self, weights, thresholds, border)
+        if self.compiled:
+            return Trace(*sample_compiled(self, thresholds, border))
+        sweep = Sweep.begin(self, MaskedWeights.of(self), thresholds, border)
         for start in range(0, self.n_spins, BLOCK):
             stop = min(start + BLOCK, self.n_spins)
             sweep.add_known_sites(start, stop)
-            solve_block(sweep, start, stop)
-        return Trace(sweep.inputs, sweep.pre, sweep.post, sweep.logits, self.n_border)
+            sweep.solve(start, stop)
+        log_prob = spin_log_prob(sweep.inputs[self.n_border :], sweep.logits)
+        return Trace(sweep.inputs, sweep.pre, sweep.post, sweep.logits, log_prob)
+
+    @torch.no_grad()
+    def draw(self, thresholds: Tensor, border: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The spins (n_spins, n) and ln q (n,) of `sample` without the rest."""
+        if self.compiled:
+            return draw_compiled(self, thresholds, border)
+        trace = self.sample(thresholds, border)
+        return trace.spins, trace.log_prob
+
+    @torch.no_grad()
+    def evaluate(self, spins: Tensor, border: Tensor | None = None) -> Trace:
+        """The trace of given spins: (n_spins, n), (n_border, n)."""
+        if self.compiled:
+            return self.sample(_forcing(spins), border)
+        inputs = self._inputs(spins, border)
+        units: list[tuple[Tensor, Tensor]] = []
+        for layer, activation in zip(self.layers, self.activations, strict=False):
+            z = layer(units[-1][1] if units else inputs)
+            units.append((z, activation(z)))
+        pre, post = (torch.stack(part) for part in zip(*units, strict=True))
+        logits = self.layers[-1](post[-1])
+        return Trace(inputs, pre, post, logits, spin_log_prob(inputs[self.n_border :], logits))
+
+    def score(self, spins: Tensor, border: Tensor | None = None) -> Tensor:
+        """ln q of given spins, (n_spins, n) and (n_border, n) -> (n,) float64; with gradient where those are on."""
+        if self.compiled and not torch.is_grad_enabled():
+            return draw_compiled(self, _forcing(spins), border)[1]
+        return spin_log_prob(spins, self(spins, border))
+
+    def multiply_adds(self) -> int:
+        """Multiply-adds of one pass, masked zeros left out."""
+        return sum(int(layer.mask.sum()) for layer in [*self.layers, *self.channels])
+
+    @property
+    def n_sites(self) -> int:
+        """Border sites and spins."""
+        return self.n_border + self.n_spins
 
     def _inputs(self, spins: Tensor, border: Tensor | None) -> Tensor:
         dtype = self.layers[0].weight.dtype
         known = spins if border is None or self.n_border == 0 else torch.cat([border, spins])
         return known.to(dtype)
+
+
+def _forcing(spins: Tensor) -> Tensor:
+    """Thresholds that make sampling draw the given spins."""
+    return spins * -torch.inf
 
 
 def _site_mask(n_sites: int, n_border: int, *, strict: bool) -> Tensor:

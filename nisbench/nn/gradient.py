@@ -24,7 +24,7 @@ class StackLogProb(torch.autograd.Function):
         """`parameters`: the masked weights of all layers, their bias columns, the slopes."""
         ctx.trace, ctx.depth = trace, depth
         ctx.save_for_backward(*parameters)
-        return trace.log_prob()
+        return trace.log_prob.clone()
 
     @staticmethod
     @once_differentiable

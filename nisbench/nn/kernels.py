@@ -1,100 +1,26 @@
-"""Compiled CPU kernels of the networks.
+"""Compiled CPU kernels of the networks, for float32 and float64; compiled at the first call and cached on disk.
 
-numba vectorises a loop well when it is innermost, over contiguous elements of flat arrays, with distinct input and
-output; hence the flat views, the tiles of samples and the separate accumulator.
+What numba vectorises well: innermost loops over contiguous elements of flat arrays, with unsigned indices (a signed
+index may be negative, and the test for that forbids vector instructions) and a constant number of turns.
 """
 
 import math
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from numba import njit, prange, types
+from numba.extending import overload
 
-__all__ = ["fill_thresholds", "solve_stack"]
+__all__ = ["fill_thresholds", "sample_stack"]
 
 TILE = 128
-"""Samples that one thread takes through the block at a time; a tile of a block stays in the L1 cache."""
+"""Samples that one thread takes through the whole network at a time."""
+BLOCK = 16
+"""Spins of a diagonal block; what lies outside the diagonal blocks is a product of matrices."""
 
-
-@njit(inline="always")
-def _accumulate(acc: Any, m: int, weights: Any, row: int, x: Any, base: int, stride: int, count: int) -> None:
-    """acc[b] += sum_j weights[row, j] x[base + j stride + b], four terms at a time."""
-    j = 0
-    while j + 4 <= count:
-        w0, w1, w2, w3 = weights[row, j], weights[row, j + 1], weights[row, j + 2], weights[row, j + 3]
-        o0 = base + j * stride
-        o1, o2, o3 = o0 + stride, o0 + 2 * stride, o0 + 3 * stride
-        for b in range(m):
-            acc[b] += w0 * x[o0 + b] + w1 * x[o1 + b] + w2 * x[o2 + b] + w3 * x[o3 + b]
-        j += 4
-    while j < count:
-        w0 = weights[row, j]
-        o0 = base + j * stride
-        for b in range(m):
-            acc[b] += w0 * x[o0 + b]
-        j += 1
-
-
-_ARGUMENTS = (
-    "void({t}[:,::1], {t}[:,:,::1], {t}[:,::1], {t}[:,::1], {t}[::1], {t}[::1], {t}[::1], {t}[::1], {t}[::1], i8, i8)"
-)
-
-
-@njit([_ARGUMENTS.format(t=t) for t in ("f4", "f8")], parallel=True, cache=True, fastmath={"contract", "nsz"})
-def solve_stack(
-    first: Any,
-    middle: Any,
-    last: Any,
-    slopes: Any,
-    thresholds: Any,
-    spins: Any,
-    pre: Any,
-    post: Any,
-    logits: Any,
-    n_units: int,
-    unit: int,
-) -> None:
-    """Draws the spins of one block in order and completes their units, in place.
-
-    Parameters
-    ----------
-    first, middle, last : (T w, T), (depth - 2, T w, T w), (T, T w) diagonal blocks of the masked weights
-    slopes : (depth - 1, T w)
-    thresholds, spins, logits : (T n,) rows of the block, flat
-    pre, post : (depth - 1 times n_units times n,) all hidden units, flat; the block starts at `unit`
-    """
-    n_spins = last.shape[0]
-    n = logits.shape[0] // n_spins
-    width = first.shape[0] // n_spins
-    n_hidden = slopes.shape[0]
-    for tile in prange((n + TILE - 1) // TILE):
-        b0 = tile * TILE
-        m = min(TILE, n - b0)
-        acc = np.empty(TILE, dtype=logits.dtype)
-        for k in range(n_spins):
-            for layer in range(n_hidden):
-                for u in range(k * width, (k + 1) * width):
-                    row = (layer * n_units + unit + u) * n + b0
-                    for b in range(m):
-                        acc[b] = pre[row + b]
-                    if layer == 0:
-                        _accumulate(acc, m, first, u, spins, b0, n, k)
-                    else:
-                        below = ((layer - 1) * n_units + unit) * n + b0
-                        _accumulate(acc, m, middle[layer - 1], u, post, below, n, (k + 1) * width)
-                    slope = slopes[layer, u]
-                    for b in range(m):
-                        z = acc[b]
-                        pre[row + b] = z
-                        post[row + b] = z if z > 0 else slope * z
-            row = k * n + b0
-            for b in range(m):
-                acc[b] = logits[row + b]
-            top = ((n_hidden - 1) * n_units + unit) * n + b0
-            _accumulate(acc, m, last, k, post, top, n, (k + 1) * width)
-            for b in range(m):
-                logits[row + b] = acc[b]
-                spins[row + b] = 1.0 if acc[b] > thresholds[row + b] else -1.0
+_U = np.uint64
+_0, _1, _2, _3, _4 = _U(0), _U(1), _U(2), _U(3), _U(4)
+_TILE, _BLOCK = _U(TILE), _U(BLOCK)
 
 
 CHUNK = 1 << 15
@@ -144,6 +70,265 @@ def _log(x: Any) -> Any:
     return m + (y * m * z - _HALF * z) + np.float32(e) * _LN2
 
 
+_LOG2E = np.float32(1 / math.log(2))
+_LN2_HIGH, _LN2_LOW = np.float32(0.693359375), np.float32(-2.12194440e-4)
+_ROUND = np.float32(1.5 * 2**23)  # added and taken away again, it rounds to the nearest integer
+_ROUND_BITS = np.int32(_ROUND.view(np.int32))
+_EXP = tuple(
+    np.float32(c)
+    for c in (
+        1.9875691500e-4,
+        1.3981999507e-3,
+        8.3334519073e-3,
+        4.1665795894e-2,
+        1.6666665459e-1,
+        5.0000001201e-1,
+    )
+)
+
+
+@njit(inline="always")
+def _exp(x: Any) -> Any:
+    """exp x of a float32 in [-87, 0], to 1e-7: x = n ln 2 + r, polynomial in r. Coefficients of Cephes' expf."""
+    rounded = x * _LOG2E + _ROUND
+    n = rounded - _ROUND
+    r = x - n * _LN2_HIGH - n * _LN2_LOW
+    y = _EXP[0]
+    y = y * r + _EXP[1]
+    y = y * r + _EXP[2]
+    y = y * r + _EXP[3]
+    y = y * r + _EXP[4]
+    y = y * r + _EXP[5]
+    y = y * r * r + r + _ONE
+    exponent = np.int32(np.float32(rounded).view(np.int32) - _ROUND_BITS + np.int32(127))
+    return y * np.int32(exponent << np.int32(23)).view(np.float32)
+
+
+def _log_sigmoid(x: Any) -> Any:
+    """ln sigmoid(x) = min(x, 0) - ln(1 + exp(-|x|))"""
+    raise NotImplementedError("compiled code only")
+
+
+@overload(_log_sigmoid)
+def _compile_log_sigmoid(x: Any) -> Any:
+    """Plain arithmetic in float32, which vectorises; the library's functions in float64."""
+
+    def fast(x: Any) -> Any:
+        small = _exp(max(-abs(x), np.float32(-87)))
+        whole = _ONE + small
+        # ln(1 + y) = ln(whole) + what the sum lost by rounding
+        return min(x, np.float32(0)) - (_log(whole) + (small - (whole - _ONE)) / whole)
+
+    def exact(x: Any) -> Any:
+        return min(x, 0.0) - math.log1p(math.exp(-abs(x)))
+
+    return fast if x == types.float32 else exact
+
+
+@njit(cache=True, fastmath={"contract", "nsz"})
+def _multiply_row(out: Any, at: Any, weights: Any, row: Any, x: Any, start: Any, stop: Any, column: Any) -> None:
+    """out[at] += sum_j weights[row, column + j] x[start + j], four terms at a time."""
+    o, j, c = at * _TILE, start, column
+    while j + _4 <= stop:
+        w0, w1, w2, w3 = weights[row, c], weights[row, c + _1], weights[row, c + _2], weights[row, c + _3]
+        k = j * _TILE
+        k1, k2, k3 = k + _TILE, k + _2 * _TILE, k + _3 * _TILE
+        for e in range(_TILE):
+            out[o + e] += w0 * x[k + e] + w1 * x[k1 + e] + w2 * x[k2 + e] + w3 * x[k3 + e]
+        j += _4
+        c += _4
+    while j < stop:
+        w0 = weights[row, c]
+        k = j * _TILE
+        for e in range(_TILE):
+            out[o + e] += w0 * x[k + e]
+        j += _1
+        c += _1
+
+
+@njit(cache=True, fastmath={"contract", "nsz"})
+def _multiply(out: Any, at: Any, rows: Any, weights: Any, row: Any, x: Any, start: Any, stop: Any, column: Any) -> None:
+    """out[at + r] += sum_j weights[row + r, column + j] x[start + j] for `rows` rows and the units start..stop.
+
+    `out` and `x` are flat, (units, TILE). Four rows by four columns at a time: sixteen products for four loads.
+    """
+    four = rows // _4 * _4
+    r = _0
+    while r < four:
+        o = (at + r) * _TILE
+        p, s, t = o + _TILE, o + _2 * _TILE, o + _3 * _TILE
+        i, j, c = row + r, start, column
+        while j + _4 <= stop:
+            a0, a1, a2, a3 = weights[i, c], weights[i, c + _1], weights[i, c + _2], weights[i, c + _3]
+            b0, b1, b2, b3 = (
+                weights[i + _1, c],
+                weights[i + _1, c + _1],
+                weights[i + _1, c + _2],
+                weights[i + _1, c + _3],
+            )
+            c0, c1, c2, c3 = (
+                weights[i + _2, c],
+                weights[i + _2, c + _1],
+                weights[i + _2, c + _2],
+                weights[i + _2, c + _3],
+            )
+            d0, d1, d2, d3 = (
+                weights[i + _3, c],
+                weights[i + _3, c + _1],
+                weights[i + _3, c + _2],
+                weights[i + _3, c + _3],
+            )
+            k = j * _TILE
+            k1, k2, k3 = k + _TILE, k + _2 * _TILE, k + _3 * _TILE
+            for e in range(_TILE):
+                x0, x1, x2, x3 = x[k + e], x[k1 + e], x[k2 + e], x[k3 + e]
+                out[o + e] += a0 * x0 + a1 * x1 + a2 * x2 + a3 * x3
+                out[p + e] += b0 * x0 + b1 * x1 + b2 * x2 + b3 * x3
+                out[s + e] += c0 * x0 + c1 * x1 + c2 * x2 + c3 * x3
+                out[t + e] += d0 * x0 + d1 * x1 + d2 * x2 + d3 * x3
+            j += _4
+            c += _4
+        while j < stop:
+            a0, b0, c0, d0 = weights[i, c], weights[i + _1, c], weights[i + _2, c], weights[i + _3, c]
+            k = j * _TILE
+            for e in range(_TILE):
+                x0 = x[k + e]
+                out[o + e] += a0 * x0
+                out[p + e] += b0 * x0
+                out[s + e] += c0 * x0
+                out[t + e] += d0 * x0
+            j += _1
+            c += _1
+        r += _4
+    while r < rows:
+        _multiply_row(out, at + r, weights, row + r, x, start, stop, column)
+        r += _1
+
+
+@njit(cache=True, fastmath={"contract", "nsz"})
+def _fill(out: Any, at: Any, rows: Any, bias: Any, first: Any) -> None:
+    """out[at + r] = bias[first + r]"""
+    for r in range(rows):
+        value = bias[first + r]
+        o = (at + r) * _TILE
+        for e in range(_TILE):
+            out[o + e] = value
+
+
+@njit(cache=True, fastmath={"contract", "nsz"})
+def _activate(pre: Any, post: Any, at: Any, rows: Any, slopes: Any, first: Any) -> None:
+    """PReLU of the units at..at + rows."""
+    for r in range(rows):
+        slope = slopes[first + r]
+        o = (at + r) * _TILE
+        for e in range(_TILE):
+            z = pre[o + e]
+            post[o + e] = max(z, 0) + slope * min(z, 0)
+
+
+@njit(parallel=True, cache=True, fastmath={"contract", "nsz"})
+def sample_stack(
+    first: Any,
+    middle: Any,
+    last: Any,
+    biases: Any,
+    last_bias: Any,
+    slopes: Any,
+    border: Any,
+    thresholds: Any,
+    spins: Any,
+    log_prob: Any,
+    logits: Any,
+    pre: Any,
+    post: Any,
+) -> None:
+    """One pass of ancestral sampling through a plain stack of masked layers: every unit is computed once.
+
+    Parameters
+    ----------
+    first, middle, last : (U, n_border + n_spins), (depth - 2, U, U), (n_spins, U) masked weights
+    biases, last_bias : (depth - 1, U), (n_spins,)
+    slopes : (depth - 1, U)
+    border, thresholds : (n_border, n), (n_spins, n); spin k is +1 where logit_k > thresholds[k]
+    spins, log_prob : (n_spins, n), (n,) results
+    logits, pre, post : (n_spins, n), (depth - 1, U, n), (depth - 1, U, n) results too, or empty to drop them
+    """
+    n_spins, n = _U(thresholds.shape[0]), _U(thresholds.shape[1])
+    n_border, n_hidden, units = _U(border.shape[0]), _U(slopes.shape[0]), _U(slopes.shape[1])
+    width = units // (n_border + n_spins)
+    keep = logits.shape[0] > 0
+    for tile in prange((thresholds.shape[1] + TILE - 1) // TILE):
+        begin = _U(tile) * _TILE
+        m = min(_TILE, n - begin)
+        x = np.zeros((n_border + n_spins) * _TILE, dtype=spins.dtype)
+        z = np.empty(n_hidden * units * _TILE, dtype=spins.dtype)
+        h = np.empty(n_hidden * units * _TILE, dtype=spins.dtype)
+        y = np.empty(n_spins * _TILE, dtype=spins.dtype)
+        total = np.zeros(_TILE, dtype=np.float64)
+        for i in range(n_border):
+            for e in range(m):
+                x[i * _TILE + e] = border[i, begin + e]
+        rows = n_border * width
+        for layer in range(n_hidden):
+            at = layer * units
+            _fill(z, at, rows, biases[layer], _0)
+            if layer == _0:
+                _multiply(z, at, rows, first, _0, x, _0, n_border, _0)
+            else:
+                _multiply(z, at, rows, middle[layer - _1], _0, h, at - units, at - units + rows, _0)
+            _activate(z, h, at, rows, slopes[layer], _0)
+        top = (n_hidden - _1) * units
+        start = _0
+        while start < n_spins:
+            stop = min(start + _BLOCK, n_spins)
+            known, inner = n_border + start, (n_border + start) * width
+            rows = (stop - start) * width
+            for layer in range(n_hidden):
+                at = layer * units
+                _fill(z, at + inner, rows, biases[layer], inner)
+                if layer == _0:
+                    _multiply(z, inner, rows, first, inner, x, _0, known, _0)
+                else:
+                    _multiply(z, at + inner, rows, middle[layer - _1], inner, h, at - units, at - units + inner, _0)
+            _fill(y, start, stop - start, last_bias, start)
+            _multiply(y, start, stop - start, last, start, h, top, top + inner, _0)
+            for k in range(start, stop):
+                site = n_border + k
+                unit, after = site * width, (site + _1) * width
+                for layer in range(n_hidden):
+                    at = layer * units
+                    for u in range(unit, after):
+                        if layer == _0:
+                            _multiply_row(z, u, first, u, x, known, site, known)
+                        else:
+                            below = at - units
+                            _multiply_row(z, at + u, middle[layer - _1], u, h, below + inner, below + after, inner)
+                    _activate(z, h, at + unit, width, slopes[layer], unit)
+                _multiply_row(y, k, last, k, h, top + inner, top + after, inner)
+                o, s = k * _TILE, site * _TILE
+                for e in range(m):
+                    x[s + e] = 1.0 if y[o + e] > thresholds[k, begin + e] else -1.0
+            start = stop
+        for k in range(n_spins):
+            o, s = k * _TILE, (n_border + k) * _TILE
+            for e in range(_TILE):
+                total[e] += _log_sigmoid(x[s + e] * y[o + e])
+            for e in range(m):
+                spins[k, begin + e] = x[s + e]
+            if keep:
+                for e in range(m):
+                    logits[k, begin + e] = y[o + e]
+        for e in range(m):
+            log_prob[begin + e] = total[e]
+        if keep:
+            for layer in range(n_hidden):
+                for u in range(units):
+                    o = (layer * units + u) * _TILE
+                    for e in range(m):
+                        pre[layer, u, begin + e] = z[o + e]
+                        post[layer, u, begin + e] = h[o + e]
+
+
 @njit(inline="always")
 def _streams(seed: Any, chunk: Any) -> Any:
     """(4, LANES) states of xoshiro128++, filled by splitmix64 from the seed and the number of the chunk."""
@@ -161,7 +346,7 @@ def _streams(seed: Any, chunk: Any) -> Any:
     return state
 
 
-@njit("void(f4[::1], u8)", parallel=True, cache=True, fastmath={"contract", "nsz"})
+@njit(parallel=True, cache=True, fastmath={"contract", "nsz"})
 def fill_thresholds(out: Any, seed: int) -> None:
     """Fills `out` with logit(u), u uniform: xoshiro128++ (Blackman, Vigna 2021), one stream a lane and chunk.
 

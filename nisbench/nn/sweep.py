@@ -1,4 +1,7 @@
-"""The state of one pass of ancestral sampling: buffers that fill up site by site, and the masked weights."""
+"""One pass of ancestral sampling with torch operations: any network, any device.
+
+The state is a set of buffers that fill up site by site. `compiled` does the same for plain stacks on the CPU.
+"""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
@@ -94,3 +97,19 @@ class Sweep:
         if self.net.residual and layer < self.net.depth - 2:
             z = torch.addmm(self.weights.channel_biases[layer][units], self.weights.channels[layer][units, units], z)
         self.post[layer, units] = prelu(z, self.weights.slopes[layer][units])
+
+    def solve(self, start: int, stop: int) -> None:
+        """Draws the spins start..stop in order and completes their units, once the known sites are added."""
+        nb, w, depth = self.net.n_border, self.net.width, self.net.depth
+        for k in range(start, stop):
+            site = nb + k
+            for layer in range(depth):
+                last = layer == depth - 1
+                rows = slice(k, k + 1) if last else slice(site * w, (site + 1) * w)
+                out = self.logits[rows] if last else self.pre[layer, rows]
+                x = self.below(layer, nb + start, site + (layer > 0))
+                offset = (nb + start) * (w if layer else 1)
+                out.addmm_(self.weights.layers[layer][rows, offset : offset + len(x)], x)
+                if not last:
+                    self.activate(layer, rows)
+            self.inputs[site] = torch.where(self.logits[k] > self.thresholds[k], 1.0, -1.0)

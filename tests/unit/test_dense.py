@@ -9,7 +9,6 @@ from torch import Tensor
 
 from nisbench.nn.bernoulli import spin_log_prob, thresholds
 from nisbench.nn.dense import AutoregressiveDense
-from nisbench.nn.solve import solve_block_torch
 
 SHAPES: list[dict[str, Any]] = [
     {"n_spins": 16},
@@ -97,16 +96,16 @@ def test_sampling_equals_one_full_pass_per_spin(shape: dict[str, Any], n: int) -
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_drawing_in_tiles_equals_sampling_at_once(shape: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nisbench.nn.dense.CACHE", 1)  # tiles of 64 columns
+def test_drawing_and_scoring_equal_sampling(shape: dict[str, Any]) -> None:
     net = build(shape)
     uniform, border = inputs(net, 150)
     trace = net.sample(uniform, border)
     spins, log_prob = net.draw(uniform, border)
     assert torch.equal(spins, trace.spins)
-    torch.testing.assert_close(log_prob, trace.log_prob(), rtol=0, atol=1e-10)
+    torch.testing.assert_close(log_prob, spin_log_prob(trace.spins, trace.logits), rtol=0, atol=1e-10)
     with torch.no_grad():
         torch.testing.assert_close(net.score(spins, border), log_prob, rtol=0, atol=1e-10)
+    torch.testing.assert_close(net.score(spins, border).detach(), log_prob, rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -126,10 +125,13 @@ def test_the_compiled_kernel_equals_the_torch_operations(
     net = build(shape)
     uniform, border = inputs(net, 131)
     compiled = net.sample(uniform, border)
-    monkeypatch.setattr("nisbench.nn.dense.solve_block", solve_block_torch)
+    monkeypatch.setattr(AutoregressiveDense, "compiled", False)
     plain = net.sample(uniform, border)
+    again = net.evaluate(plain.spins, border)
     assert torch.equal(compiled.spins, plain.spins)
-    torch.testing.assert_close(compiled.logits, plain.logits, rtol=0, atol=1e-10)
+    for name in ("inputs", "pre", "post", "logits", "log_prob"):
+        torch.testing.assert_close(getattr(compiled, name), getattr(plain, name), rtol=0, atol=1e-10)
+        torch.testing.assert_close(getattr(again, name), getattr(plain, name), rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("shape", [s for s in SHAPES if s.get("depth", 2) > 1 and not s.get("residual")], ids=str)
