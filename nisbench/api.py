@@ -13,23 +13,34 @@ from nisbench.contract.interfaces import (
 from nisbench.contract.records import TrainingOptions
 from nisbench.nn.bernoulli import spin_log_prob, thresholds, z2_average, z2_flip
 from nisbench.nn.conv import AutoregressiveConv
-from nisbench.nn.dense import AutoregressiveDense, Trace
+from nisbench.nn.dense import AutoregressiveDense
+from nisbench.nn.hierarchy import Level, exact_blocks, heat_bath_sites, known_neighbours, levels
 from nisbench.nn.modules import Stack
+from nisbench.nn.odd import AutoregressiveOdd, OddTrace
+from nisbench.nn.strip import block_draw, block_log_z
 
 __all__ = [
     "AutoregressiveConv",
     "AutoregressiveDense",
+    "AutoregressiveOdd",
     "ChainDraws",
     "ChainSeries",
+    "Level",
     "Model",
     "ModelDraws",
+    "OddTrace",
     "Sampler",
     "Stack",
     "Target",
-    "Trace",
     "TrainingBatch",
     "TrainingOptions",
     "WeightedDraws",
+    "block_draw",
+    "block_log_z",
+    "exact_blocks",
+    "heat_bath_sites",
+    "known_neighbours",
+    "levels",
     "spin_log_prob",
     "thresholds",
     "z2_average",

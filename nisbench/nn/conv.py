@@ -90,8 +90,8 @@ class AutoregressiveConv(nn.Module):
             z = self._combine(layer, z, self.layers[layer](self._activate(layer, z)))
         return z.reshape(-1, self.L * self.L).T
 
-    def score(self, spins: Tensor) -> Tensor:
-        """ln q of given spins, (sites, n) -> (n,) float64; differentiable where gradients are on."""
+    def score(self, spins: Tensor, *, known: Tensor | None = None) -> Tensor:
+        """ln q of given spins, (sites, n) -> (n,) float64, differentiable; autograd has no use for a known value."""
         return spin_log_prob(spins, self(spins))
 
     @torch.no_grad()

@@ -10,18 +10,15 @@ the spins computes every unit once, and with the spins taken in blocks everythin
 matrix product.
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
 from nisbench.nn.bernoulli import spin_log_prob
-from nisbench.nn.compiled import draw_compiled, sample_compiled
-from nisbench.nn.gradient import StackLogProb
+from nisbench.nn.compiled import draw_compiled, score_compiled
 from nisbench.nn.modules import Stack
-from nisbench.nn.sweep import MaskedWeights, Sweep, prelu
+from nisbench.nn.sweep import Sweep, prelu
 
-__all__ = ["AutoregressiveDense", "ChannelLinear", "MaskedLinear", "Trace", "UnitPReLU"]
+__all__ = ["AutoregressiveDense", "ChannelLinear", "MaskedLinear", "UnitPReLU"]
 
 BLOCK = 32
 """Spins of a diagonal block: large enough for efficient products, small enough that its own work is minor."""
@@ -80,27 +77,6 @@ class ChannelLinear(MaskedLinear):
         super().__init__(torch.kron(torch.eye(n_sites), torch.ones(width, width)).bool(), bias=bias)
 
 
-@dataclass(frozen=True)
-class Trace:
-    """Everything that one pass through a network computed, for the gradient."""
-
-    inputs: Tensor
-    """(n_border + n_spins, n), the border and the spins as -1, +1"""
-    pre: Tensor
-    """(depth - 1, units, n) hidden units before the activation"""
-    post: Tensor
-    """(depth - 1, units, n) hidden units after it"""
-    logits: Tensor
-    """(n_spins, n), ln q(+1)/q(-1) of each spin given those before it"""
-    log_prob: Tensor
-    """(n,) float64, ln q without gradient"""
-
-    @property
-    def spins(self) -> Tensor:
-        """(n_spins, n)"""
-        return self.inputs[len(self.inputs) - len(self.logits) :]
-
-
 class AutoregressiveDense(nn.Module):
     """Density of n_spins spins, one after the other, given n_border spins that are known.
 
@@ -146,25 +122,12 @@ class AutoregressiveDense(nn.Module):
         return z
 
     @property
-    def traceable(self) -> bool:
-        """Whether `evaluate` and `gradient` know the network: a plain stack with a hidden layer."""
-        return self.depth > 1 and not self.residual
-
-    def log_prob(self, trace: Trace) -> Tensor:
-        """(n,) float64 with gradient, from the hidden units that a pass computed; nothing is evaluated again.
-
-        Equals spin_log_prob(spins, self(spins, border)) in value and gradient.
-        """
-        weights = MaskedWeights.of(self)
-        return StackLogProb.apply(trace, self.depth, *weights.layers, *weights.biases, *weights.slopes)  # type: ignore[no-any-return, no-untyped-call]
-
-    @property
     def compiled(self) -> bool:
-        """Whether passes run in the compiled kernel."""
-        return self.traceable and self.layers[0].weight.device.type == "cpu"
+        """Whether passes run in the compiled kernels: a plain stack with a hidden layer, on the CPU."""
+        return self.depth > 1 and not self.residual and self.layers[0].weight.device.type == "cpu"
 
     @torch.no_grad()
-    def sample(self, thresholds: Tensor, border: Tensor | None = None) -> Trace:
+    def draw(self, thresholds: Tensor, border: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Draws spin k as +1 where logit_k > thresholds[k]; with thresholds logit(u), u uniform, that is q.
 
         Parameters
@@ -172,45 +135,30 @@ class AutoregressiveDense(nn.Module):
         thresholds : (n_spins, n), of the network's dtype
         border : (n_border, n) of -1, +1; None where n_border = 0
 
+        Returns
+        -------
+        spins, log_prob : (n_spins, n), (n,) float64
+
         Every unit is computed once. Per block of spins and layer there is one product with all that is known
         before the block; what is left is the triangle inside the block.
         """
         if self.compiled:
-            return Trace(*sample_compiled(self, thresholds, border))
-        sweep = Sweep.begin(self, MaskedWeights.of(self), thresholds, border)
+            return draw_compiled(self, thresholds, border)
+        sweep = Sweep.begin(self, thresholds, border)
         for start in range(0, self.n_spins, BLOCK):
             stop = min(start + BLOCK, self.n_spins)
             sweep.add_known_sites(start, stop)
             sweep.solve(start, stop)
-        log_prob = spin_log_prob(sweep.inputs[self.n_border :], sweep.logits)
-        return Trace(sweep.inputs, sweep.pre, sweep.post, sweep.logits, log_prob)
+        spins = sweep.inputs[self.n_border :]
+        return spins, spin_log_prob(spins, sweep.logits)
 
-    @torch.no_grad()
-    def draw(self, thresholds: Tensor, border: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The spins (n_spins, n) and ln q (n,) of `sample` without the rest."""
+    def score(self, spins: Tensor, border: Tensor | None = None, *, known: Tensor | None = None) -> Tensor:
+        """ln q of given spins, (n_spins, n) and (n_border, n) -> (n,) float64, differentiable.
+
+        `known` is the value where `draw` already told it: then only the gradient is left to compute.
+        """
         if self.compiled:
-            return draw_compiled(self, thresholds, border)
-        trace = self.sample(thresholds, border)
-        return trace.spins, trace.log_prob
-
-    @torch.no_grad()
-    def evaluate(self, spins: Tensor, border: Tensor | None = None) -> Trace:
-        """The trace of given spins: (n_spins, n), (n_border, n)."""
-        if self.compiled:
-            return self.sample(_forcing(spins), border)
-        inputs = self._inputs(spins, border)
-        units: list[tuple[Tensor, Tensor]] = []
-        for layer, activation in zip(self.layers, self.activations, strict=False):
-            z = layer(units[-1][1] if units else inputs)
-            units.append((z, activation(z)))
-        pre, post = (torch.stack(part) for part in zip(*units, strict=True))
-        logits = self.layers[-1](post[-1])
-        return Trace(inputs, pre, post, logits, spin_log_prob(inputs[self.n_border :], logits))
-
-    def score(self, spins: Tensor, border: Tensor | None = None) -> Tensor:
-        """ln q of given spins, (n_spins, n) and (n_border, n) -> (n,) float64; with gradient where those are on."""
-        if self.compiled and not torch.is_grad_enabled():
-            return draw_compiled(self, _forcing(spins), border)[1]
+            return score_compiled(self, spins.to(self.layers[0].weight.dtype), border, known)
         return spin_log_prob(spins, self(spins, border))
 
     def multiply_adds(self) -> int:
@@ -226,11 +174,6 @@ class AutoregressiveDense(nn.Module):
         dtype = self.layers[0].weight.dtype
         known = spins if border is None or self.n_border == 0 else torch.cat([border, spins])
         return known.to(dtype)
-
-
-def _forcing(spins: Tensor) -> Tensor:
-    """Thresholds that make sampling draw the given spins."""
-    return spins * -torch.inf
 
 
 def _site_mask(n_sites: int, n_border: int, *, strict: bool) -> Tensor:

@@ -2,6 +2,7 @@
 
 What numba vectorises well: innermost loops over contiguous elements of flat arrays, with unsigned indices (a signed
 index may be negative, and the test for that forbids vector instructions) and a constant number of turns.
+All kernels stay in one file: numba's cache on disk notices changes in the file of the compiled function only.
 """
 
 import math
@@ -11,7 +12,7 @@ import numpy as np
 from numba import njit, prange, types
 from numba.extending import overload
 
-__all__ = ["fill_thresholds", "sample_stack"]
+__all__ = ["draw_stack", "fill_thresholds", "gradient_stack"]
 
 TILE = 128
 """Samples that one thread takes through the whole network at a time."""
@@ -20,12 +21,14 @@ BLOCK = 16
 
 _U = np.uint64
 _0, _1, _2, _3, _4 = _U(0), _U(1), _U(2), _U(3), _U(4)
-_TILE, _BLOCK = _U(TILE), _U(BLOCK)
+LANES = 16
+"""Numbers of a vector instruction in float32."""
+_TILE, _BLOCK, _LANES = _U(TILE), _U(BLOCK), _U(LANES)
 
 
 CHUNK = 1 << 15
 """Thresholds that one stream of the generator makes; fixed, so that the numbers do not depend on the threads."""
-LANES = 64
+STREAMS = 64
 """Independent states of a stream that advance together, for vector instructions."""
 
 
@@ -102,6 +105,26 @@ def _exp(x: Any) -> Any:
     y = y * r * r + r + _ONE
     exponent = np.int32(np.float32(rounded).view(np.int32) - _ROUND_BITS + np.int32(127))
     return y * np.int32(exponent << np.int32(23)).view(np.float32)
+
+
+def _sigmoid(x: Any) -> Any:
+    """1/(1 + exp(-x))"""
+    raise NotImplementedError("compiled code only")
+
+
+@overload(_sigmoid)
+def _compile_sigmoid(x: Any) -> Any:
+    """As for the logarithm."""
+
+    def fast(x: Any) -> Any:
+        small = _exp(max(-abs(x), np.float32(-87)))
+        return (_ONE if x > 0 else small) / (_ONE + small)
+
+    def exact(x: Any) -> Any:
+        small = math.exp(-abs(x))
+        return (1.0 if x > 0 else small) / (1.0 + small)
+
+    return fast if x == types.float32 else exact
 
 
 def _log_sigmoid(x: Any) -> Any:
@@ -226,22 +249,194 @@ def _activate(pre: Any, post: Any, at: Any, rows: Any, slopes: Any, first: Any) 
             post[o + e] = max(z, 0) + slope * min(z, 0)
 
 
+@njit(cache=True, fastmath={"contract", "nsz"})
+def _forward(
+    weights: Any, middle: Any, last: Any, biases: Any, last_bias: Any, slopes: Any, x: Any, z: Any, h: Any, y: Any,
+    thresholds: Any, begin: Any, m: Any,
+) -> None:  # fmt: skip
+    """One tile through the network: x holds the border on entry and the spins on return, z, h and y all units.
+
+    The border units first; then, block by block, a product with everything known before the block and the triangle
+    inside the block, spin by spin.
+    """
+    n_spins, units, n_hidden = _U(last.shape[0]), _U(slopes.shape[1]), _U(slopes.shape[0])
+    n_border = _U(weights.shape[1]) - n_spins
+    width = units // (n_border + n_spins)
+    top = (n_hidden - _1) * units
+    rows = n_border * width
+    for layer in range(n_hidden):
+        at = layer * units
+        _fill(z, at, rows, biases[layer], _0)
+        if layer == _0:
+            _multiply(z, at, rows, weights, _0, x, _0, n_border, _0)
+        else:
+            _multiply(z, at, rows, middle[layer - _1], _0, h, at - units, at - units + rows, _0)
+        _activate(z, h, at, rows, slopes[layer], _0)
+    start = _0
+    while start < n_spins:
+        stop = min(start + _BLOCK, n_spins)
+        known, inner = n_border + start, (n_border + start) * width
+        rows = (stop - start) * width
+        for layer in range(n_hidden):
+            at = layer * units
+            _fill(z, at + inner, rows, biases[layer], inner)
+            if layer == _0:
+                _multiply(z, inner, rows, weights, inner, x, _0, known, _0)
+            else:
+                _multiply(z, at + inner, rows, middle[layer - _1], inner, h, at - units, at - units + inner, _0)
+        _fill(y, start, stop - start, last_bias, start)
+        _multiply(y, start, stop - start, last, start, h, top, top + inner, _0)
+        for k in range(start, stop):
+            site = n_border + k
+            unit, after = site * width, (site + _1) * width
+            for layer in range(n_hidden):
+                at = layer * units
+                for u in range(unit, after):
+                    if layer == _0:
+                        _multiply_row(z, u, weights, u, x, known, site, known)
+                    else:
+                        below = at - units
+                        _multiply_row(z, at + u, middle[layer - _1], u, h, below + inner, below + after, inner)
+                _activate(z, h, at + unit, width, slopes[layer], unit)
+            _multiply_row(y, k, last, k, h, top + inner, top + after, inner)
+            o, s = k * _TILE, site * _TILE
+            for e in range(m):
+                x[s + e] = 1.0 if y[o + e] > thresholds[k, begin + e] else -1.0
+        start = stop
+
+
+@njit(cache=True, fastmath={"contract", "nsz"})
+def _deactivate(upper: Any, z: Any, at: Any, slopes: Any, d_slopes: Any) -> None:
+    """The gradient after the activation becomes the one before it; adds that of the slopes."""
+    for u in range(_U(slopes.shape[0])):
+        slope, total = slopes[u], upper[_0] * _0
+        o, i = u * _TILE, (at + u) * _TILE
+        for e in range(_TILE):
+            negative = z[i + e] < 0
+            total += upper[o + e] * z[i + e] if negative else 0
+            upper[o + e] *= slope if negative else 1
+        d_slopes[u] += total
+
+
+@njit(cache=True, fastmath={"contract", "nsz", "reassoc"})
+def _row_sums(out: Any, a: Any, rows: Any) -> None:
+    """out[r] += sum_e a[r, e]"""
+    for r in range(rows):
+        total = out[r] * 0
+        for e in range(_TILE):
+            total += a[r * _TILE + e]
+        out[r] += total
+
+
+@njit(cache=True, fastmath={"contract", "nsz"})
+def _outer(out: Any, row: Any, rows: Any, a: Any, at: Any, b: Any, columns: Any) -> None:
+    """out[row + r, c] += sum_e a[at + r, e] b[e, c] for the columns up to `columns`, rounded up to whole vectors.
+
+    `a` is flat, (units, TILE), `b` transposed, (TILE, columns of `out`). Four rows by four e at a time.
+    """
+    stop = (columns + _LANES - _1) // _LANES * _LANES
+    four = rows // _4 * _4
+    r = _0
+    while r < rows:
+        step = _4 if r < four else _1
+        p, i = (at + r) * _TILE, row + r
+        q, s, t = p + _TILE, p + _2 * _TILE, p + _3 * _TILE
+        for f in range(_TILE // _4):
+            e = f * _4
+            x0, x1, x2, x3 = a[p + e], a[p + e + _1], a[p + e + _2], a[p + e + _3]
+            if step == _1:
+                for c in range(stop):
+                    out[i, c] += x0 * b[e, c] + x1 * b[e + _1, c] + x2 * b[e + _2, c] + x3 * b[e + _3, c]
+                continue
+            y0, y1, y2, y3 = a[q + e], a[q + e + _1], a[q + e + _2], a[q + e + _3]
+            z0, z1, z2, z3 = a[s + e], a[s + e + _1], a[s + e + _2], a[s + e + _3]
+            w0, w1, w2, w3 = a[t + e], a[t + e + _1], a[t + e + _2], a[t + e + _3]
+            for c in range(stop):
+                b0, b1, b2, b3 = b[e, c], b[e + _1, c], b[e + _2, c], b[e + _3, c]
+                out[i, c] += x0 * b0 + x1 * b1 + x2 * b2 + x3 * b3
+                out[i + _1, c] += y0 * b0 + y1 * b1 + y2 * b2 + y3 * b3
+                out[i + _2, c] += z0 * b0 + z1 * b1 + z2 * b2 + z3 * b3
+                out[i + _3, c] += w0 * b0 + w1 * b1 + w2 * b2 + w3 * b3
+        r += step
+
+
+@njit(cache=True)
+def _transpose(out: Any, a: Any, at: Any, units: Any) -> None:
+    """out[e, u] = a[at + u, e]; a whole vector of units at a time, so that lines are written once."""
+    u = _0
+    while u < units:
+        stop = min(u + _LANES, units)
+        for e in range(_TILE):
+            for v in range(u, stop):
+                out[e, v] = a[(at + v) * _TILE + e]
+        u = stop
+
+
+@njit(cache=True, fastmath={"contract", "nsz"})
+def _backward(
+    middle_t: Any, last_t: Any, slopes: Any, x: Any, z: Any, h: Any, y: Any, weight: Any, d_first: Any, d_middle: Any,
+    d_last: Any, d_biases: Any, d_last_bias: Any, d_slopes: Any,
+) -> None:  # fmt: skip
+    """Adds the gradient of one tile; y becomes the gradient at the logits. Masks matter by blocks of spins only."""
+    n_spins, units, n_hidden = _U(last_t.shape[1]), _U(slopes.shape[1]), _U(slopes.shape[0])
+    sites = _U(x.size) // _TILE
+    n_border, width = sites - n_spins, units // sites
+    for k in range(n_spins):
+        o, s = k * _TILE, (n_border + k) * _TILE
+        for e in range(_TILE):  # d ln sigmoid(s y) / dy = s sigmoid(-s y)
+            y[o + e] = weight[e] * x[s + e] * _sigmoid(-x[s + e] * y[o + e])
+    _row_sums(d_last_bias, y, n_spins)
+    border, blocks = n_border * width, (n_spins + _BLOCK - _1) // _BLOCK
+    upper, lower = np.zeros(units * _TILE, dtype=y.dtype), np.zeros(units * _TILE, dtype=y.dtype)
+    below = np.zeros((_TILE, _U(d_last.shape[1])), dtype=y.dtype)
+    _transpose(below, h, (n_hidden - _1) * units, units)
+    _multiply(upper, _0, border, last_t, _0, y, _0, n_spins, _0)
+    for block in range(blocks):
+        start, stop = block * _BLOCK, min((block + _1) * _BLOCK, n_spins)
+        unit, after = (n_border + start) * width, (n_border + stop) * width
+        _multiply(upper, unit, after - unit, last_t, unit, y, start, n_spins, start)
+        _outer(d_last, start, stop - start, y, start, below, after)
+    for index in range(n_hidden):
+        layer = n_hidden - _1 - index
+        _deactivate(upper, z, layer * units, slopes[layer], d_slopes[layer])
+        _row_sums(d_biases[layer], upper, units)
+        if layer == _0:
+            inputs = np.zeros((_TILE, _U(d_first.shape[1])), dtype=y.dtype)
+            _transpose(inputs, x, _0, n_border + n_spins)
+            _outer(d_first, _0, border, upper, _0, inputs, n_border)
+        else:
+            lower[:] = 0
+            _transpose(below, h, (layer - _1) * units, units)
+            _outer(d_middle[layer - _1], _0, border, upper, _0, below, border)
+            _multiply(lower, _0, border, middle_t[layer - _1], _0, upper, _0, units, _0)
+        for block in range(blocks):
+            start, stop = block * _BLOCK, min((block + _1) * _BLOCK, n_spins)
+            unit, after = (n_border + start) * width, (n_border + stop) * width
+            if layer == _0:
+                _outer(d_first, unit, after - unit, upper, unit, inputs, n_border + stop)
+            else:
+                _outer(d_middle[layer - _1], unit, after - unit, upper, unit, below, after)
+                _multiply(lower, unit, after - unit, middle_t[layer - _1], unit, upper, unit, units, unit)
+        upper, lower = lower, upper
+
+
+@njit(cache=True)
+def _buffers(border: Any, n_spins: Any, hidden: Any, begin: Any, m: Any) -> Any:
+    """Inputs with the border filled in, hidden units before and after the activation, logits; flat, (units, TILE)."""
+    n_border = _U(border.shape[0])
+    x = np.zeros((n_border + n_spins) * _TILE, dtype=border.dtype)
+    for i in range(n_border):
+        for e in range(m):
+            x[i * _TILE + e] = border[i, begin + e]
+    z = np.empty(hidden * _TILE, dtype=border.dtype)
+    return x, z, np.empty_like(z), np.empty(n_spins * _TILE, dtype=border.dtype)
+
+
 @njit(parallel=True, cache=True, fastmath={"contract", "nsz"})
-def sample_stack(
-    first: Any,
-    middle: Any,
-    last: Any,
-    biases: Any,
-    last_bias: Any,
-    slopes: Any,
-    border: Any,
-    thresholds: Any,
-    spins: Any,
-    log_prob: Any,
-    logits: Any,
-    pre: Any,
-    post: Any,
-) -> None:
+def draw_stack(
+    first: Any, middle: Any, last: Any, biases: Any, last_bias: Any, slopes: Any, border: Any, thresholds: Any,
+    spins: Any, log_prob: Any,
+) -> None:  # fmt: skip
     """One pass of ancestral sampling through a plain stack of masked layers: every unit is computed once.
 
     Parameters
@@ -250,91 +445,67 @@ def sample_stack(
     biases, last_bias : (depth - 1, U), (n_spins,)
     slopes : (depth - 1, U)
     border, thresholds : (n_border, n), (n_spins, n); spin k is +1 where logit_k > thresholds[k]
-    spins, log_prob : (n_spins, n), (n,) results
-    logits, pre, post : (n_spins, n), (depth - 1, U, n), (depth - 1, U, n) results too, or empty to drop them
+    spins, log_prob : (n_spins, n), (n,) the results
     """
     n_spins, n = _U(thresholds.shape[0]), _U(thresholds.shape[1])
-    n_border, n_hidden, units = _U(border.shape[0]), _U(slopes.shape[0]), _U(slopes.shape[1])
-    width = units // (n_border + n_spins)
-    keep = logits.shape[0] > 0
+    n_border, hidden = _U(border.shape[0]), _U(slopes.size)
     for tile in prange((thresholds.shape[1] + TILE - 1) // TILE):
         begin = _U(tile) * _TILE
         m = min(_TILE, n - begin)
-        x = np.zeros((n_border + n_spins) * _TILE, dtype=spins.dtype)
-        z = np.empty(n_hidden * units * _TILE, dtype=spins.dtype)
-        h = np.empty(n_hidden * units * _TILE, dtype=spins.dtype)
-        y = np.empty(n_spins * _TILE, dtype=spins.dtype)
-        total = np.zeros(_TILE, dtype=np.float64)
-        for i in range(n_border):
-            for e in range(m):
-                x[i * _TILE + e] = border[i, begin + e]
-        rows = n_border * width
-        for layer in range(n_hidden):
-            at = layer * units
-            _fill(z, at, rows, biases[layer], _0)
-            if layer == _0:
-                _multiply(z, at, rows, first, _0, x, _0, n_border, _0)
-            else:
-                _multiply(z, at, rows, middle[layer - _1], _0, h, at - units, at - units + rows, _0)
-            _activate(z, h, at, rows, slopes[layer], _0)
-        top = (n_hidden - _1) * units
-        start = _0
-        while start < n_spins:
-            stop = min(start + _BLOCK, n_spins)
-            known, inner = n_border + start, (n_border + start) * width
-            rows = (stop - start) * width
-            for layer in range(n_hidden):
-                at = layer * units
-                _fill(z, at + inner, rows, biases[layer], inner)
-                if layer == _0:
-                    _multiply(z, inner, rows, first, inner, x, _0, known, _0)
-                else:
-                    _multiply(z, at + inner, rows, middle[layer - _1], inner, h, at - units, at - units + inner, _0)
-            _fill(y, start, stop - start, last_bias, start)
-            _multiply(y, start, stop - start, last, start, h, top, top + inner, _0)
-            for k in range(start, stop):
-                site = n_border + k
-                unit, after = site * width, (site + _1) * width
-                for layer in range(n_hidden):
-                    at = layer * units
-                    for u in range(unit, after):
-                        if layer == _0:
-                            _multiply_row(z, u, first, u, x, known, site, known)
-                        else:
-                            below = at - units
-                            _multiply_row(z, at + u, middle[layer - _1], u, h, below + inner, below + after, inner)
-                    _activate(z, h, at + unit, width, slopes[layer], unit)
-                _multiply_row(y, k, last, k, h, top + inner, top + after, inner)
-                o, s = k * _TILE, site * _TILE
-                for e in range(m):
-                    x[s + e] = 1.0 if y[o + e] > thresholds[k, begin + e] else -1.0
-            start = stop
+        x, z, h, y = _buffers(border, n_spins, hidden, begin, m)
+        _forward(first, middle, last, biases, last_bias, slopes, x, z, h, y, thresholds, begin, m)
+        total = np.zeros(TILE, dtype=np.float64)
         for k in range(n_spins):
             o, s = k * _TILE, (n_border + k) * _TILE
             for e in range(_TILE):
                 total[e] += _log_sigmoid(x[s + e] * y[o + e])
             for e in range(m):
                 spins[k, begin + e] = x[s + e]
-            if keep:
-                for e in range(m):
-                    logits[k, begin + e] = y[o + e]
         for e in range(m):
             log_prob[begin + e] = total[e]
-        if keep:
-            for layer in range(n_hidden):
-                for u in range(units):
-                    o = (layer * units + u) * _TILE
-                    for e in range(m):
-                        pre[layer, u, begin + e] = z[o + e]
-                        post[layer, u, begin + e] = h[o + e]
+
+
+@njit(parallel=True, cache=True, fastmath={"contract", "nsz"})
+def gradient_stack(
+    first: Any, middle: Any, last: Any, biases: Any, last_bias: Any, slopes: Any, border: Any, thresholds: Any,
+    middle_t: Any, last_t: Any, factor: Any, d_first: Any, d_middle: Any, d_last: Any, d_biases: Any,
+    d_last_bias: Any, d_slopes: Any,
+) -> None:  # fmt: skip
+    """The gradient of sum_b factor_b ln q_b: each tile goes forward again and back, so no hidden unit is ever stored.
+
+    Parameters
+    ----------
+    first ... thresholds : as in `draw_stack`; the thresholds force the spins
+    middle_t, last_t : transposed weights, contiguous
+    factor : (n,)
+    d_first ... d_slopes : zeros, like the parameters with one more dimension in front: the parts of the sum, whose
+        number, and so the result, does not depend on the number of threads. The last dimension of d_first, d_middle
+        and d_last is rounded up to whole vectors of LANES; masked entries are left undefined.
+    """
+    n_spins, n = _U(thresholds.shape[0]), _U(thresholds.shape[1])
+    hidden = _U(slopes.size)
+    parts, tiles = d_first.shape[0], (thresholds.shape[1] + TILE - 1) // TILE
+    for part in prange(parts):
+        for tile in range(part, tiles, parts):
+            begin = _U(tile) * _TILE
+            m = min(_TILE, n - begin)
+            x, z, h, y = _buffers(border, n_spins, hidden, begin, m)
+            _forward(first, middle, last, biases, last_bias, slopes, x, z, h, y, thresholds, begin, m)
+            weight = np.zeros(TILE, dtype=y.dtype)
+            for e in range(m):
+                weight[e] = factor[begin + e]
+            _backward(
+                middle_t, last_t, slopes, x, z, h, y, weight, d_first[part], d_middle[part], d_last[part],
+                d_biases[part], d_last_bias[part], d_slopes[part],
+            )  # fmt: skip
 
 
 @njit(inline="always")
 def _streams(seed: Any, chunk: Any) -> Any:
-    """(4, LANES) states of xoshiro128++, filled by splitmix64 from the seed and the number of the chunk."""
-    state = np.empty((4, LANES), dtype=np.uint32)
+    """(4, STREAMS) states of xoshiro128++, filled by splitmix64 from the seed and the number of the chunk."""
+    state = np.empty((4, STREAMS), dtype=np.uint32)
     x = np.uint64(seed) ^ (np.uint64(chunk) * np.uint64(0xD1342543DE82EF95))
-    for lane in range(LANES):
+    for lane in range(STREAMS):
         for half in range(2):
             x += np.uint64(0x9E3779B97F4A7C15)
             z = x
@@ -357,9 +528,9 @@ def fill_thresholds(out: Any, seed: int) -> None:
     for chunk in prange((n + CHUNK - 1) // CHUNK):
         state = _streams(seed, chunk)
         s0, s1, s2, s3 = state[0].copy(), state[1].copy(), state[2].copy(), state[3].copy()
-        tile = np.empty(LANES, dtype=np.float32)
-        for base in range(chunk * CHUNK, min(n, (chunk + 1) * CHUNK), LANES):
-            for lane in range(LANES):
+        tile = np.empty(STREAMS, dtype=np.float32)
+        for base in range(chunk * CHUNK, min(n, (chunk + 1) * CHUNK), STREAMS):
+            for lane in range(STREAMS):
                 total = np.uint32(s0[lane] + s3[lane])
                 turned = np.uint32(total << np.uint32(7)) | np.uint32(total >> np.uint32(25))
                 bits = np.uint32(turned + s0[lane])
@@ -374,6 +545,6 @@ def fill_thresholds(out: Any, seed: int) -> None:
                 size = _log(v) - _log(_ONE - v)  # at most 0
                 sign = np.uint32(np.float32(size).view(np.uint32) ^ np.uint32(bits & np.uint32(0x80000000)))
                 tile[lane] = np.uint32(sign).view(np.float32)
-            m = min(LANES, n - base)
+            m = min(STREAMS, n - base)
             for lane in range(m):
                 out[base + lane] = tile[lane]

@@ -13,7 +13,7 @@ from torch.nn import functional
 if TYPE_CHECKING:
     from nisbench.nn.dense import AutoregressiveDense
 
-__all__ = ["MaskedWeights", "Sweep", "prelu"]
+__all__ = ["Sweep", "prelu"]
 
 
 def prelu(z: Tensor, slope: Tensor) -> Tensor:
@@ -22,55 +22,42 @@ def prelu(z: Tensor, slope: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class MaskedWeights:
-    """The parameters of a network, masked once for all passes of a call."""
-
-    layers: list[Tensor]
-    biases: list[Tensor]
-    channels: list[Tensor]
-    channel_biases: list[Tensor]
-    slopes: list[Tensor]
-
-    @classmethod
-    def of(cls, net: "AutoregressiveDense") -> Self:
-        """Those of `net`; differentiable where gradients are on."""
-        return cls(
-            layers=[layer.masked_weight() for layer in net.layers],
-            biases=[layer.bias_column() for layer in net.layers],
-            channels=[layer.masked_weight() for layer in net.channels],
-            channel_biases=[layer.bias_column() for layer in net.channels],
-            slopes=[activation.slope for activation in net.activations],
-        )
-
-
-@dataclass(frozen=True)
 class Sweep:
-    """Shapes as in `Trace`; all sites before the current block are final."""
+    """Buffers, (units, n); all sites before the current block are final."""
 
     net: "AutoregressiveDense"
-    weights: MaskedWeights
+    weights: list[Tensor]
+    """masked once for the whole pass"""
+    channels: list[Tensor]
     thresholds: Tensor
     inputs: Tensor
+    """(n_border + n_spins, n), the border and the spins"""
     pre: Tensor
+    """(depth - 1, units, n) hidden units before the activation"""
     post: Tensor
+    """(depth - 1, units, n) hidden units after it"""
     logits: Tensor
+    """(n_spins, n)"""
 
     @classmethod
-    def begin(
-        cls, net: "AutoregressiveDense", weights: MaskedWeights, thresholds: Tensor, border: Tensor | None
-    ) -> Self:
+    def begin(cls, net: "AutoregressiveDense", thresholds: Tensor, border: Tensor | None) -> Self:
         """Makes the buffers and completes the units of the border, which depend on the border alone."""
-        n = thresholds.shape[1]
-        pre = thresholds.new_empty(net.depth - 1, net.n_sites * net.width, n)
-        inputs = thresholds.new_empty(net.n_sites, n)
-        sweep = cls(net, weights, thresholds, inputs, pre, torch.empty_like(pre), torch.empty_like(thresholds))
+        pre = thresholds.new_empty(net.depth - 1, net.n_sites * net.width, thresholds.shape[1])
+        sweep = cls(
+            net=net,
+            weights=[layer.masked_weight() for layer in net.layers],
+            channels=[layer.masked_weight() for layer in net.channels],
+            thresholds=thresholds,
+            inputs=thresholds.new_empty(net.n_sites, thresholds.shape[1]),
+            pre=pre,
+            post=torch.empty_like(pre),
+            logits=torch.empty_like(thresholds),
+        )
         if border is not None and net.n_border > 0:
-            inputs[: net.n_border] = border
+            sweep.inputs[: net.n_border] = border
             units = slice(0, net.n_border * net.width)
             for layer in range(net.depth - 1):
-                x = sweep.below(layer, 0, net.n_border)
-                weight, bias = weights.layers[layer][units, : len(x)], weights.biases[layer][units]
-                torch.addmm(bias, weight, x, out=pre[layer, units])
+                sweep._add(layer, units, sweep.below(layer, 0, net.n_border), pre[layer, units])
                 sweep.activate(layer, units)
         return sweep
 
@@ -87,7 +74,7 @@ class Sweep:
             rows = slice(start, stop) if last else slice((nb + start) * w, (nb + stop) * w)
             out = self.logits[rows] if last else self.pre[layer, rows]
             x = self.below(layer, 0, nb + start)
-            torch.addmm(self.weights.biases[layer][rows], self.weights.layers[layer][rows, : len(x)], x, out=out)
+            self._add(layer, rows, x, out)
 
     def activate(self, layer: int, units: slice) -> None:
         """Completes hidden units whose sums are complete: the residual skip, the channels, the activation."""
@@ -95,8 +82,13 @@ class Sweep:
         if self.net.residual and layer > 0:
             z += self.pre[layer - 1, units]
         if self.net.residual and layer < self.net.depth - 2:
-            z = torch.addmm(self.weights.channel_biases[layer][units], self.weights.channels[layer][units, units], z)
-        self.post[layer, units] = prelu(z, self.weights.slopes[layer][units])
+            bias = self.net.channels[layer].bias_column()[units]
+            z = torch.addmm(bias, self.channels[layer][units, units], z)
+        self.post[layer, units] = prelu(z, self.net.activations[layer].slope[units])
+
+    def _add(self, layer: int, rows: slice, x: Tensor, out: Tensor) -> None:
+        """`out` becomes the bias and what the first units of the layer below contribute."""
+        torch.addmm(self.net.layers[layer].bias_column()[rows], self.weights[layer][rows, : len(x)], x, out=out)
 
     def solve(self, start: int, stop: int) -> None:
         """Draws the spins start..stop in order and completes their units, once the known sites are added."""
@@ -109,7 +101,7 @@ class Sweep:
                 out = self.logits[rows] if last else self.pre[layer, rows]
                 x = self.below(layer, nb + start, site + (layer > 0))
                 offset = (nb + start) * (w if layer else 1)
-                out.addmm_(self.weights.layers[layer][rows, offset : offset + len(x)], x)
+                out.addmm_(self.weights[layer][rows, offset : offset + len(x)], x)
                 if not last:
                     self.activate(layer, rows)
             self.inputs[site] = torch.where(self.logits[k] > self.thresholds[k], 1.0, -1.0)

@@ -13,21 +13,21 @@ Differences from the paper: logits instead of probabilities clipped by an epsilo
 leaves open, and the schedules are chosen by measurement (see `HierOptions`).
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Generator, Tensor
 
 from nisbench.api import (
     AutoregressiveDense,
+    Level,
     Model,
     ModelDraws,
     Stack,
     Target,
-    Trace,
     TrainingBatch,
+    heat_bath_sites,
+    levels,
     spin_log_prob,
     thresholds,
     z2_average,
@@ -36,18 +36,6 @@ from nisbench.api import (
 from nisbench_plugins.registration import HierOptions
 
 __all__ = ["Hier", "Level", "heat_bath_sites", "levels"]
-
-R = TypeVar("R")
-
-
-@dataclass(frozen=True)
-class Level:
-    """The sites, as r L + c, that one network draws in all blocks of its scale and the sites around them."""
-
-    drawn: Tensor
-    """(n_drawn, n_blocks)"""
-    border: Tensor
-    """(n_border, n_blocks)"""
 
 
 class Hier(Model):
@@ -81,11 +69,11 @@ class Hier(Model):
     def sample(self, n: int, *, beta: float, generator: Generator) -> ModelDraws:
         """Draws level by level; see the base class."""
         with torch.no_grad():
-            lattice, parts, inner = self._draw(n, beta, generator, AutoregressiveDense.draw)
+            lattice, parts, inner = self._draw(n, beta, generator)
             log_prob = self._level_sums(parts, n) + inner
             spins = self._configurations(lattice)
             if self.options.z2:
-                log_prob = z2_average(log_prob, self._evaluate(-lattice, inner))
+                log_prob = z2_average(log_prob, self._score(-lattice, inner))
                 spins = z2_flip(spins, generator)
         return ModelDraws(spins, log_prob)
 
@@ -93,16 +81,16 @@ class Hier(Model):
         """ln q(s); see the base class."""
         lattice = spins.reshape(len(spins), -1).T.to(self._like.dtype)  # (n, L, L) -> (sites, n)
         inner = self._heat_bath_log_prob(lattice, beta)
-        log_prob = self._evaluate(lattice, inner)
-        return z2_average(log_prob, self._evaluate(-lattice, inner)) if self.options.z2 else log_prob
+        log_prob = self._score(lattice, inner)
+        return z2_average(log_prob, self._score(-lattice, inner)) if self.options.z2 else log_prob
 
     def training_batch(self, n: int, *, beta: float, generator: Generator) -> TrainingBatch:
-        """As the default, but the gradient uses the hidden units that sampling computed."""
-        lattice, traces, inner = self._draw(n, beta, generator, _traced)
-        log_prob = self._gradient_sums(traces, n) + inner
+        """As the default, but ln q of the drawn lattices is not evaluated a second time."""
+        with torch.no_grad():
+            lattice, parts, inner = self._draw(n, beta, generator)
+        log_prob = self._score(lattice, inner, parts)
         if self.options.z2:
-            mirror = [net.evaluate(*self._gather(-lattice, i)) for i, net in enumerate(self.networks)]
-            log_prob = z2_average(log_prob, self._gradient_sums(mirror, n) + inner)
+            log_prob = z2_average(log_prob, self._score(-lattice, inner))
         energy = self.target.energy(self._configurations(lattice))
         return TrainingBatch(log_prob, log_prob.detach() + beta * energy)
 
@@ -126,37 +114,29 @@ class Hier(Model):
     def _gather(self, lattice: Tensor, level: int) -> tuple[Tensor, Tensor]:
         """The drawn spins and the border of all blocks of a level: (units, n_blocks * n) each."""
         drawn, border = self._sites("drawn", level), self._sites("border", level)
-        columns = drawn.shape[1] * lattice.shape[1]
-        return lattice[drawn].reshape(len(drawn), columns), lattice[border].reshape(len(border), columns)
+        return lattice[drawn].flatten(1), lattice[border].flatten(1)
 
-    def _draw(
-        self, n: int, beta: float, generator: Generator, draw: Callable[..., tuple[Tensor, R]]
-    ) -> tuple[Tensor, list[R], Tensor]:
-        """A lattice (sites, n) before the Z2 flip and ln q of its isolated spins, (n,).
-
-        `draw(network, thresholds, border)` gives the spins of all blocks of a level and a result that is kept.
-        """
+    def _draw(self, n: int, beta: float, generator: Generator) -> tuple[Tensor, list[Tensor], Tensor]:
+        """Lattices (sites, n) before the Z2 flip, ln q of each level's blocks and of the isolated spins, (n,)."""
         like = self._like
         lattice = like.new_empty(self.target.n_sites, n)
-        results = []
+        parts = []
         for i, net in enumerate(self.networks):
             drawn, border = self._sites("drawn", i), self._sites("border", i)
             uniform = thresholds(len(drawn), drawn.shape[1] * n, like=like, generator=generator)
-            spins, result = draw(net, uniform, lattice[border].reshape(len(border), -1) if len(border) else None)
+            spins, log_prob = net.draw(uniform, lattice[border].flatten(1))
             lattice[drawn] = spins.reshape(*drawn.shape, n)
-            results.append(result)
+            parts.append(log_prob)
         logits = self._heat_bath_logits(lattice, beta)
         uniform = thresholds(len(logits), n, like=like, generator=generator)
         lattice[self.isolated] = torch.where(logits > uniform, 1.0, -1.0).to(like.dtype)
-        return lattice, results, self._heat_bath_log_prob(lattice, beta, logits)
+        return lattice, parts, self._heat_bath_log_prob(lattice, beta, logits)
 
-    def _evaluate(self, lattice: Tensor, inner: Tensor) -> Tensor:
-        """ln q of a lattice before the Z2 average; differentiable where gradients are on."""
-        parts = [net.score(*self._gather(lattice, i)) for i, net in enumerate(self.networks)]
+    def _score(self, lattice: Tensor, inner: Tensor, known: Sequence[Tensor | None] | None = None) -> Tensor:
+        """ln q of lattices before the Z2 average, differentiable; `known` holds its parts if they were drawn."""
+        known = [None] * len(self.networks) if known is None else known
+        parts = [net.score(*self._gather(lattice, i), known=known[i]) for i, net in enumerate(self.networks)]
         return self._level_sums(parts, lattice.shape[1]) + inner
-
-    def _gradient_sums(self, traces: Sequence[Trace], n: int) -> Tensor:
-        return self._level_sums([net.log_prob(trace) for net, trace in zip(self.networks, traces, strict=True)], n)
 
     @staticmethod
     def _level_sums(parts: Sequence[Tensor], n: int) -> Tensor:
@@ -176,62 +156,3 @@ class Hier(Model):
         """(sites, n) -> (n, L, L) int8"""
         L = self.target.L
         return lattice.to(torch.int8).T.contiguous().view(-1, L, L)
-
-
-def _traced(net: AutoregressiveDense, uniform: Tensor, border: Tensor | None) -> tuple[Tensor, Trace]:
-    trace = net.sample(uniform, border)
-    return trace.spins, trace
-
-
-def levels(L: int) -> list[Level]:
-    """The levels of an L x L torus, L = 2^m, from the largest scale to blocks of side 3; log2(L) - 1 of them."""
-    half = L // 2
-    frame = [
-        *[(0, c) for c in range(L)],
-        *[(r, 0) for r in range(L)],
-        *[(half, c) for c in range(L)],
-        *[(r, half) for r in range(L)],
-    ]
-    sites = torch.tensor([r * L + c for r, c in dict.fromkeys(frame)])  # (4 L - 4,), each site once
-    result = [Level(sites.unsqueeze(1), torch.empty(0, 1, dtype=torch.long))]
-    side, corners = half - 1, [(1, 1), (1, half + 1), (half + 1, 1), (half + 1, half + 1)]
-    while side >= 3:
-        result.append(
-            Level(
-                torch.tensor([_flat(_cross(side), corner, L) for corner in corners]).T.contiguous(),
-                torch.tensor([_flat(_loop(side), corner, L) for corner in corners]).T.contiguous(),
-            )
-        )
-        step, side = (side + 1) // 2, (side - 1) // 2
-        corners = [(r + i, c + j) for r, c in corners for i in (0, step) for j in (0, step)]
-    return result
-
-
-def heat_bath_sites(L: int) -> tuple[Tensor, Tensor]:
-    """The L^2/4 isolated spins that the levels leave, (n,), and their neighbours, (4, n)."""
-    sites = [(r, c) for r in range(1, L, 2) for c in range(1, L, 2)]
-    around = [_flat([(-1, 0), (0, 1), (1, 0), (0, -1)], site, L) for site in sites]
-    return torch.tensor([r * L + c for r, c in sites]), torch.tensor(around).T.contiguous()
-
-
-def _cross(side: int) -> list[tuple[int, int]]:
-    """The vertical bar, the left arm and the right arm of a block: 2 side - 1 sites."""
-    middle = side // 2
-    bar = [(r, middle) for r in range(side)]
-    return [*bar, *[(middle, c) for c in range(middle)], *[(middle, c) for c in range(middle + 1, side)]]
-
-
-def _loop(side: int) -> list[tuple[int, int]]:
-    """The 4 side sites around a block: top, right, bottom, left."""
-    along = range(side)
-    return [
-        *[(-1, c) for c in along],
-        *[(r, side) for r in along],
-        *[(side, c) for c in along],
-        *[(r, -1) for r in along],
-    ]
-
-
-def _flat(offsets: Sequence[tuple[int, int]], corner: tuple[int, int], L: int) -> list[int]:
-    """Sites relative to a corner as r L + c on the torus."""
-    return [((corner[0] + r) % L) * L + (corner[1] + c) % L for r, c in offsets]

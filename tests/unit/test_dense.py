@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import numba
 import pytest
 import torch
 from torch import Tensor
@@ -83,73 +84,75 @@ def test_a_transposed_border_mask_is_caught(shape: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("n", [1, 7, 260])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_sampling_equals_one_full_pass_per_spin(shape: dict[str, Any], n: int) -> None:
+def test_drawing_equals_one_full_pass_per_spin(shape: dict[str, Any], n: int) -> None:
     net = build(shape)
     uniform, border = inputs(net, n)
-    trace = net.sample(uniform, border)
+    drawn, log_prob = net.draw(uniform, border)
     spins, logits = naive_sample(net, uniform, border)
-    assert torch.equal(trace.spins, spins)
-    torch.testing.assert_close(trace.logits, logits, rtol=0, atol=1e-10)
-    again = net.evaluate(spins, border) if net.traceable else trace
-    torch.testing.assert_close(again.post, trace.post, rtol=0, atol=1e-10)
-    torch.testing.assert_close(again.pre, trace.pre, rtol=0, atol=1e-10)
+    assert torch.equal(drawn, spins)
+    torch.testing.assert_close(log_prob, spin_log_prob(spins, logits), rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_drawing_and_scoring_equal_sampling(shape: dict[str, Any]) -> None:
-    net = build(shape)
-    uniform, border = inputs(net, 150)
-    trace = net.sample(uniform, border)
-    spins, log_prob = net.draw(uniform, border)
-    assert torch.equal(spins, trace.spins)
-    torch.testing.assert_close(log_prob, spin_log_prob(trace.spins, trace.logits), rtol=0, atol=1e-10)
-    with torch.no_grad():
-        torch.testing.assert_close(net.score(spins, border), log_prob, rtol=0, atol=1e-10)
-    torch.testing.assert_close(net.score(spins, border).detach(), log_prob, rtol=0, atol=1e-10)
-
-
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_float32_sampling_is_within_its_rounding(shape: dict[str, Any]) -> None:
+def test_float32_drawing_is_within_its_rounding(shape: dict[str, Any]) -> None:
     net = build(shape, torch.float32)
     uniform, border = inputs(net, 200)
-    trace = net.sample(uniform, border)
-    exact = net.double()(trace.spins.double(), None if border is None else border.double())
-    torch.testing.assert_close(trace.logits.double(), exact, rtol=1e-4, atol=1e-4)
-    assert torch.equal(trace.spins, torch.where(trace.logits > uniform, 1.0, -1.0))
+    spins, log_prob = net.draw(uniform, border)
+    logits = net.double()(spins.double(), None if border is None else border.double())
+    torch.testing.assert_close(log_prob, spin_log_prob(spins.double(), logits), rtol=1e-5, atol=1e-4)
+    # a spin may differ from the one of the exact logits only where the threshold lies within the rounding of the logit
+    other = torch.where(logits > uniform, 1.0, -1.0) != spins
+    assert (logits - uniform).abs()[other].numel() <= 2
+    assert ((logits - uniform).abs()[other] < 1e-4).all()
 
 
-@pytest.mark.parametrize("shape", [s for s in SHAPES if s.get("depth", 2) > 1 and not s.get("residual")], ids=str)
-def test_the_compiled_kernel_equals_the_torch_operations(
+PLAIN = [shape for shape in SHAPES if shape.get("depth", 2) > 1 and not shape.get("residual")]
+
+
+@pytest.mark.parametrize("shape", PLAIN, ids=str)
+def test_the_compiled_kernels_equal_the_torch_operations(
     shape: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     net = build(shape)
+    assert net.compiled
     uniform, border = inputs(net, 131)
-    compiled = net.sample(uniform, border)
+    compiled = net.draw(uniform, border)
     monkeypatch.setattr(AutoregressiveDense, "compiled", False)
-    plain = net.sample(uniform, border)
-    again = net.evaluate(plain.spins, border)
-    assert torch.equal(compiled.spins, plain.spins)
-    for name in ("inputs", "pre", "post", "logits", "log_prob"):
-        torch.testing.assert_close(getattr(compiled, name), getattr(plain, name), rtol=0, atol=1e-10)
-        torch.testing.assert_close(getattr(again, name), getattr(plain, name), rtol=0, atol=1e-10)
+    plain = net.draw(uniform, border)
+    assert torch.equal(compiled[0], plain[0])
+    torch.testing.assert_close(compiled[1], plain[1], rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("shape", [s for s in SHAPES if s.get("depth", 2) > 1 and not s.get("residual")], ids=str)
-def test_the_written_out_gradient_equals_autograd(shape: dict[str, Any]) -> None:
-    net = build(shape)
-    trace = net.sample(*inputs(net, 65))
-    weight = torch.randn(65, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
+@pytest.mark.parametrize("n", [5, 1100])  # one tile, and more tiles than partial sums
+@pytest.mark.parametrize("shape", PLAIN, ids=str)
+def test_the_compiled_gradient_equals_autograd(shape: dict[str, Any], n: int, dtype: torch.dtype) -> None:
+    net = build(shape, dtype)
+    uniform, border = inputs(net, n)
+    spins, drawn = net.draw(uniform, border)
+    factor = torch.randn(n, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
     parameters = list(net.parameters())
-    fast = net.log_prob(trace)
-    border = trace.inputs[: net.n_border] if net.n_border else None
-    slow = spin_log_prob(trace.spins, net(trace.spins, border))
-    torch.testing.assert_close(fast, slow, rtol=0, atol=1e-10)
-    for a, b in zip(
-        torch.autograd.grad((weight * fast).sum(), parameters),
-        torch.autograd.grad((weight * slow).sum(), parameters),
-        strict=True,
-    ):
-        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
+    slow = spin_log_prob(spins, net(spins, border))
+    tolerance = {"rtol": 1e-10, "atol": 1e-10} if dtype == torch.float64 else {"rtol": 2e-3, "atol": 2e-3}
+    expected = torch.autograd.grad((factor * slow).sum(), parameters)
+    for known in (None, drawn):
+        fast = net.score(spins, border, known=known)
+        torch.testing.assert_close(fast, slow, rtol=1e-5, atol=tolerance["atol"])
+        for a, b in zip(torch.autograd.grad((factor * fast).sum(), parameters), expected, strict=True):
+            torch.testing.assert_close(a, b, **tolerance)
+
+
+def test_the_number_of_threads_changes_no_result() -> None:
+    net = build({"n_spins": 45, "n_border": 20, "width": 2}, torch.float32)
+    uniform, border = inputs(net, 1500)
+    results = []
+    for threads in (1, numba.config.NUMBA_NUM_THREADS):
+        numba.set_num_threads(threads)
+        spins, log_prob = net.draw(uniform, border)
+        gradient = torch.autograd.grad(net.score(spins, border).sum(), net.layers[0].weight)[0]
+        results.append((spins, log_prob, gradient))
+    for a, b in zip(*results, strict=True):
+        assert torch.equal(a, b)
 
 
 def test_masked_weights_stay_zero_whatever_the_stored_ones_are() -> None:

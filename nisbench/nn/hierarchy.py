@@ -1,0 +1,117 @@
+"""The scales of an L x L torus, L = 2^m: frames of lines, crosses inside the blocks they leave, blocks at the end.
+
+Inside a closed loop of known spins a nearest-neighbour model depends on that loop alone (Markov), so that the blocks of
+a scale are independent given all that was drawn before. Sites are numbers r L + c.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+__all__ = ["Level", "exact_blocks", "heat_bath_sites", "known_neighbours", "levels"]
+
+
+@dataclass(frozen=True)
+class Level:
+    """The sites that are drawn together in all blocks of a scale, and the sites around them."""
+
+    drawn: Tensor
+    """(n_drawn, n_blocks)"""
+    border: Tensor
+    """(n_border, n_blocks)"""
+
+
+def levels(L: int, *, lines: int = 2, smallest: int = 3) -> list[Level]:
+    """The levels that networks draw, from the largest scale to blocks of side `smallest`.
+
+    Level 0 draws `lines` full rows and columns (4 L - 4 sites for two, 2 L - 1 for one), every other one the cross of
+    each block. What is left are the blocks of `exact_blocks`, or for smallest = 3 the sites of `heat_bath_sites`.
+    """
+    side, corners = _first_blocks(L, lines)
+    at = range(0, L, L // lines)
+    frame = [site for line in at for site in [*[(line, c) for c in range(L)], *[(r, line) for r in range(L)]]]
+    sites = torch.tensor([r * L + c for r, c in dict.fromkeys(frame)])  # each site once
+    result = [Level(sites.unsqueeze(1), torch.empty(0, 1, dtype=torch.long))]
+    while side >= smallest:
+        result.append(
+            Level(
+                torch.tensor([_flat(_cross(side), corner, L) for corner in corners]).T.contiguous(),
+                torch.tensor([_flat(_loop(side), corner, L) for corner in corners]).T.contiguous(),
+            )
+        )
+        side, corners = _split(side, corners)
+    return result
+
+
+def exact_blocks(L: int, *, lines: int = 2, largest: int) -> tuple[int, Level]:
+    """The blocks, of side `largest` or as large as the lines of level 0 leave them, and their sites row by row.
+
+    They are what `levels` with smallest = largest + 1 leaves; the border is above, right, below and left of a block.
+    """
+    side, corners = _first_blocks(L, lines)
+    while side > largest:
+        side, corners = _split(side, corners)
+    square = [(r, c) for r in range(side) for c in range(side)]
+    return side, Level(
+        torch.tensor([_flat(square, corner, L) for corner in corners]).T.contiguous(),
+        torch.tensor([_flat(_loop(side), corner, L) for corner in corners]).T.contiguous(),
+    )
+
+
+def known_neighbours(level: Level, L: int) -> Tensor:
+    """(n_drawn, n_border + n_drawn) float: 1 where a site of the border, or drawn earlier, is next to a drawn one.
+
+    A site that the border holds twice counts once.
+    """
+    drawn, border = level.drawn[:, 0].tolist(), level.border[:, 0].tolist()
+    place = {site: i for i, site in reversed(list(enumerate([*border, *drawn])))}  # the first place of each
+    result = torch.zeros(len(drawn), len(border) + len(drawn))
+    for k, site in enumerate(drawn):
+        for neighbour in _flat([(-1, 0), (0, 1), (1, 0), (0, -1)], divmod(site, L), L):
+            if neighbour in place and place[neighbour] < len(border) + k:
+                result[k, place[neighbour]] += 1
+    return result
+
+
+def heat_bath_sites(L: int) -> tuple[Tensor, Tensor]:
+    """The L^2/4 isolated spins that the levels leave, (n,), and their neighbours, (4, n)."""
+    sites = [(r, c) for r in range(1, L, 2) for c in range(1, L, 2)]
+    around = [_flat([(-1, 0), (0, 1), (1, 0), (0, -1)], site, L) for site in sites]
+    return torch.tensor([r * L + c for r, c in sites]), torch.tensor(around).T.contiguous()
+
+
+def _first_blocks(L: int, lines: int) -> tuple[int, list[tuple[int, int]]]:
+    """Side and corners of the blocks that level 0 leaves."""
+    step = L // lines
+    return step - 1, [(r + 1, c + 1) for r in range(0, L, step) for c in range(0, L, step)]
+
+
+def _split(side: int, corners: list[tuple[int, int]]) -> tuple[int, list[tuple[int, int]]]:
+    """Side and corners of the blocks that the crosses leave."""
+    step = (side + 1) // 2
+    return (side - 1) // 2, [(r + i, c + j) for r, c in corners for i in (0, step) for j in (0, step)]
+
+
+def _cross(side: int) -> list[tuple[int, int]]:
+    """The vertical bar, the left arm and the right arm of a block: 2 side - 1 sites."""
+    middle = side // 2
+    bar = [(r, middle) for r in range(side)]
+    return [*bar, *[(middle, c) for c in range(middle)], *[(middle, c) for c in range(middle + 1, side)]]
+
+
+def _loop(side: int) -> list[tuple[int, int]]:
+    """The 4 side sites around a block: top, right, bottom, left."""
+    along = range(side)
+    return [
+        *[(-1, c) for c in along],
+        *[(r, side) for r in along],
+        *[(side, c) for c in along],
+        *[(r, -1) for r in along],
+    ]
+
+
+def _flat(offsets: Sequence[tuple[int, int]], corner: tuple[int, int], L: int) -> list[int]:
+    """Sites relative to a corner as r L + c on the torus."""
+    return [((corner[0] + r) % L) * L + (corner[1] + c) % L for r, c in offsets]

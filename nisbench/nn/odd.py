@@ -1,0 +1,170 @@
+"""logit_k = 2 beta skip_k x + last_k tanh(first x): autoregressive and odd, so that q(s) = q(-s) exactly.
+
+x are the border and the spins. There is no bias and tanh is odd: with all inputs flipped every logit changes its sign.
+Hidden units belong to the drawn spins, unit `k width + channel`, and see the border and the spins before k; logit k
+sees the border and the spins before k through `skip`, and the units of the spins up to k. At the start `last` is zero
+and `skip` 1 for the neighbours that are known: the exact conditional of a spin if the others did not exist.
+Layout: units by samples, as (units, n).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from nisbench.nn import odd_kernels
+from nisbench.nn.bernoulli import spin_log_prob
+
+__all__ = ["AutoregressiveOdd", "OddTrace"]
+
+CHUNK = 16
+"""Spins that are drawn one by one; what lies before them is one matrix product."""
+STRIPE = 64
+"""Spins whose gradients are one product: the finer the fewer masked zeros are computed."""
+
+
+@dataclass(frozen=True)
+class OddTrace:
+    """Everything that one pass computed, for the gradient."""
+
+    inputs: Tensor
+    """(n_border + n_spins, n), the border and the spins as -1, +1"""
+    hidden: Tensor
+    """(n_spins width, n)"""
+    logits: Tensor
+    """(n_spins, n), ln q(+1)/q(-1) of each spin given those before it"""
+
+    @property
+    def spins(self) -> Tensor:
+        """(n_spins, n)"""
+        return self.inputs[-len(self.logits) :]
+
+    def log_prob(self) -> Tensor:
+        """(n,) float64 without gradient"""
+        return spin_log_prob(self.spins, self.logits)
+
+
+class AutoregressiveOdd(nn.Module):
+    """Odd density of n_spins spins, one after the other, given n_border spins that are known.
+
+    Parameters
+    ----------
+    known : (n_spins, n_border + n_spins) the initial values of `skip`, 1 for the known neighbours of each spin
+    width : hidden units for each spin
+    """
+
+    skip_mask: Tensor
+    first_mask: Tensor
+    last_mask: Tensor
+
+    def __init__(self, known: Tensor, *, width: int) -> None:
+        super().__init__()
+        self.n_spins, self.n_inputs, self.width = len(known), known.shape[1], width
+        self.n_border = self.n_inputs - self.n_spins
+        spin, site = torch.arange(self.n_spins).unsqueeze(1), torch.arange(self.n_inputs)
+        before = site < self.n_border + spin  # (n_spins, n_inputs)
+        up_to = torch.arange(self.n_spins) <= spin
+        first_mask = before.repeat_interleave(width, 0)
+        self.register_buffer("skip_mask", before, persistent=False)
+        self.register_buffer("first_mask", first_mask, persistent=False)
+        self.register_buffer("last_mask", up_to.repeat_interleave(width, 1), persistent=False)
+        inputs = first_mask.sum(1, keepdim=True).clamp(min=1)
+        self.skip = nn.Parameter(known * before)
+        self.first = nn.Parameter(torch.randn(first_mask.shape) / inputs.sqrt() * first_mask)
+        self.last = nn.Parameter(torch.zeros(self.last_mask.shape))
+
+    def forward(self, spins: Tensor, border: Tensor, *, beta: float) -> Tensor:
+        """(n_spins, n), (n_border, n) -> logits (n_spins, n), differentiable."""
+        skip, first, last = self._weights(beta)
+        inputs = torch.cat([border, spins]).to(skip.dtype)
+        return skip @ inputs + last @ torch.tanh(first @ inputs)
+
+    @torch.no_grad()
+    def sample(self, thresholds: Tensor, border: Tensor, *, beta: float) -> OddTrace:
+        """Draws spin k as +1 where logit_k > thresholds[k], (n_spins, n); with thresholds logit(u), u uniform, it is q.
+
+        `border` is (n_border, n) of -1, +1 and of the network's dtype. Every unit is computed once.
+        """
+        skip, first, last = self._weights(beta)
+        n, nb, w = thresholds.shape[1], self.n_border, self.width
+        inputs = thresholds.new_empty(self.n_inputs, n)
+        inputs[:nb] = border
+        hidden, logits = thresholds.new_empty(self.n_spins * w, n), torch.empty_like(thresholds)
+        for start in range(0, self.n_spins, CHUNK):
+            stop = min(start + CHUNK, self.n_spins)
+            spins, units, known = slice(start, stop), slice(start * w, stop * w), slice(0, nb + start)
+            torch.mm(first[units, known], inputs[known], out=hidden[units])
+            torch.mm(skip[spins, known], inputs[known], out=logits[spins])
+            logits[spins].addmm_(last[spins, : units.start], hidden[: units.start])
+            solve = _solve_compiled if inputs.device.type == "cpu" else solve_chunk_torch
+            drawn = slice(nb + start, nb + stop)
+            blocks = skip[spins, drawn], first[units, drawn], last[spins, units]
+            solve(*blocks, thresholds[spins], inputs[drawn], hidden[units], logits[spins])
+        return OddTrace(inputs, hidden, logits)
+
+    def log_prob(self, trace: OddTrace, *, beta: float) -> Tensor:
+        """(n,) float64 with gradient, from what a pass computed; nothing is evaluated again.
+
+        Equals spin_log_prob(spins, self(spins, border, beta=beta)) in value and gradient.
+        """
+        return _LogProb.apply(trace, self.width, *self._weights(beta))  # type: ignore[no-any-return, no-untyped-call]
+
+    def multiply_adds(self) -> int:
+        """Multiply-adds of one pass, masked zeros left out."""
+        return sum(int(mask.sum()) for mask in (self.skip_mask, self.first_mask, self.last_mask))
+
+    def _weights(self, beta: float) -> tuple[Tensor, Tensor, Tensor]:
+        """The masked matrices, the skip with its factor."""
+        return 2 * beta * self.skip * self.skip_mask, self.first * self.first_mask, self.last * self.last_mask
+
+
+def solve_chunk_torch(
+    skip: Tensor, first: Tensor, last: Tensor, thresholds: Tensor, spins: Tensor, hidden: Tensor, logits: Tensor
+) -> None:
+    """What `odd_kernels.solve_chunk` computes, in place, with torch operations: any device."""
+    width = len(first) // len(logits)
+    for k in range(len(logits)):
+        units = slice(k * width, (k + 1) * width)
+        hidden[units].addmm_(first[units, :k], spins[:k]).tanh_()
+        logits[k].add_(skip[k, :k] @ spins[:k]).add_(last[k, : units.stop] @ hidden[: units.stop])
+        spins[k] = torch.where(logits[k] > thresholds[k], 1.0, -1.0)
+
+
+def _solve_compiled(*tensors: Tensor) -> None:
+    """The last three are contiguous rows and changed in place."""
+    odd_kernels.solve_chunk(*(t.contiguous().numpy() for t in tensors))
+
+
+class _LogProb(torch.autograd.Function):
+    """ln q(s) = sum_k ln sigmoid(s_k logit_k) with the backward pass written out.
+
+    d ln q/d logit_k = s_k sigmoid(-s_k logit_k); then products stripe by stripe, which leave out most masked zeros.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, trace: OddTrace, width: int, skip: Tensor, first: Tensor, last: Tensor) -> Tensor:
+        ctx.trace, ctx.width = trace, width
+        ctx.save_for_backward(last)
+        return trace.log_prob()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, weight: Tensor) -> tuple[Tensor | None, ...]:
+        """`weight` (n,): the factor of each configuration's ln q in the loss."""
+        trace, w, (last,) = ctx.trace, ctx.width, ctx.saved_tensors
+        inputs, hidden, spins = trace.inputs, trace.hidden, trace.spins
+        n_spins, nb = len(spins), len(inputs) - len(spins)
+        delta = spins * torch.sigmoid(-spins * trace.logits) * weight.to(spins.dtype)  # (n_spins, n)
+        d_skip, d_first = delta.new_zeros(n_spins, len(inputs)), delta.new_zeros(len(hidden), len(inputs))
+        d_last = torch.zeros_like(last)
+        for start in range(0, n_spins, STRIPE):
+            stop = min(start + STRIPE, n_spins)
+            rows, units, seen = slice(start, stop), slice(start * w, stop * w), inputs[: nb + stop]
+            d_skip[rows, : nb + stop] = delta[rows] @ seen.T
+            d_last[rows, : stop * w] = delta[rows] @ hidden[: stop * w].T
+            above = last[start:, units].T @ delta[start:]
+            inside = torch.ops.aten.tanh_backward(above, hidden[units])
+            d_first[units, : nb + stop] = inside @ seen.T
+        return None, None, d_skip, d_first, d_last
