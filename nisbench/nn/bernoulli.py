@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from nisbench.nn import kernels
 
-__all__ = ["spin_log_prob", "thresholds", "z2_average", "z2_flip"]
+__all__ = ["forcing", "heat_bath", "spin_log_prob", "thresholds", "z2_average", "z2_flip"]
 
 
 def thresholds(rows: int, n: int, *, like: Tensor, generator: Generator) -> Tensor:
@@ -28,6 +28,30 @@ def thresholds(rows: int, n: int, *, like: Tensor, generator: Generator) -> Tens
 def spin_log_prob(spins: Tensor, logits: Tensor) -> Tensor:
     """sum_k ln sigmoid(s_k logit_k): (k, n) spins and logits -> (n,) float64."""
     return functional.logsigmoid(spins * logits).sum(0, dtype=torch.float64)
+
+
+def heat_bath(lattice: Tensor, sites: Tensor, neighbours: Tensor, *, beta: float, thresholds: Tensor) -> Tensor:
+    """Draws isolated Ising spins in place, q(+1) = 1/(1 + exp(-2 beta sum of neighbours)); returns their ln q.
+
+    lattice (all sites, n), sites (k,), neighbours (4, k), thresholds (k, n) -> (n,) float64. Thresholds from `forcing`
+    leave the spins as they are.
+    """
+    if lattice.device.type == "cpu":
+        log_prob = lattice.new_empty(lattice.shape[1], dtype=torch.float64)
+        coupling = torch.tensor(2 * beta, dtype=lattice.dtype).numpy()[()]
+        arrays = (lattice, sites, neighbours, thresholds.contiguous(), log_prob)
+        grid, rows, around, limits, result = (tensor.numpy() for tensor in arrays)
+        kernels.draw_isolated(grid, rows, around, coupling, limits, result)
+        return log_prob
+    logits = 2 * beta * lattice[neighbours].sum(0)  # (4, k, n) -> (k, n)
+    spins = torch.where(logits > thresholds, 1.0, -1.0).to(lattice.dtype)
+    lattice[sites] = spins
+    return spin_log_prob(spins, logits)
+
+
+def forcing(spins: Tensor) -> Tensor:
+    """Thresholds that make a draw repeat the given spins."""
+    return spins * -torch.inf
 
 
 def z2_average(log_prob: Tensor, log_prob_flipped: Tensor) -> Tensor:

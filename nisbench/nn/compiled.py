@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from nisbench.nn import kernels
+from nisbench.nn.bernoulli import forcing
 
 if TYPE_CHECKING:
     from nisbench.nn.dense import AutoregressiveDense
@@ -45,7 +46,7 @@ class _Score(torch.autograd.Function):
     ) -> Tensor:
         """`parameters` as `_parameters` gives them."""
         ctx.save_for_backward(spins, border, *parameters)
-        return draw_compiled(net, _forcing(spins), border)[1] if known is None else known.clone()
+        return draw_compiled(net, forcing(spins), border)[1] if known is None else known.clone()
 
     @staticmethod
     @once_differentiable
@@ -60,7 +61,7 @@ class _Score(torch.autograd.Function):
         transposed = (middle.transpose(1, 2), last.T)
         first, d_middle, d_last, d_biases, d_last_bias, d_slopes = gradients
         kernels.gradient_stack(
-            *_arrays(*parameters, known, _forcing(spins), *transposed, factor.to(spins.dtype)),
+            *_arrays(*parameters, known, forcing(spins), *transposed, factor.to(spins.dtype)),
             *_arrays(first, d_middle, d_last, d_biases, d_last_bias, d_slopes),
         )
         sums = (gradient[..., : p.shape[-1]].sum(0) for gradient, p in zip(gradients, parameters, strict=True))
@@ -85,8 +86,3 @@ def _parameters(net: "AutoregressiveDense") -> tuple[Tensor, ...]:
 
 def _arrays(*tensors: Tensor) -> list[Any]:
     return [tensor.detach().contiguous().numpy() for tensor in tensors]
-
-
-def _forcing(spins: Tensor) -> Tensor:
-    """Thresholds that make sampling draw the given spins."""
-    return spins * -torch.inf

@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit, prange, types
 from numba.extending import overload
 
-__all__ = ["draw_stack", "fill_thresholds", "gradient_stack"]
+__all__ = ["draw_isolated", "draw_stack", "fill_thresholds", "gradient_stack"]
 
 TILE = 128
 """Samples that one thread takes through the whole network at a time."""
@@ -498,6 +498,37 @@ def gradient_stack(
                 middle_t, last_t, slopes, x, z, h, y, weight, d_first[part], d_middle[part], d_last[part],
                 d_biases[part], d_last_bias[part], d_slopes[part],
             )  # fmt: skip
+
+
+@njit(parallel=True, cache=True, fastmath={"contract", "nsz"})
+def draw_isolated(lattice: Any, sites: Any, neighbours: Any, coupling: Any, thresholds: Any, log_prob: Any) -> None:
+    """Heat bath of spins that are no neighbours of each other, in place.
+
+    Parameters
+    ----------
+    lattice : (all sites, n)
+    sites, neighbours : (k,), (4, k) rows of the lattice
+    coupling : 2 beta, of the lattice's dtype; the logit of a spin is coupling times the sum of its neighbours
+    thresholds, log_prob : (k, n), (n,); as in `draw_stack`
+    """
+    n = _U(lattice.shape[1])
+    for tile in prange((lattice.shape[1] + TILE - 1) // TILE):
+        begin = _U(tile) * _TILE
+        m = min(_TILE, n - begin)
+        total, logit = np.zeros(TILE, dtype=np.float64), np.empty(TILE, dtype=lattice.dtype)
+        for k in range(_U(sites.shape[0])):
+            site = _U(sites[k])
+            a, b, c, d = _U(neighbours[0, k]), _U(neighbours[1, k]), _U(neighbours[2, k]), _U(neighbours[3, k])
+            for e in range(m):
+                i = begin + e
+                logit[e] = coupling * (lattice[a, i] + lattice[b, i] + lattice[c, i] + lattice[d, i])
+            for e in range(m):
+                i = begin + e
+                spin = 1.0 if logit[e] > thresholds[k, i] else -1.0
+                lattice[site, i] = spin
+                total[e] += _log_sigmoid(lattice[site, i] * logit[e])
+        for e in range(m):
+            log_prob[begin + e] = total[e]
 
 
 @njit(inline="always")

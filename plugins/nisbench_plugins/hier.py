@@ -26,9 +26,10 @@ from nisbench.api import (
     Stack,
     Target,
     TrainingBatch,
+    forcing,
+    heat_bath,
     heat_bath_sites,
     levels,
-    spin_log_prob,
     thresholds,
     z2_average,
     z2_flip,
@@ -79,8 +80,9 @@ class Hier(Model):
 
     def log_prob(self, spins: Tensor, *, beta: float) -> Tensor:
         """ln q(s); see the base class."""
-        lattice = spins.reshape(len(spins), -1).T.to(self._like.dtype)  # (n, L, L) -> (sites, n)
-        inner = self._heat_bath_log_prob(lattice, beta)
+        lattice = spins.reshape(len(spins), -1).T.to(self._like.dtype).contiguous()  # (n, L, L) -> (sites, n)
+        forced = forcing(lattice[self.isolated])
+        inner = heat_bath(lattice, self.isolated, self.neighbours, beta=beta, thresholds=forced)
         log_prob = self._score(lattice, inner)
         return z2_average(log_prob, self._score(-lattice, inner)) if self.options.z2 else log_prob
 
@@ -127,10 +129,9 @@ class Hier(Model):
             spins, log_prob = net.draw(uniform, lattice[border].flatten(1))
             lattice[drawn] = spins.reshape(*drawn.shape, n)
             parts.append(log_prob)
-        logits = self._heat_bath_logits(lattice, beta)
-        uniform = thresholds(len(logits), n, like=like, generator=generator)
-        lattice[self.isolated] = torch.where(logits > uniform, 1.0, -1.0).to(like.dtype)
-        return lattice, parts, self._heat_bath_log_prob(lattice, beta, logits)
+        uniform = thresholds(len(self.isolated), n, like=like, generator=generator)
+        inner = heat_bath(lattice, self.isolated, self.neighbours, beta=beta, thresholds=uniform)
+        return lattice, parts, inner
 
     def _score(self, lattice: Tensor, inner: Tensor, known: Sequence[Tensor | None] | None = None) -> Tensor:
         """ln q of lattices before the Z2 average, differentiable; `known` holds its parts if they were drawn."""
@@ -142,15 +143,6 @@ class Hier(Model):
     def _level_sums(parts: Sequence[Tensor], n: int) -> Tensor:
         """Adds up blocks and levels: (n_blocks * n,) each -> (n,)."""
         return torch.stack([part.view(-1, n).sum(0) for part in parts]).sum(0)
-
-    def _heat_bath_logits(self, lattice: Tensor, beta: float) -> Tensor:
-        """(n_isolated, n): ln q(+1)/q(-1) = 2 beta times the sum over the neighbours."""
-        above, right, below, left = (lattice[sites] for sites in self.neighbours)
-        return 2 * beta * (above + right + below + left)
-
-    def _heat_bath_log_prob(self, lattice: Tensor, beta: float, logits: Tensor | None = None) -> Tensor:
-        logits = self._heat_bath_logits(lattice, beta) if logits is None else logits
-        return spin_log_prob(lattice[self.isolated], logits)
 
     def _configurations(self, lattice: Tensor) -> Tensor:
         """(sites, n) -> (n, L, L) int8"""

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from nisbench.nn.bernoulli import forcing, heat_bath, spin_log_prob, thresholds
 from nisbench.physics.ising import Ising
 from nisbench_plugins.hier import Hier, heat_bath_sites, levels
 from nisbench_plugins.registration import HierOptions
@@ -76,3 +77,22 @@ def test_the_heat_bath_follows_the_beta_that_it_is_given() -> None:
     model = Hier(Ising(8), HierOptions()).double()
     spins = model.sample(5, beta=0.4, generator=torch.Generator().manual_seed(1)).spins
     assert (model.log_prob(spins, beta=0.4) - model.log_prob(spins, beta=0.41)).abs().min() > 1e-4
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
+@pytest.mark.parametrize("n", [1, 300])
+def test_the_compiled_heat_bath_equals_its_formula(n: int, dtype: torch.dtype) -> None:
+    L, beta = 8, 0.37
+    sites, neighbours = heat_bath_sites(L)
+    generator = torch.Generator().manual_seed(n)
+    lattice = torch.randint(0, 2, (L * L, n), generator=generator).to(dtype) * 2 - 1
+    uniform = thresholds(len(sites), n, like=lattice, generator=generator)
+    logits = 2 * beta * lattice[neighbours].sum(0)
+    expected = lattice.clone()
+    expected[sites] = torch.where(logits > uniform, 1.0, -1.0).to(dtype)
+    log_prob = heat_bath(lattice, sites, neighbours, beta=beta, thresholds=uniform)
+    assert torch.equal(lattice, expected)
+    torch.testing.assert_close(log_prob, spin_log_prob(expected[sites], logits), rtol=0, atol=2e-5)
+    again = heat_bath(lattice, sites, neighbours, beta=beta, thresholds=forcing(lattice[sites]))
+    assert torch.equal(lattice, expected)
+    assert torch.equal(again, log_prob)
