@@ -127,13 +127,14 @@ def learning_rate(options: TrainingOptions, fraction: float) -> float:
 
 
 def _groups(model: Model, fan_in: int) -> list[dict[str, Any]]:
-    """Parameters by the factor of their learning rate: min(1, fan_in / inputs) for matrices, 1 for all else.
+    """Parameters by the factor of their learning rate: min(1, fan_in / inputs), for a vector fan_in / its length.
 
-    One step of Adam moves each of a unit's inputs by the rate, so the sum moves by inputs times as much.
+    One step of Adam moves each of a unit's inputs by the rate, so the sum moves by inputs times as much. Biases and
+    slopes that keep the full rate while the matrices slow down spoil the training of wide layers.
     """
     groups: dict[float, list[nn.Parameter]] = {}
     for parameter in model.parameters():
-        inputs = parameter[0].numel() if parameter.dim() > 1 else 1
+        inputs = parameter[0].numel() if parameter.dim() > 1 else parameter.numel()
         groups.setdefault(min(1.0, fan_in / inputs) if fan_in else 1.0, []).append(parameter)
     return [{"params": parameters, "scale": scale} for scale, parameters in groups.items()]
 

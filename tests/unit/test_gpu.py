@@ -1,0 +1,36 @@
+"""Every built-in model on a CUDA device: the same contract between drawing, evaluation and training."""
+
+import pytest
+import torch
+
+from nisbench.contract.catalog import load_catalog
+from nisbench.physics.ising import Ising
+
+CATALOG = load_catalog()
+MODELS = sorted(name for name, entry in CATALOG.plugins.items() if entry.kind == "model")
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
+
+
+@pytest.mark.parametrize("L", [4, 16])
+@pytest.mark.parametrize("name", MODELS)
+def test_a_draw_and_a_training_batch_on_the_device(name: str, L: int) -> None:
+    entry = CATALOG.plugin(name)
+    torch.manual_seed(0)
+    model = entry.load()(Ising(L), entry.options()).to("cuda", torch.float64)
+    generator = torch.Generator("cuda").manual_seed(1)
+    draws = model.sample(65, beta=0.44, generator=generator)
+    assert draws.spins.device.type == draws.log_prob.device.type == "cuda"
+    with torch.no_grad():
+        torch.testing.assert_close(model.log_prob(draws.spins, beta=0.44), draws.log_prob, rtol=0, atol=1e-8)
+    on_cpu = entry.load()(Ising(L), entry.options()).double()
+    on_cpu.load_state_dict({key: value.cpu() for key, value in model.state_dict().items()})
+    with torch.no_grad():
+        expected = on_cpu.log_prob(draws.spins.cpu(), beta=0.44)
+    torch.testing.assert_close(draws.log_prob.cpu(), expected, rtol=0, atol=1e-8)
+    batch = model.training_batch(65, beta=0.44, generator=generator)
+    (batch.log_prob * (batch.signal - batch.signal.mean())).mean().backward()
+    assert all(p.grad is not None and bool(torch.isfinite(p.grad).all()) for p in model.parameters())
