@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test check bench-quick clean
+.PHONY: run test check bench bench-quick bench-aa bench-planted bench-publish reports clean
 
 run: .venv/installed
 	$(BIN)/nisbench run
@@ -15,6 +15,30 @@ check: .venv/installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/asv check --python=same
+
+# BASE=REF compares with another commit than the merge base; BENCH='--bench REGEX' with some of the benchmarks.
+bench: .venv/installed
+	$(BIN)/python -m pytest tests/performance --benchmark-enable --benchmark-only --benchmark-storage=.asv/micro \
+		--benchmark-autosave --benchmark-compare -W default
+	$(BIN)/python -m benchmarks.gate $(if $(BASE),--base $(BASE)) $(BENCH)
+
+bench-quick: .venv/installed
+	test -f ~/.asv-machine.json || $(BIN)/python -m asv machine --yes
+	$(BIN)/python -m asv run --quick --dry-run --python=same --show-stderr
+
+RUNS ?= 10
+bench-aa: .venv/installed
+	$(BIN)/python -m benchmarks.false_alarms --runs $(RUNS) $(BENCH)
+
+bench-planted: .venv/installed
+	$(BIN)/python -m tests.performance.slowdown
+
+bench-publish: .venv/installed
+	$(BIN)/python -m benchmarks.publish
+
+# RUN=runs/<run> NAME=<name> makes one; without them all are rebuilt.
+reports: .venv/installed
+	$(BIN)/python reports/make.py $(RUN) $(NAME)
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

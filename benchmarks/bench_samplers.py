@@ -1,55 +1,83 @@
-"""Drawing and training of the built-in plugins, through the catalog as a worker loads them."""
+"""Drawing, training and memory of the built-in plugins, through the catalog as a worker loads them."""
 
-BETA = 0.44
-DRAWS = 256
+from typing import Any
 
+from benchmarks.suite import BETA, Timed, build
 
-def build(name, extent):
-    """The plugin with default options on the Ising target, and a generator; imports stay out of the timing."""
-    import torch
-
-    from nisbench.contract.catalog import load_catalog
-
-    catalog = load_catalog()
-    entry, target = catalog.plugin(name), catalog.target("ising").load()(extent)
-    torch.manual_seed(1)
-    return entry.load()(target, entry.options()), torch.Generator().manual_seed(1)
+WORK = 2**14
+"""Draws times L: every call takes more than 10 ms, ten times the smallest difference that the gate heeds."""
 
 
-class Models:
-    params = (["hier", "van"], [8, 16, 32])
-    param_names = ("plugin", "L")
+def draw(model: Any, generator: Any, n: int) -> Any:
+    return model.sample(n, beta=BETA, generator=generator)
+
+
+def training_step(model: Any, generator: Any, n: int) -> None:
+    batch = model.training_batch(n, beta=BETA, generator=generator)
+    model.zero_grad()
+    ((batch.signal - batch.signal.mean()) * batch.log_prob).mean().backward()
+
+
+class Models(Timed):
+    params = [["hier", "van"], [8, 32]]
+    param_names = ["plugin", "L"]
 
     def setup(self, plugin, extent):
         self.model, self.generator = build(plugin, extent)
-        self.time_draw(plugin, extent)
-        self.time_training_step(plugin, extent)
 
     def time_draw(self, plugin, extent):
-        self.model.sample(DRAWS, beta=BETA, generator=self.generator)
+        draw(self.model, self.generator, WORK // extent)
 
     def time_training_step(self, plugin, extent):
-        batch = self.model.training_batch(DRAWS, beta=BETA, generator=self.generator)
-        self.model.zero_grad()
-        ((batch.signal - batch.signal.mean()) * batch.log_prob).mean().backward()
-
-    def track_parameters(self, plugin, extent):
-        return sum(parameter.numel() for parameter in self.model.parameters())
-
-    def track_operations_per_draw(self, plugin, extent):
-        return self.model.costs()["flops_per_draw"]
-
-    def track_network_calls_per_draw(self, plugin, extent):
-        return self.model.costs()["network_calls_per_draw"]
+        training_step(self.model, self.generator, WORK // extent)
 
 
-class Wolff:
-    params = [16, 64, 256]
-    param_names = ("L",)
+class Density(Timed):
+    params = ["hier", "van"]
+    param_names = ["plugin"]
+
+    def setup(self, plugin):
+        self.model, self.generator = build(plugin, 16)
+        self.spins = draw(self.model, self.generator, WORK // 16).spins
+
+    def time_log_prob(self, plugin):
+        self.model.log_prob(self.spins, beta=BETA)
+
+
+class Wolff(Timed):
+    params = [16, 128]
+    param_names = ["L"]
 
     def setup(self, extent):
         self.sampler, self.generator = build("wolff", extent)
         self.sampler.prepare(beta=BETA, generator=self.generator)
 
     def time_flips(self, extent):
-        self.sampler.draw_series(1000, generator=self.generator)
+        self.sampler.draw_series(2**15 // extent, generator=self.generator)
+
+
+class Memory:
+    """Peak of the whole process; the sizes are such that it rises far above the 0.3 GB of the imports."""
+
+    params = ["hier", "van"]
+    param_names = ["plugin"]
+    version = "1"
+    timeout = 300
+
+    def setup_cache(self):
+        """Leaves compiled kernels in numba's cache: the compiler's memory is not that of the benchmark."""
+        for plugin in self.params:
+            try:
+                draw(*build(plugin, 32), 128)
+                training_step(*build(plugin, 32), 128)
+            except NotImplementedError:
+                continue
+
+    def setup(self, plugin):
+        self.model, self.generator = build(plugin, 32)
+
+    def peakmem_draw(self, plugin):
+        draw(self.model, self.generator, 2**14)
+
+    def peakmem_training_step(self, plugin):
+        training_step(self.model, self.generator, 2**13)

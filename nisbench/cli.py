@@ -1,7 +1,6 @@
 """The command line: parse, call, exit code. Everything else is imported by the command that needs it."""
 
 import json
-import math
 import shlex
 import sys
 import time
@@ -149,28 +148,64 @@ def report(runs: Sequence[Path], out: Path | None) -> None:
 @cli.command()
 @click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
 def status(run_folder: Path) -> None:
-    """Show where each cell of a run stands."""
+    """Show where each cell of a run stands, and how to go on."""
+    from nisbench.harness.progress import counts
     from nisbench.harness.store import Store
 
     store = Store.open(run_folder)
-    _summarise(store, store.cells())
+    cells = store.cells()
+    _summarise(store, cells)
+    found = counts(store, cells)
+    if "running" not in found and set(found) - {"ok", "untrusted", "unavailable"}:
+        command = store.environment().get("command") or store.plan().get("command") or "nisbench run"
+        click.echo(f"no cell is running; if the run has ended, to go on: {command}")
 
 
 @cli.command()
 @click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
-@click.option("--format", "form", type=click.Choice(["csv", "json"]), default="json", show_default=True)
-def export(run_folder: Path, form: str) -> None:
+@click.option("--format", "form", type=click.Choice(["csv", "json", "parquet"]), default="json", show_default=True)
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File to write [standard output].")
+def export(run_folder: Path, form: str, out: Path | None) -> None:
     """Print all quantities of a run, one row per cell and quantity."""
-    from nisbench.harness.store import Store
-    from nisbench.report import tables
+    import functools
 
-    frame = tables.long_table([Store.open(run_folder)])
-    if form == "csv":
-        click.echo(frame.to_csv(index=False), nl=False)
-        return
-    known = frame.astype(object).where(frame.notna(), None).to_dict(orient="records")
-    rows = [{name: _json_value(value) for name, value in row.items()} for row in known]
-    click.echo(json.dumps(rows, indent=1, allow_nan=False))
+    from nisbench.harness.atomic import guard
+    from nisbench.harness.store import Store
+    from nisbench.report.export import exported
+
+    if form == "parquet" and out is None and sys.stdout.isatty():
+        raise UserError("parquet is no text for a terminal; give --out FILE or send it to a file")
+    content = exported([Store.open(run_folder)], form)
+    if out is None:
+        sys.stdout.buffer.write(content)
+    else:
+        guard(out, functools.partial(out.write_bytes, content))
+
+
+@cli.command()
+@click.argument("before", metavar="A", type=click.Path(path_type=Path))
+@click.argument("after", metavar="B", type=click.Path(path_type=Path))
+@click.option(
+    "--threshold", type=click.FloatRange(min=1.0), default=4.0, show_default=True, help="Least combined errors."
+)
+@click.option("--fail-on-regression", is_flag=True, help="Exit code 1 if anything became worse.")
+@click.option("--ignore-timings", is_flag=True, help="Timings and memory are shown and do not count as regressions.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def compare(
+    before: Path, after: Path, threshold: float, fail_on_regression: bool, ignore_timings: bool, form: str
+) -> None:
+    """What became better or worse from A to B beyond the errors: run folders, exported JSON or report.html."""
+    from nisbench.report.sides import read_side
+    from nisbench.report.versus import compare as compare_sides
+    from nisbench.report.versus import lines
+
+    found = compare_sides(read_side(before), read_side(after), threshold=threshold)
+    for line in lines(found) if form == "text" else [json.dumps(found.to_json(), indent=1)]:
+        click.echo(line)
+    regressions = found.regressions(timings=not ignore_timings)
+    if regressions and fail_on_regression:
+        click.echo(f"{len(regressions)} regressions from {before} to {after}", err=True)
+        sys.exit(1)
 
 
 @cli.command()
@@ -261,11 +296,6 @@ def _plan(source: str | None, device: str, **given: Any) -> "Plan":
     return load_plan(source, overrides, load_catalog(), device=chosen)
 
 
-def _json_value(value: Any) -> Any:
-    """JSON has no infinity: the strings "inf" and "-inf"."""
-    return str(value) if isinstance(value, float) and math.isinf(value) else value
-
-
 def _plugin_record(entry: Any) -> dict[str, Any]:
     """One plugin as plain JSON values."""
     import dataclasses
@@ -312,10 +342,12 @@ def _table(rows: Sequence[Any]) -> "Table":
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD)
-    for name, justify in (("cell", "left"), ("status", "left"), ("ESS", "right"), ("KL", "right"), ("reason", "left")):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    columns = {"cell": "cell", "status": "status", "ESS": "ess", "KL": "kl", "time": "time", "reason": "reason"}
+    shown = {head: name for head, name in columns.items() if any(getattr(row, name) for row in rows)}
+    for head in shown:
+        table.add_column(head, justify="right" if head in ("ESS", "KL", "time") else "left")
     for row in rows:
-        table.add_row(*(Text(text) for text in (row.cell, row.status, row.ess, row.kl, row.reason)))
+        table.add_row(*(Text(getattr(row, name)) for name in shown.values()))
     return table
 
 
@@ -326,6 +358,7 @@ class _Display:
         self.store, self.kept, self.total = store, kept, len(cells)
         self.cells = {cell.cell_id: cell for cell in cells}
         self.live: Any = None
+        self.begin = time.monotonic()
         self.drawn = 0.0
         self.told: set[str] = set()
         self.started: dict[str, float] = {}
@@ -355,10 +388,16 @@ class _Display:
                 self.told.add(cell_id)
                 self._ended(cell_id)
         if self.live and time.monotonic() - self.drawn > _REFRESH_S:
-            from nisbench.harness.progress import row
+            from nisbench.harness.progress import row, span
 
             self.drawn = time.monotonic()
-            self.live.update(_table([row(self.store, self.cells[i]) for i in progress.running]), refresh=True)
+            table = _table([row(self.store, self.cells[i], started=True) for i in progress.running])
+            done = self.kept + len(progress.ended)
+            table.caption = (
+                f"{done} of {self.total} cells done, {progress.waiting} waiting; {span(self.drawn - self.begin)}"
+            )
+            table.caption_justify = "left"
+            self.live.update(table, refresh=True)
 
     def _ended(self, cell_id: str) -> None:
         from nisbench.harness.progress import row

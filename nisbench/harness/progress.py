@@ -1,12 +1,15 @@
-"""Where the cells of a run stand, as text for a terminal: label, status or stage, ESS, KL, reason."""
+"""Where the cells of a run stand, as text for a terminal: label, status or stage, ESS, KL, time left, reason."""
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from nisbench.contract.records import Cell, Estimate
 from nisbench.harness.store import Store
 
-__all__ = ["Row", "counts", "label", "row"]
+__all__ = ["Row", "counts", "label", "row", "span"]
+
+_WAITING, _RUNNING = "not started", "running"
 
 
 @dataclass(frozen=True)
@@ -18,12 +21,15 @@ class Row:
     ess: str
     kl: str
     reason: str
+    time: str = ""
+    """Of a running cell: what is left of its training, else how long it has been at its stage."""
 
     @property
     def line(self) -> str:
         """The row as a plain line."""
         numbers = [f"{name} {value}" for name, value in (("ESS", self.ess), ("KL", self.kl)) if value]
-        return f"{self.cell}: " + ", ".join([self.status, *numbers]) + (f" - {self.reason}" if self.reason else "")
+        said = [self.status, *numbers, *([self.time] if self.time else [])]
+        return f"{self.cell}: " + ", ".join(said) + (f" - {self.reason}" if self.reason else "")
 
 
 def label(cell: Cell) -> str:
@@ -32,11 +38,15 @@ def label(cell: Cell) -> str:
     return f"{cell.plugin} L={cell.L} beta={cell.beta:.6g} seed={cell.seed}{suffix}"
 
 
-def row(store: Store, cell: Cell) -> Row:
-    """Where a cell stands; numbers of a running training are those of the last line of its history."""
+def row(store: Store, cell: Cell, *, started: bool = False) -> Row:
+    """Where a cell stands; numbers of a running training are those of the last line of its history.
+
+    `started` tells of a cell whose process is there and has not said anything yet.
+    """
     status, reason = store.status(cell.cell_id)
     if status is None:
-        return _running(store, cell, reason) if reason else Row(label(cell), "not started", "", "", "")
+        waiting = Row(label(cell), "starting" if started else _WAITING, "", "", "")
+        return _running(store, cell, reason) if reason else waiting
     result = store.result(cell.cell_id)
     quantities = result.quantities if result else {}
     ess, kl = (_number(quantities.get(name)) for name in ("ess_fraction", "kl_nats"))
@@ -47,15 +57,25 @@ def counts(store: Store, cells: Iterable[Cell]) -> dict[str, int]:
     """Number of cells by status, in the order met."""
     found: dict[str, int] = {}
     for cell in cells:
-        status = str(store.status(cell.cell_id)[0] or "not finished")
+        ended, stage = store.status(cell.cell_id)
+        status = str(ended or (_RUNNING if stage else _WAITING))
         found[status] = found.get(status, 0) + 1
     return found
+
+
+def span(seconds: float) -> str:
+    """`4 s`, `2:05`, `1:02:05`."""
+    whole = round(max(seconds, 0.0))
+    minutes, hours = whole // 60 % 60, whole // 3600
+    if whole < 60:
+        return f"{whole} s"
+    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
 
 
 def _running(store: Store, cell: Cell, stage: str) -> Row:
     history = store.history(cell.cell_id)
     if stage != "train" or not history or cell.budget is None:
-        return Row(label(cell), stage, "", "", "")
+        return Row(label(cell), stage, "", "", "", f"for {span(_age(store, cell, 'status.json'))}")
     last = history[-1]
     step, seconds = int(last["step"]), float(last["seconds"])
     if cell.budget.steps is not None:
@@ -64,8 +84,17 @@ def _running(store: Store, cell: Cell, stage: str) -> Row:
     else:
         left = (cell.budget.seconds or 0.0) - seconds
         at = f"train step {step}"
-    kl = last.get("kl_nats")
-    return Row(label(cell), at, f"{last['ess_fraction']:.3g}", "" if kl is None else f"{kl:.3g}", f"{left:.0f} s left")
+    left -= _age(store, cell, "history.jsonl")
+    kl = "" if (known := last.get("kl_nats")) is None else f"{known:.3g}"
+    return Row(label(cell), at, f"{last['ess_fraction']:.3g}", kl, "", f"{span(left)} left")
+
+
+def _age(store: Store, cell: Cell, name: str) -> float:
+    """Seconds since the file was written; 0 where it went away meanwhile."""
+    try:
+        return max(0.0, time.time() - (store.files(cell.cell_id).folder / name).stat().st_mtime)
+    except FileNotFoundError:
+        return 0.0
 
 
 def _number(estimate: Estimate | None) -> str:

@@ -2,10 +2,14 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
 
 from nisbench.contract.records import Estimate
 from nisbench.report.comparison import Exponent, Group, grouped
-from nisbench.report.document import Figure, Picture
+from nisbench.report.document import Figure, Paragraph, Picture, join
 from nisbench.report.figures import draw
 from nisbench.report.numbers import concise
 from nisbench.report.panels import ConfigurationPanel, Panel, Point, Series, visible
@@ -13,10 +17,12 @@ from nisbench.report.published import Value, published
 from nisbench.report.results import Problem, Results
 from nisbench.report.tables import QUANTITIES
 
-__all__ = ["figure", "fraction_limits", "panel_name", "problem_title", "shown_problems", "size_panel"]
+__all__ = ["figure", "fraction_limits", "panel_name", "problem_note", "problem_title", "shown_problems", "size_panel"]
 
 _SHOWN_PROBLEMS = 4
 """So many targets and betas are drawn; the tables hold all."""
+_FIT_POINTS = 13
+"""A power law is no straight line on a linear axis."""
 _PUBLISHED_REACH = 2.0
 """Published marks are drawn up to this multiple of the largest size of the run."""
 
@@ -26,6 +32,19 @@ def shown_problems(results: Results) -> tuple[Problem, ...]:
     counts = {p: sum(row.measured for row in results.at(p)) for p in results.problems}
     most = sorted(results.problems, key=lambda p: -counts[p])[:_SHOWN_PROBLEMS]
     return tuple(p for p in results.problems if p in most)
+
+
+def problem_note(results: Results) -> list[Paragraph]:
+    """That not every target and beta is drawn, where that is so."""
+    shown = shown_problems(results)
+    if len(shown) == len(results.problems):
+        return []
+    return [
+        Paragraph(
+            f"Drawn are {len(shown)} of {len(results.problems)} targets and temperatures, those with the most measured "
+            f"cells: {join(shown)}. The tables hold all."
+        )
+    ]
 
 
 def problem_title(results: Results, problem: Problem, title: str) -> str:
@@ -47,8 +66,24 @@ def _slug(name: str) -> str:
 def figure(panels: Iterable[Panel | ConfigurationPanel | None], caption: str, *, wide: bool = False) -> Figure | None:
     """The drawn panels under one caption; None where there is nothing to draw."""
     present = [panel for panel in panels if panel is not None]
-    pictures = tuple(Picture(panel.name, visible(panel.alt), draw(panel)) for panel in present)
+    pictures = tuple(_picture(panel) for panel in present)
     return Figure(pictures, caption, wide) if pictures else None
+
+
+def _picture(panel: Panel | ConfigurationPanel) -> Picture:
+    made = Picture(panel.name, visible(panel.alt), draw(panel), title=visible(panel.title))
+    if isinstance(panel, ConfigurationPanel) or not panel.switchable:
+        return made
+    other = _switched(panel)
+    return replace(made, other=draw(other, pdf=False), other_scale=other.y_scale)
+
+
+def _switched(panel: Panel) -> Panel:
+    """The panel on the other scale of y."""
+    log = panel.y_scale == "linear"
+    scale: Literal["linear", "log"] = "log" if log else "linear"
+    limits = fraction_limits(log=log) if panel.y_limits else None
+    return replace(panel, name=f"{panel.name}-{scale}", y_scale=scale, y_limits=limits)
 
 
 def size_panel(
@@ -89,7 +124,13 @@ def size_panel(
         y_scale="log" if log else "linear",
         y_limits=fraction_limits(log=log) if _is_fraction(quantity) else None,
         levels=levels,
+        switchable=_is_positive(series),
     )
+
+
+def _is_positive(series: Iterable[Series]) -> bool:
+    """Whether a logarithmic axis has anything to show."""
+    return any(point.y > 0 for one in series if one.role == "sampler" for point in one.points)
 
 
 def _sampler_series(
@@ -102,7 +143,8 @@ def _sampler_series(
         held = tuple(sorted((point for point in points if point), key=lambda point: point.x))
         if held:
             exponent = _exponent_text(_fit_of(fits, problem, label, quantity))
-            made.append(Series(f"{label}{suffix}{exponent}", held, colour, dashed=bool(suffix)))
+            name = f"{label}{suffix}{exponent}"
+            made.append(Series(name, held, colour, dashed=bool(suffix), group=label))
     return made
 
 
@@ -139,8 +181,8 @@ def _fit_series(results: Results, problem: Problem, quantity: str, fits: Sequenc
         sizes, costs, scale = fit.scale.sizes, fit.scale.costs, QUANTITIES[quantity].scale
         centre = sum(map(math.log, sizes)) / len(sizes)
         height = sum(math.log(cost / scale) for cost in costs) / len(costs)
-        ends = [(L, math.exp(height + fit.fitted.value * (math.log(L) - centre))) for L in (sizes[0], sizes[-1])]
-        points = tuple(Point(float(L), y) for L, y in ends)
+        line = np.geomspace(sizes[0], sizes[-1], _FIT_POINTS)
+        points = tuple(Point(float(L), math.exp(height + fit.fitted.value * (math.log(L) - centre))) for L in line)
         made.append(Series(label, points, colour, role="fit", shape="line", named=False))
     return made
 
@@ -155,7 +197,8 @@ def _published_series(problem: Problem, quantity: str, largest: float) -> list[S
     for method, values in by_method.items():
         points = tuple(_published_point(value, quantity) for value in sorted(values, key=lambda v: v.L))
         on = f" on {values[0].device}" if values[0].device and quantity in ("train_s", "draw_s_per_1000") else ""
-        made.append(Series(f"{method}, published{on}", points, methods.index(method), role="published"))
+        group = f"{method}, published"
+        made.append(Series(f"{group}{on}", points, methods.index(method), role="published", group=group))
     return made
 
 

@@ -18,10 +18,12 @@ __all__ = [
     "Scale",
     "baseline",
     "break_even",
+    "break_even_against",
     "combine",
     "compared",
     "exponents",
     "grouped",
+    "rival",
     "with_training",
 ]
 
@@ -147,6 +149,29 @@ def baseline(rows: Iterable[Measured], problem: Problem, L: int, device: str) ->
 _NOTHING = Estimate.missing("not measured")
 
 
+def rival(rows: Sequence[Measured], problem: Problem, L: int, device: str) -> tuple[Group | None, str]:
+    """The baseline of a sampler there, and its name; that of another device, named with it, where its own has none.
+
+    Without any, None and the reason.
+    """
+    if own := baseline(rows, problem, L, device):
+        return own, own.label
+    for other in sorted({row.cell.device for row in rows} - {device}):
+        if found := baseline(rows, problem, L, other):
+            return found, f"{found.label} on {other.upper()}"
+    return None, f"no trusted cluster sampler at L = {L} on {device}"
+
+
+def break_even_against(
+    rows: Sequence[Measured], problem: Problem, L: int, device: str, training: Estimate | None, cost: Estimate | None
+) -> Estimate:
+    """break_even against the rival there; says which where it ran on another device."""
+    base, name = rival(rows, problem, L, device)
+    found = break_even(training, cost, base.estimate(_COST) if base else None, name)
+    crossed = base is not None and base.device != device and found.value is not None and not found.reason
+    return replace(found, reason=f"against {name}, another device") if crossed else found
+
+
 def break_even(training: Estimate | None, marginal: Estimate | None, base: Estimate | None, name: str) -> Estimate:
     """training / (base - marginal): effective samples from which on training has paid for itself.
 
@@ -216,10 +241,8 @@ def _exponent(problem: Problem, device: str, label: str, quantity: str, groups: 
 def _with_break_even(row: Measured, rows: Sequence[Measured]) -> Measured:
     if row.cell.kind != "model" or not row.measured:
         return row
-    base = baseline(rows, row.problem, row.cell.L, row.cell.device)
-    name = base.label if base else f"no trusted cluster sampler at L = {row.cell.L} on {row.cell.device}"
-    cost = base.estimate(_COST) if base else None
-    found = break_even(row.quantities.get("train_s"), row.quantities.get(_COST), cost, name)
+    costs = row.quantities.get("train_s"), row.quantities.get(_COST)
+    found = break_even_against(rows, row.problem, row.cell.L, row.cell.device, *costs)
     quantities: Mapping[str, Estimate] = {**row.quantities, "break_even_samples": found}
     return replace(row, quantities=quantities)
 

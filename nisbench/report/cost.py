@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from nisbench.report.charts import figure, shown_problems, size_panel
+from nisbench.report.charts import figure, problem_note, shown_problems, size_panel
 from nisbench.report.comparison import Exponent, exponents, grouped
 from nisbench.report.document import ABSENT, Block, Column, Entry, Paragraph, Section, Table, number, plain
 from nisbench.report.numbers import concise
@@ -51,7 +51,8 @@ def cost_section(results: Results) -> Section:
             f"Measured on {hardware}. Training, preparation and drawing are timed apart and without evaluation; "
             "loading and first-call compilation are apart again. A host peak is the high-water mark above what was "
             "resident when the phase began."
-        )
+        ),
+        *problem_note(results),
     ]
     for problem in shown_problems(results):
         for names, what in ((_TIMES, "Time"), (_MEMORY, "Size and memory")):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from nisbench.contract.records import Estimate
 from nisbench.report.numbers import concise, score
+from nisbench.report.panels import Drawing
 
 __all__ = [
     "ABSENT",
@@ -40,6 +41,8 @@ class Entry:
     """Why there is no number, or what to know about it; printed under the table."""
     tone: str = ""
     """`ok`, `untrusted`, `bad` or `waiting` for a status, `best` for emphasis, `missing`, `code`."""
+    error: float | None = None
+    """One standard error, in the unit of `sort`."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,8 @@ class Column:
     heading: str
     unit: str = ""
     numeric: bool = True
+    key: str = ""
+    """What the page knows the column by: a part of the row's name, or a quantity whose ratio to a baseline tells."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,12 @@ class Picture:
 
     name: str
     alt: str
-    svg: str
+    drawing: Drawing
+    other: Drawing | None = None
+    """The same on the other scale of y, to switch to."""
+    other_scale: str = ""
+    """What that scale is called."""
+    title: str = ""
 
 
 @dataclass(frozen=True)
@@ -158,7 +168,7 @@ def number(estimate: Estimate | None, *, scale: float = 1.0, digits: int = 4, to
     if estimate.value is None:
         return Entry("none", note=note, tone="missing")
     error = None if estimate.error is None else estimate.error / scale
-    return Entry(concise(estimate.value / scale, error, digits), estimate.value / scale, note, tone)
+    return Entry(concise(estimate.value / scale, error, digits), estimate.value / scale, note, tone, error)
 
 
 def z_entry(estimate: Estimate | None) -> Entry:

@@ -3,10 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from nisbench.report.charts import figure, panel_name, problem_title, shown_problems
+from nisbench.report.charts import figure, panel_name, problem_note, problem_title, shown_problems
 from nisbench.report.comparison import baseline
 from nisbench.report.document import Block, Column, Entry, Section, Table, join, plain
-from nisbench.report.evidence import absence, shown_sizes
+from nisbench.report.evidence import absence, shown_sizes, size_note
 from nisbench.report.histogram import Histogram, magnetisation_histogram
 from nisbench.report.panels import ConfigurationPanel, Panel, Point, Role, Series
 from nisbench.report.results import Measured, Problem, Results
@@ -18,9 +18,10 @@ _PICTURES = 5
 
 def magnetisation_section(results: Results) -> Section:
     """Histograms of the magnetisation of raw draws: a model that collapsed onto one phase shows here."""
-    blocks: list[Block] = []
+    blocks: list[Block] = [*problem_note(results)]
     lines: list[tuple[Entry, ...]] = []
     for problem in shown_problems(results):
+        blocks += size_note(results.at(problem))
         made = [_histogram_panel(results, problem, L) for L in shown_sizes(results.at(problem))]
         caption = (
             "Magnetisation per site of raw draws (of a model: from q, without reweighting; of weighted draws: "
@@ -45,10 +46,13 @@ def magnetisation_section(results: Results) -> Section:
 
 def configurations_section(results: Results) -> Section:
     """A few configurations of every sampler, at the size that most of them share."""
-    blocks: list[Block] = []
+    blocks: list[Block] = [*problem_note(results)]
     for problem in shown_problems(results):
         panel = _configuration_panel(results, problem)
-        caption = "The first configurations of each sampler, not chosen; dark: spin down, light: spin up."
+        caption = (
+            f"The first {_PICTURES} configurations of each sampler, not chosen, at the size that most samplers share; "
+            "dark: spin down, light: spin up."
+        )
         if drawn := figure([panel], caption, wide=True):
             blocks.append(drawn)
     return Section("configurations", "Configurations", tuple(blocks) or (absence("a configuration"),))

@@ -4,16 +4,16 @@ import math
 from collections.abc import Iterator, Sequence
 
 from nisbench.contract.records import Estimate
-from nisbench.report.charts import figure, fraction_limits, panel_name, problem_title, shown_problems
+from nisbench.report.charts import figure, fraction_limits, panel_name, problem_note, problem_title, shown_problems
 from nisbench.report.comparison import Group, baseline, grouped
-from nisbench.report.document import ABSENT, Block, Column, Entry, Paragraph, Section, Table, number, plain
+from nisbench.report.document import ABSENT, Block, Column, Entry, Paragraph, Section, Table, join, number, plain
 from nisbench.report.numbers import concise, score
 from nisbench.report.panels import Panel, Point, Series
 from nisbench.report.quality import MARKS, undrawn
 from nisbench.report.results import Measured, Problem, Results
 from nisbench.report.tables import QUANTITIES, lead_columns, lead_entries
 
-__all__ = ["absence", "observables_section", "shown_sizes", "training_section"]
+__all__ = ["absence", "observables_section", "shown_sizes", "size_note", "training_section"]
 
 _OBSERVABLES = ("energy", "specific_heat", "entropy", "abs_magnetisation", "susceptibility", "binder_cumulant")
 _Z_EDGE = 7.0
@@ -25,9 +25,11 @@ _MAX_SIZES = 6
 
 def training_section(results: Results) -> Section:
     """KL and ESS against seconds of training, one line a cell."""
-    blocks: list[Block] = []
+    blocks: list[Block] = [*problem_note(results)]
     for problem in shown_problems(results):
-        sizes = shown_sizes([row for row in results.at(problem) if row.cell.kind == "model"])
+        models = [row for row in results.at(problem) if row.cell.kind == "model"]
+        sizes = shown_sizes(models)
+        blocks += size_note(models)
         for quantity in ("kl_nats", "ess_fraction"):
             panels = [_training_panel(results, problem, L, quantity) for L in sizes]
             heading = QUANTITIES[quantity].heading
@@ -49,6 +51,7 @@ def observables_section(results: Results) -> Section:
     blocks: list[Block] = []
     if zs:
         blocks.append(Paragraph(_spread(zs)))
+    blocks += problem_note(results)
     for problem in shown_problems(results):
         panels = [_z_panel(results, problem, name) for name in _OBSERVABLES]
         caption = (
@@ -70,6 +73,15 @@ def absence(what: str) -> Paragraph:
     return Paragraph(f"No cell of this run holds {what}.")
 
 
+def size_note(rows: Sequence[Measured]) -> list[Paragraph]:
+    """That not every size is drawn, where that is so."""
+    sizes = sorted({row.cell.L for row in rows})
+    left_out = [L for L in sizes if L not in shown_sizes(rows)]
+    if not left_out:
+        return []
+    return [Paragraph(f"Drawn are the {_MAX_SIZES} largest of {len(sizes)} sizes; not L = {join(left_out)}.")]
+
+
 def shown_sizes(rows: Sequence[Measured]) -> list[int]:
     """The sizes that are drawn: the largest ones."""
     return sorted({row.cell.L for row in rows})[-_MAX_SIZES:]
@@ -89,7 +101,8 @@ def _training_panel(results: Results, problem: Problem, L: int, quantity: str) -
     if not series:
         return None
     fraction = quantity == "ess_fraction"
-    log = not fraction or max(point.y for one in series for point in one.points) < _LOW
+    largest = max(point.y for one in series for point in one.points)
+    log = largest > 0 and (not fraction or largest < _LOW)
     return Panel(
         name=panel_name(results, problem, f"training-{quantity}-L{L}"),
         title=problem_title(results, problem, f"{QUANTITIES[quantity].heading}, L = {L}"),
@@ -99,13 +112,14 @@ def _training_panel(results: Results, problem: Problem, L: int, quantity: str) -
         x_scale="log",
         y_scale="log" if log else "linear",
         y_limits=fraction_limits(log=log) if fraction else None,
+        switchable=largest > 0,
     )
 
 
 def _curve(row: Measured, quantity: str) -> Iterator[Point]:
     for line in row.run.store.history(row.cell.cell_id):
         x, y = line.get("seconds"), line.get(quantity)
-        if isinstance(x, int | float) and isinstance(y, int | float) and x > 0 and y > 0:
+        if isinstance(x, int | float) and isinstance(y, int | float) and x > 0:
             yield Point(float(x), float(y))
 
 

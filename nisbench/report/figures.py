@@ -1,4 +1,4 @@
-"""Panels -> SVG text: matplotlib with seaborn's style, no pyplot state, the same bytes for the same panel.
+"""Panels -> SVG text and PDF: matplotlib with seaborn's style, no pyplot state, the same bytes for the same panel.
 
 Texts stay text and colours are fixed words of a palette, so that the page can put its own fonts and its light or dark
 colours in their place. Error bars are drawn from the errors that a panel brings; nothing is estimated here.
@@ -8,6 +8,7 @@ import io
 import math
 import re
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -20,8 +21,8 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
-from nisbench.report.numbers import power_of_ten
-from nisbench.report.panels import ConfigurationPanel, Panel, Series, visible
+from nisbench.report.numbers import as_printed, concise, power_of_ten, significant
+from nisbench.report.panels import ConfigurationPanel, Drawing, Panel, Point, Series, Traced, visible
 
 __all__ = ["GRID", "INK", "MUTED", "PALETTE", "PAPER", "draw"]
 
@@ -35,13 +36,16 @@ _WIDTH, _HEIGHT = 4.7, 2.75  # inches, of the axes with their labels
 _LEGEND_ROW = 0.19
 
 
-def draw(panel: Panel | ConfigurationPanel) -> str:
-    """The panel as one SVG element, without XML prologue or metadata, its ids made unique by its name."""
+def draw(panel: Panel | ConfigurationPanel, *, pdf: bool = True) -> Drawing:
+    """The panel as one SVG element, without XML prologue or metadata, its ids made unique by its name; and as PDF."""
     with _style(panel.name):
         figure = _draw_panel(panel) if isinstance(panel, Panel) else _draw_configurations(panel)
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    return _tidy(buffer.getvalue(), panel.name)
+        svg, printed = io.StringIO(), io.BytesIO()
+        figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+        if pdf:
+            figure.savefig(printed, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
+    traced = _traced(panel, figure) if isinstance(panel, Panel) else ()
+    return Drawing(_tidy(svg.getvalue(), panel.name), printed.getvalue(), traced)
 
 
 @contextmanager
@@ -50,6 +54,7 @@ def _style(salt: str) -> Iterator[None]:
         **sns.axes_style("ticks"),
         "svg.hashsalt": salt,
         "svg.fonttype": "none",
+        "pdf.fonttype": 3,  # fonts of type 42 take half a second a drawing
         "text.parse_math": False,  # a plugin's name may hold a dollar sign
         "axes.unicode_minus": True,
         "font.family": ["DejaVu Sans"],
@@ -82,9 +87,9 @@ def _style(salt: str) -> Iterator[None]:
 
 
 def _draw_panel(panel: Panel) -> Figure:
-    named = [series for series in panel.series if series.named and series.points]
-    longest = max((len(series.label) for series in named), default=0)
-    columns = 1 if longest > 34 else 2 if longest > 20 else 3
+    named = [index for index, series in enumerate(panel.series) if series.named and series.points]
+    longest = max((len(panel.series[index].label) for index in named), default=0)
+    columns = 1 if longest > 34 else 2 if longest > 17 else 3
     legend = 0.08 + _LEGEND_ROW * math.ceil(len(named) / columns)
     height = _HEIGHT + legend + 0.25
     figure = Figure(figsize=(_WIDTH, height))
@@ -92,43 +97,102 @@ def _draw_panel(panel: Panel) -> Figure:
     _scale(axes, panel)
     for level in panel.levels:
         axes.axhline(level, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
-    samplers = [series for series in panel.series if series.role == "sampler"]
-    for series in panel.series:
-        place = samplers.index(series) - (len(samplers) - 1) / 2 if series in samplers else 0.0
-        _draw_series(axes, panel, series, place)
+    for index, series in enumerate(panel.series):
+        before = len(_artists(axes))
+        _draw_series(axes, panel, series, _shifted(panel, series))
+        for part, artist in enumerate(_artists(axes)[before:]):
+            artist.set_gid(f"s{index}-{part}")
     axes.set_xlabel(panel.x_label)
     axes.set_ylabel(panel.y_label)
     figure.text(0.1 / _WIDTH, 1 - 0.18 / height, _printable(panel.title), weight="bold", size=9.5, va="center")
     if named:
-        axes.legend(
-            loc="lower left",
-            bbox_to_anchor=(-0.5 / (_WIDTH - 0.8), 1.0),
-            ncols=columns,
-            frameon=False,
-            borderaxespad=0.1,
-            handlelength=2.3,
-            columnspacing=1.2,
-            labelspacing=0.25,
-        )
+        _name_series(axes, panel, named, columns)
     sns.despine(ax=axes)
     return figure
 
 
-def _draw_series(axes: Axes, panel: Panel, series: Series, place: float) -> None:
-    """Draws one series; `place` shifts its points a little to the side so that equal sizes do not hide each other."""
+def _name_series(axes: Axes, panel: Panel, named: Sequence[int], columns: int) -> None:
+    """The legend of the series with these numbers."""
+    legend = axes.legend(
+        loc="lower left",
+        bbox_to_anchor=(-0.5 / (_WIDTH - 0.8), 1.0),
+        ncols=columns,
+        frameon=False,
+        borderaxespad=0.1,
+        handlelength=2.3,
+        columnspacing=1.2,
+        labelspacing=0.25,
+    )
+    for index, handle, text in zip(named, legend.legend_handles, legend.get_texts(), strict=True):
+        if handle is not None:
+            handle.set_gid(f"legend-{index}-mark")
+        text.set_gid(f"legend-{index}-name")
+
+
+def _artists(axes: Axes) -> list[Any]:
+    """What was drawn into the axes so far, in order; the frame and the titles follow it among the children."""
+    children = axes.get_children()
+    return children[: children.index(next(iter(axes.spines.values())))]
+
+
+def _shifted(panel: Panel, series: Series) -> Any:
+    """The x of the points, moved a little to the side so that equal sizes do not hide each other."""
+    x = np.array([point.x for point in series.points])
+    samplers = [one for one in panel.series if one.role == "sampler"]
+    if panel.x_scale != "size" or series.shape != "points" or series not in samplers:
+        return x
+    return x * 1.03 ** (samplers.index(series) - (len(samplers) - 1) / 2)
+
+
+def _traced(panel: Panel, figure: Figure) -> tuple[Traced, ...]:
+    """Where the points lie in the view box (points of 1/72 inch, y downwards); beyond the edge is drawn on it."""
+    axes = figure.axes[0]
+    low, high = axes.get_ylim()
+    height = 72 * figure.get_size_inches()[1]
+    traced = []
+    for series in panel.series:
+        x, points, told = _shifted(panel, series), series.points, [point.x for point in series.points]
+        if series.shape == "steps":
+            x, points = (x[1:] + x[:-1]) / 2, points[:-1]
+            told = x.tolist()
+        kept = [i for i, point in enumerate(points) if _shown(panel, series, point)]
+        y = np.clip([points[i].y for i in kept], low, high)
+        places = axes.transData.transform(np.column_stack([x[kept], y])) * 72 / figure.dpi if kept else ()
+        found = tuple(
+            (round(float(across), 1), round(height - float(up), 1), significant(told[i]), _value(series, points[i]))
+            for i, (across, up) in zip(kept, places, strict=True)
+        )
+        traced.append(Traced(series.label, series.group or series.label, found))
+    return tuple(traced)
+
+
+def _shown(panel: Panel, series: Series, point: Point) -> bool:
+    """Whether the page tells the value of the point; fits are told by their exponent."""
+    return series.role != "fit" and not math.isnan(point.y) and (panel.y_scale == "linear" or point.y > 0)
+
+
+def _value(series: Series, point: Point) -> str:
+    """The number with its error; a published one with the digits that its source prints."""
+    bare = series.role == "published" and point.error is None
+    number = as_printed(point.y) if bare else concise(point.y, point.error)
+    return number + ("" if point.trusted else ", untrusted")
+
+
+def _draw_series(axes: Axes, panel: Panel, series: Series, x: Any) -> None:
+    """Draws one series with its points at these x."""
     label = _printable(series.label) if series.named else "_"
     style: dict[str, Any] = {"color": _colour(series), "label": label}
-    x = np.array([point.x for point in series.points])
     y = np.array([point.y for point in series.points])
     if series.shape == "steps":
         fill = series.role == "reference"
         axes.stairs(y[:-1], x, fill=fill, alpha=0.3 if fill else 1.0, linewidth=1.5, **style)
     elif series.shape == "curve":
-        axes.plot(x, y, linewidth=1.2, alpha=0.9, **style)
+        above = (y > 0) | (panel.y_scale == "linear")
+        axes.plot(x[above], y[above], linewidth=1.2, alpha=0.9, **style)
     elif series.shape == "line":
         axes.plot(x, y, linewidth=1.0, linestyle=":", **style)
     else:
-        _draw_points(axes, panel, series, x * 1.03**place if panel.x_scale == "size" else x, style)
+        _draw_points(axes, panel, series, x, style)
 
 
 def _draw_points(axes: Axes, panel: Panel, series: Series, x: Any, style: dict[str, Any]) -> None:
@@ -257,7 +321,15 @@ def _tidy(svg: str, name: str) -> str:
     body = svg[svg.index("<svg") :].strip()
     body = re.sub(r"\s*<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
     body = body.replace("font-family: 'DejaVu Sans'", "font-family: 'DejaVu Sans', Verdana, sans-serif")
-    return re.sub(r"<[^>]+>", lambda tag: _IDS.sub(rf"\1{name}-", tag[0]), body)
+    body = re.sub(r"<[^>]+>", lambda tag: _IDS.sub(rf"\1{name}-", tag[0]), body)
+    seen: Counter[str] = Counter()
+    return re.sub(r"(?<=\bid=\")[^\"]+", lambda found: _told_apart(found[0], seen), body)
+
+
+def _told_apart(name: str, seen: Counter[str]) -> str:
+    """The id, with a number where it came before: matplotlib names equal pictures equally, and refers to none."""
+    seen[name] += 1
+    return name if seen[name] == 1 else f"{name}-{seen[name]}"
 
 
 _IDS = re.compile(r'(\bid="|xlink:href="#|url\(#)')

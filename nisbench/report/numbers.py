@@ -2,7 +2,7 @@
 
 import math
 
-__all__ = ["as_printed", "concise", "count", "power_of_ten", "score", "significant"]
+__all__ = ["as_printed", "concise", "count", "power_of_ten", "score", "significant", "stable"]
 
 _MINUS = "\N{MINUS SIGN}"
 _SUPERSCRIPT = str.maketrans("-0123456789", "\N{SUPERSCRIPT MINUS}⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -11,6 +11,11 @@ _SMALLEST_FIXED, _LARGEST_FIXED = -3, 6
 """Decimal exponents between which a number is written without a power of ten."""
 _ROUNDING = 1e-11
 """An error below this part of the value is rounding and is not printed."""
+
+
+def stable(value: float) -> float:
+    """`value` to 12 digits: the last ones of a sum or a logarithm depend on the processor, and the page must not."""
+    return float(f"{value:.12g}")
 
 
 def concise(value: float, error: float | None = None, digits: int = 4) -> str:

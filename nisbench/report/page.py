@@ -12,15 +12,16 @@ from markupsafe import Markup
 
 from nisbench.harness.atomic import guard, write_text
 from nisbench.harness.store import Store
-from nisbench.report import draws, evidence, figures, provenance, quality
+from nisbench.report import draws, evidence, provenance, quality
 from nisbench.report.comparison import compared
 from nisbench.report.cost import cost_section
+from nisbench.report.data import COLOURS, page_data, sort_key
 from nisbench.report.document import Code, Document, Entry, Figure, Paragraph, Picture, Table, join
-from nisbench.report.panels import visible
+from nisbench.report.panels import Drawing, visible
 from nisbench.report.results import Results, load
 from nisbench.report.verdict import devices, verdict_section, verdict_sentences
 
-__all__ = ["build_report"]
+__all__ = ["build_report", "rendered"]
 
 _SECTIONS = (
     verdict_section,
@@ -38,24 +39,41 @@ _SECTIONS = (
 )
 
 
+_SCRIPTS = ("tables.js", "figures.js", "report.js")
+
+
 def build_report(stores: Sequence[Store], out: Path) -> Path:
     """Writes report.html, report.md and figures/ for the runs in `stores` into `out`; the path of report.html.
 
     A run that is half finished gives a report of what is there. Raises StoreError for a damaged file of a store and
     for a folder that cannot be written.
     """
-    document = _document(compared(load(stores)))
+    results = compared(load(stores))
+    document = _document(results)
     guard(out, lambda: (out / "figures").mkdir(parents=True, exist_ok=True))
     for picture in document.pictures:
         write_text(out / "figures" / f"{picture.name}.svg", _standalone(picture))
-    environment = _environment()
-    style, script = (_source(name) for name in ("report.css", "report.js"))
-    page = environment.get_template("report.html.j2").render(
-        document=document, style=Markup(style), script=Markup(script), script_hash=_hash(script)
-    )
-    write_text(out / "report.md", environment.get_template("report.md.j2").render(document=document))
-    write_text(out / "report.html", page)
+        _write(out / "figures" / f"{picture.name}.pdf", picture.drawing.pdf)
+    markdown = _environment().get_template("report.md.j2").render(document=document)
+    write_text(out / "report.md", markdown)
+    write_text(out / "report.html", rendered(document, results))
     return out / "report.html"
+
+
+def rendered(document: Document, results: Results) -> str:
+    """The document as one HTML page; `results` are what its script can save."""
+    script = "".join(_source(name) for name in _SCRIPTS)
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            document=document,
+            style=Markup(_source("report.css")),
+            script=Markup(script),
+            script_hash=_hash(script),
+            data=Markup(page_data(document, results)),
+        )
+    )
 
 
 def _document(results: Results) -> Document:
@@ -88,7 +106,7 @@ def _environment() -> Environment:
     )
     kinds = {"paragraph": Paragraph, "code": Code, "table": Table, "figure": Figure}
     environment.tests.update({name: _test(kind) for name, kind in kinds.items()})
-    environment.filters.update({"inline": _inline, "md": _markdown, "fence": _fence, "entry": _entry})
+    environment.filters.update({"inline": _inline, "md": _markdown, "key": sort_key, "fence": _fence, "entry": _entry})
     return environment
 
 
@@ -110,27 +128,22 @@ def _hash(script: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
 
 
+def _write(path: Path, content: bytes) -> None:
+    guard(path, lambda: path.write_bytes(content))
+
+
 def _standalone(picture: Picture) -> str:
-    return f'<?xml version="1.0" encoding="utf-8"?>\n{picture.svg}\n'
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{picture.drawing.svg}\n'
 
 
-def _inline(picture: Picture) -> Markup:
+def _inline(drawing: Drawing, alt: str) -> Markup:
     """The drawing with its colours as variables of the page, so that they follow light and dark."""
-    svg = picture.svg
-    for name, colour in _COLOURS.items():
+    svg = drawing.svg
+    for name, colour in COLOURS.items():
         svg = svg.replace(colour, f"var(--{name})")
     svg = re.sub(r"\s*<style.*?</style>", "", svg, count=1, flags=re.DOTALL)
-    label = Markup.escape(picture.alt)
+    label = Markup.escape(alt)
     return Markup(svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1))
-
-
-_COLOURS = {
-    **{f"series-{i}": colour for i, colour in enumerate(figures.PALETTE)},
-    "ink": figures.INK,
-    "muted": figures.MUTED,
-    "grid": figures.GRID,
-    "paper": figures.PAPER,
-}
 
 
 def _markdown(text: object) -> str:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from nisbench.report.numbers import concise, significant
 
-__all__ = ["ConfigurationPanel", "Panel", "Point", "Role", "Series", "visible"]
+__all__ = ["ConfigurationPanel", "Drawing", "Panel", "Point", "Role", "Series", "Traced", "visible"]
 
 Role = Literal["sampler", "published", "reference", "fit"]
 Shape = Literal["points", "curve", "steps", "line"]
@@ -39,6 +39,8 @@ class Series:
     dashed: bool = False
     named: bool = True
     """Whether the legend names it; the seeds of one sampler are named once."""
+    group: str = ""
+    """What the page shows and hides it with; empty: the label."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ class Panel:
     """Horizontal lines for orientation."""
     joined: bool = True
     """Whether the points of a series are joined by a line."""
+    switchable: bool = False
+    """Whether the page offers the other scale of y too."""
 
     @property
     def empty(self) -> bool:
@@ -87,6 +91,26 @@ class ConfigurationPanel:
             for label, pictures in self.rows
         ]
         return f"{self.title}. {' '.join(told)}"
+
+
+@dataclass(frozen=True)
+class Traced:
+    """Where the points of one series came to lie: what the page needs to show values and to hide the series."""
+
+    label: str
+    group: str
+    points: tuple[tuple[float, float, str, str], ...]
+    """x and y in the units of the drawing's view box, the value of x, the value of y with its error"""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """One panel, drawn; the elements of series k have ids `<name>-s<k>-...` and `<name>-legend-<k>-...`."""
+
+    svg: str
+    pdf: bytes
+    """Empty where only the page shows the drawing."""
+    series: tuple[Traced, ...] = ()
 
 
 def visible(text: str) -> str:

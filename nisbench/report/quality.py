@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from nisbench.report.charts import figure, shown_problems, size_panel
+from nisbench.report.charts import figure, problem_note, shown_problems, size_panel
 from nisbench.report.comparison import Group, grouped
 from nisbench.report.document import Block, Column, Entry, Paragraph, Section, Table, number, z_entry
 from nisbench.report.numbers import concise
@@ -14,7 +14,8 @@ __all__ = ["MARKS", "autocorrelation_section", "ess_section", "free_energy_secti
 
 MARKS = (
     "Filled marks: every seed passed every validity gate; hollow marks: untrusted. Grey hollow marks: published "
-    "values. An arrow at an edge: beyond the axis, or infinite. Error bars: one standard error."
+    "values, up to twice the largest size. An arrow at an edge: beyond the axis, or infinite. Error bars: one standard "
+    "error."
 )
 
 
@@ -80,6 +81,7 @@ def autocorrelation_section(results: Results) -> Section:
             "independence Metropolis chain (NMCMC); a cluster sampler's is in single-cluster flips, and also in "
             "sweeps, τ_int × mean cluster size / N. A chain that never moves has τ_int = ∞."
         ),
+        *problem_note(results),
         *([drawn] if drawn else []),
     ]
     if groups:
@@ -94,7 +96,7 @@ def undrawn(names: Sequence[str], panels: Sequence[Panel | None]) -> list[Block]
 
 
 def _drawn(results: Results, names: Sequence[str], caption: str, *, log: bool = False) -> list[Block]:
-    blocks: list[Block] = []
+    blocks: list[Block] = [*problem_note(results)]
     for problem in shown_problems(results):
         panels = [size_panel(results, problem, name, log=log) for name in names]
         if drawn := figure(panels, caption):
@@ -121,8 +123,8 @@ def _free_energies(results: Results, groups: Sequence[Group]) -> Block:
         *(Column(QUANTITIES[name].heading) for name in names),
         Column("z from q"),
         Column("z from p"),
-        Column("relative error of variational F"),
-        Column("KL(q‖p)", "nats"),
+        Column("relative error of variational F", key="relative_free_energy_error"),
+        Column("KL(q‖p)", "nats", key="kl_nats"),
     ]
     rows = [
         (

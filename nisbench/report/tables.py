@@ -19,6 +19,7 @@ __all__ = [
     "describe",
     "lead_columns",
     "lead_entries",
+    "long_rows",
     "long_table",
     "size_table",
     "status_entry",
@@ -108,13 +109,16 @@ def long_table(stores: Sequence[Store]) -> pd.DataFrame:
     quantity has no value where it has none, and why the cell is not `ok` otherwise. Made here, not stored in a cell:
     break_even_samples of every model, and exponent_<cost>, whose rows belong to no cell (cell, L and seed are null).
     """
-    results = compared(load(stores))
-    rows = [line for row in results.rows for line in _lines(row)]
-    rows += [_exponent_line(found, results) for found in exponents(results.contest)]
-    table = pd.DataFrame(rows, columns=list(LONG_COLUMNS))
+    table = pd.DataFrame(long_rows(compared(load(stores))), columns=list(LONG_COLUMNS))
     kinds = dict.fromkeys(("L", "seed", "n"), "Int64")
     kinds |= dict.fromkeys(("beta", "value", "error", "exact", "z"), "float64")
     return table.astype({name: kinds.get(name, "object") for name in LONG_COLUMNS})
+
+
+def long_rows(results: Results) -> list[dict[str, object]]:
+    """The rows of the long table; a column that a row does not have is null."""
+    rows = [line for row in results.rows for line in _lines(row)]
+    return rows + [_exponent_line(found, results) for found in exponents(results.contest)]
 
 
 def size_table(caption: str, results: Results, groups: Iterable[Group], names: Sequence[str]) -> Table:
@@ -132,15 +136,16 @@ def size_table(caption: str, results: Results, groups: Iterable[Group], names: S
     ]
     if left_out:
         caption += f" Not in this run: {'; '.join(left_out)}."
-    heads = (Column(kind.heading, kind.unit) for kind in kinds)
+    heads = (Column(kind.heading, kind.unit, key=name) for name, kind in zip(held, kinds, strict=True))
     return Table(caption, (*lead_columns(results), *heads), tuple(rows))
 
 
 def lead_columns(results: Results) -> tuple[Column, ...]:
     """The columns that say which row it is; target and beta only where they differ."""
     several = len(results.problems) > 1
-    problem = (Column("target", numeric=False), Column("β")) if several else ()
-    return (*problem, Column("L"), Column("sampler", numeric=False), Column("status", numeric=False))
+    problem = (Column("target", numeric=False, key="place"), Column("β", key="place")) if several else ()
+    place, sampler = Column("L", key="place"), Column("sampler", numeric=False, key="sampler")
+    return (*problem, place, sampler, Column("status", numeric=False))
 
 
 def lead_entries(results: Results, group: Group, *, reasons: bool = False) -> tuple[Entry, ...]:
@@ -155,8 +160,12 @@ def status_entry(group: Group) -> Entry:
     counts = Counter(status_name(member) for member in group.members)
     several = len(group.members) > 1
     text = ", ".join(f"{count} {name}" if several else name for name, count in counts.items())
-    reasons = dict.fromkeys(member.reason for member in group.members if member.reason and not member.trusted)
+    reasons = dict.fromkeys(_reason(member) for member in group.members if member.reason and not member.trusted)
     return Entry(text, text, "; ".join(filter(None, reasons)), status_tone(group.members))
+
+
+def _reason(row: Measured) -> str:
+    return f"at the stage {row.reason}" if row.status is None else row.reason or ""
 
 
 def status_name(row: Measured) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from nisbench.contract.records import Estimate
-from nisbench.report.comparison import SAMPLES_TO_SPREAD, Group, baseline, break_even, grouped, with_training
+from nisbench.report.comparison import SAMPLES_TO_SPREAD, Group, break_even_against, grouped, rival, with_training
 from nisbench.report.document import Block, Column, Entry, Paragraph, Section, Table, join, number, plain, z_entry
 from nisbench.report.numbers import power_of_ten, significant
 from nisbench.report.results import Problem, Results
@@ -51,10 +51,8 @@ def break_even_of(results: Results, group: Group) -> Estimate | None:
     """break_even_samples of the means over seeds; None for what is not trained."""
     if group.kind != "model" or not group.measured:
         return None
-    base = baseline(results.contest, group.problem, group.L, group.device)
-    name = base.label if base else f"no trusted cluster sampler at L = {group.L} on {group.device}"
-    cost = base.estimate(_COST) if base else None
-    return break_even(group.estimate("train_s"), group.estimate(_COST), cost, name)
+    costs = group.estimate("train_s"), group.estimate(_COST)
+    return break_even_against(results.contest, group.problem, group.L, group.device, *costs)
 
 
 def _threads(notes: Mapping[str, str]) -> str:
@@ -84,7 +82,7 @@ def _place(results: Results, problem: Problem, device: str) -> list[str]:
     if not trusted:
         told = [f"{where}: no sampler passed every validity gate, so none is recommended."] if groups else []
     else:
-        told = [f"{where}: {_cheapest(trusted)}.", *_paying(results, trusted)]
+        told = [f"{where}: {_cheapest(trusted)}.", *_crossed(results, trusted), *_paying(results, trusted)]
         told.append(f"Passed every validity gate: {_by_label(trusted)}.")
     if doubtful:
         told.append(f"Not to be trusted: {_by_label(doubtful)}; the table says why.")
@@ -117,6 +115,23 @@ def _lead(groups: Sequence[Group], best: Group) -> str:
     return f"{price}, {significant(_cost(rival) / _cost(best), 2)} times cheaper than {rival.label}{aside}"
 
 
+def _crossed(results: Results, trusted: Sequence[Group]) -> list[str]:
+    """Which sizes have no cluster sampler on this device, and what stands in for it."""
+    stand_ins: dict[str, list[tuple[int, float]]] = {}
+    for group in trusted:
+        base, name = rival(results.contest, group.problem, group.L, group.device)
+        if base is not None and base.device != group.device:
+            stand_ins.setdefault(name, []).append((group.L, _cost(base)))
+    told = []
+    for name, places in stand_ins.items():
+        prices = [f"{significant(price, 2)} s each at L = {L}" for L, price in dict(places).items()]
+        told.append(
+            f"No cluster sampler passed on {trusted[0].device.upper()} at {_sizes(L for L, _ in places)}; the baseline "
+            f"there is {name}, a comparison across devices: {join(prices)}."
+        )
+    return told
+
+
 def best_at(groups: Iterable[Group], size: int) -> Group | None:
     """The trusted sampler with the least seconds per effective sample at that size."""
     priced = [(_cost(group), group) for group in groups if group.trusted and size == group.L]
@@ -135,7 +150,11 @@ def _paying(results: Results, trusted: Sequence[Group]) -> list[str]:
         found = [(g.L, break_even_of(results, g)) for g in trusted if g.label == label]
         known = [(L, estimate.value) for L, estimate in found if estimate is not None and estimate.value is not None]
         never = [L for L, value in known if math.isinf(value)]
-        parts = [f"after {significant(v, 2)} effective samples at L = {L}" for L, v in known if math.isfinite(v)]
+        parts = [
+            f"after {significant(float(f'{v:.1e}'), 2)} effective samples at L = {L}"
+            for L, v in known
+            if math.isfinite(v)
+        ]
         parts += [f"never at {_sizes(never)}"] if never else []
         if parts:
             told.append(f"{label} {join(parts)}")
@@ -164,14 +183,14 @@ def _table(results: Results) -> Table:
     groups = grouped(results.contest)
     heads = (
         *lead_columns(results),
-        Column("KL(q‖p)", "nats"),
-        Column("ESS q side"),
-        Column("ESS p side"),
+        Column("KL(q‖p)", "nats", key="kl_nats"),
+        Column("ESS q side", key="ess_fraction"),
+        Column("ESS p side", key="ess_fraction_p"),
         Column("z of ln Z"),
         Column("z of energy"),
-        Column("per eff. sample", "s"),
-        Column("with training", "s"),
-        Column("break-even", "samples"),
+        Column("per eff. sample", "s", key=_COST),
+        Column("with training", "s", key="with_training"),
+        Column("break-even", "samples", key="break_even_samples"),
         *((Column("device", numeric=False),) if _several_devices(results) else ()),
     )
     caption = f"Measured on {devices(results)}. Bold: the cheapest trusted sampler at that size."
@@ -185,7 +204,8 @@ def _reading(results: Results) -> str:
         "perfect, and both sides must agree. Per effective sample: seconds for one effectively independent "
         f"configuration, {_basis(results)}. With training: the same, with training and preparation spread over "
         f"{power_of_ten(SAMPLES_TO_SPREAD)} of them. Break-even: training time / (cost of the cheapest cluster sampler "
-        "− own cost), in effective samples; ∞ is never."
+        "− own cost), in effective samples; ∞ is never. Where a device has no cluster sampler, that of another one "
+        "stands in and is named."
     )
 
 

@@ -1,7 +1,8 @@
+import time
 from pathlib import Path
 
 import pytest
-from synthetic_store import StoreMaker, quick
+from synthetic_store import Sixty, StoreMaker, quick
 
 from nisbench.contract.records import Status
 from nisbench.harness.store import Store
@@ -20,6 +21,15 @@ def quick_out(quick_store: Store, tmp_path_factory: pytest.TempPathFactory) -> P
     out = tmp_path_factory.mktemp("quick-report")
     build_report([quick_store], out)
     return out
+
+
+@pytest.fixture(scope="session")
+def sixty(tmp_path_factory: pytest.TempPathFactory) -> Sixty:
+    base = tmp_path_factory.mktemp("sixty")
+    store = quick(sizes=(4, 8, 16, 32, 64), seeds=(1, 2, 3, 4), draws=1000).write(base / "run")
+    begin = time.process_time()
+    page = build_report([store], base / "out")
+    return Sixty(page, len(store.cells()), time.process_time() - begin)
 
 
 @pytest.fixture

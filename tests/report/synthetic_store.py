@@ -40,6 +40,26 @@ STEP = {"hier": lambda L: 2.2e-3 * L**0.9, "van": lambda L: 2.4e-4 * L**2.0}
 PARAMETERS = {"hier": lambda L: 48 * L**2, "van": lambda L: 2 * L**4 + 3 * L**2}
 
 
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "$x^{2}$ \\frac | a_b*c*",
+    '"><img src=http://evil.example/x.png onerror=alert(1)>',
+    "[link](http://evil.example) `code` --> ]]>",
+    "日本語 \u202e \x07 name",
+    "_hidden",
+)
+"""Names that try to break out of the page."""
+
+
+@dataclass(frozen=True)
+class Sixty:
+    """A report on 65 cells and the processor seconds that it took."""
+
+    page: Path
+    n_cells: int
+    seconds: float
+
+
 @dataclass
 class StoreMaker:
     """Collects cells with how they ended, then writes a store."""

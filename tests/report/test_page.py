@@ -2,26 +2,17 @@ import os
 import re
 import subprocess
 import sys
-import time
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from synthetic_store import StoreMaker, quick
+from synthetic_store import HOSTILE, Sixty, StoreMaker, quick
 
 from nisbench.contract.records import CellResult, Estimate, Status
 from nisbench.errors import StoreError
 from nisbench.harness.store import Store
 from nisbench.report.page import build_report
 
-HOSTILE = (
-    "<script>alert(1)</script>",
-    "$x^{2}$ \\frac | a_b*c*",
-    '"><img src=http://evil.example/x.png onerror=alert(1)>',
-    "[link](http://evil.example) `code` --> ]]>",
-    "日本語 \u202e \x07 name",
-    "_hidden",
-)
 SECTIONS = [
     *("verdict", "free-energy", "ess", "autocorrelation", "cost", "training", "observables", "magnetisation"),
     *("configurations", "published", "failures", "provenance"),
@@ -85,7 +76,10 @@ def test_sections_stand_in_order_in_both_prints(quick_out: Path):
     assert titles[0] == "Verdict"
     assert len(titles) == 1 + len(SECTIONS)
     assert len(page.all("table")) == len(re.findall(r"^\|(?:-+:?\|)+$", markdown, re.MULTILINE))
-    assert len(page.all("svg")) == markdown.count("](figures/") == len(list((out / "figures").iterdir())) > 20
+    pictures = [one for one in page.all("div") if one.get("class") == "picture"]
+    assert len(pictures) == markdown.count("](figures/") == len(list((out / "figures").glob("*.svg"))) > 20
+    assert len(page.all("svg")) == len(pictures) + len(page.all("template"))
+    assert {path.stem for path in (out / "figures").glob("*.pdf")} == {one["data-name"] for one in pictures}
 
 
 def test_links_of_the_markdown_resolve_and_every_picture_is_told(quick_out: Path):
@@ -122,13 +116,13 @@ def test_hostile_names_are_shown_and_do_nothing(out: Path, tmp_path: Path):
     maker.sampler(4, plugin=HOSTILE[0] + "2", seed=3)
     build_report([maker.write(tmp_path / "run", title=" ".join(HOSTILE))], out)
     page = read(out)
-    assert len(page.all("script")) == 1
+    assert page.all("script") == [{"type": "application/json", "id": "data"}, {}]
     assert page.all("link") == [{"rel": "icon", "href": "data:,"}]
     assert not {"img", "iframe", "object", "embed"} & {tag for tag, _ in page.tags}
     assert not [a for _, attributes in page.tags for a in attributes if a.startswith("on")]
     for name in HOSTILE:
         assert name.replace("\u202e", "\ufffd").replace("\x07", "\ufffd") in page.text
-    for file in [out / "report.html", out / "report.md", *(out / "figures").iterdir()]:
+    for file in [out / "report.html", out / "report.md", *(out / "figures").glob("*.svg")]:
         text = file.read_text(encoding="utf-8")
         assert not re.search(r"<(?:img|iframe)|<script>alert", text), file.name
         assert not re.search("[\x07\u202e]", text), file.name
@@ -241,6 +235,22 @@ def test_several_runs_temperatures_and_devices_are_kept_apart(out: Path, tmp_pat
     assert (out / "figures" / "energy-1.svg").exists() or (out / "figures" / "z-energy-1.svg").exists()
 
 
+def test_what_is_not_drawn_is_announced(out: Path, tmp_path: Path):
+    maker = StoreMaker(draws=100)
+    for beta in (0.1, 0.2, 0.3, 0.4, 0.44):
+        maker.sampler(4, beta=beta)
+    for L in (5, 6, 7, 8, 9, 10, 11):
+        maker.sampler(L)
+    build_report([maker.write(tmp_path / "run")], out)
+    text = read(out).text
+    assert "Drawn are 4 of 5 targets and temperatures, those with the most measured cells" in text
+    assert "Drawn are the 6 largest of 8 sizes; not L = 4 and 5." in text
+
+
+def test_nothing_is_announced_where_all_is_drawn(quick_out: Path):
+    assert "Drawn are" not in read(quick_out).text
+
+
 def test_damaged_file_is_named(out: Path, tmp_path: Path):
     store = quick(sizes=(4,), draws=400).write(tmp_path / "run")
     file = next((tmp_path / "run" / "cells").glob("hier-*/result.json"))
@@ -256,24 +266,22 @@ def test_unwritable_folder_is_one_clear_error(quick_store: Store, tmp_path: Path
         build_report([quick_store], tmp_path / "file" / "out")
 
 
-def test_report_leaves_no_trace_in_matplotlib(quick_store: Store, out: Path):
+def test_report_leaves_no_trace_in_matplotlib(out: Path, tmp_path: Path):
     import matplotlib as mpl
     from matplotlib import pyplot as plt
 
+    maker = StoreMaker(draws=400)
+    maker.sampler(4)
     before = dict(mpl.rcParams)
-    build_report([quick_store], out)
+    build_report([maker.write(tmp_path / "run")], out)
     assert dict(mpl.rcParams) == before
     assert plt.get_fignums() == []
 
 
-def test_sixty_cells_build_in_ten_seconds_into_three_megabytes(out: Path, tmp_path: Path):
-    store = quick(sizes=(4, 8, 16, 32, 64), seeds=(1, 2, 3, 4), draws=1000).write(tmp_path / "run")
-    assert len(store.cells()) == 65
-    begin = time.process_time()
-    build_report([store], out)
-    seconds = time.process_time() - begin
-    size = (out / "report.html").stat().st_size
-    assert seconds <= 10, f"{seconds:.1f} s"
+def test_sixty_cells_build_in_ten_seconds_into_three_megabytes(sixty: Sixty):
+    assert sixty.n_cells == 65
+    size = sixty.page.stat().st_size
+    assert sixty.seconds <= 10, f"{sixty.seconds:.1f} s"
     assert size <= 3_000_000, f"{size} bytes"
 
 

@@ -10,6 +10,7 @@ from nisbench.harness.store import Store
 from nisbench.report.comparison import baseline, break_even, combine, compared, exponents, grouped, with_training
 from nisbench.report.results import load
 from nisbench.report.tables import LONG_COLUMNS, long_table
+from nisbench.report.verdict import verdict_sentences
 
 
 def test_long_table_has_the_columns_of_the_export_format(quick_store: Store):
@@ -102,6 +103,24 @@ def test_model_without_a_baseline_has_null_and_the_reason(tmp_path: Path):
     assert len(rows) == 2
     assert rows.value.isna().all()
     assert set(rows.reason) == {"no trusted cluster sampler at L = 4 on cpu"}
+
+
+def test_model_on_a_device_without_cluster_sampler_is_held_against_another_device(tmp_path: Path):
+    maker = StoreMaker(draws=400)
+    maker.model("hier", 8, device="cuda")
+    maker.sampler(8)
+    store = maker.write(tmp_path / "run")
+    _priced(store, {"hier": 2e-6, "wolff": 5e-6}, {"hier": Status.OK, "wolff": Status.OK})
+    results = compared(load([store]))
+    hier = next(row for row in results.rows if row.cell.plugin == "hier")
+    found = hier.quantities["break_even_samples"]
+    assert found.value == pytest.approx(90 / 3e-6)
+    assert found.reason == "against wolff on CPU, another device"
+    told = " ".join(verdict_sentences(results))
+    assert "No cluster sampler passed on CUDA at L = 8; the baseline there is wolff on CPU" in told
+    _priced(store, {"hier": 9e-6})
+    never = next(row for row in compared(load([store])).rows if row.cell.plugin == "hier")
+    assert "than with wolff on CPU" in (never.quantities["break_even_samples"].reason or "")
 
 
 def test_with_training_spreads_training_and_preparation_over_a_million(tmp_path: Path):

@@ -202,7 +202,7 @@ def test_mistakes_in_names(file, tmp_path):
 
 def test_every_built_in_plan_is_valid():
     catalog = load_catalog()
-    assert set(plan_names()) == {"quick", "paper", "paper-cpu", "timing", "critical"}
+    assert set(plan_names()) == {"quick", "paper", "paper-cpu", "timing", "critical", "learning-rate", "hier-exact"}
     for name in plan_names():
         plan = load_plan(name, Overrides(), catalog, device="cuda")
         assert plan.name == name

@@ -1,30 +1,13 @@
-"use strict";
-// Sorts a table by the column whose heading is pressed. Rows without a value stay at the end.
-for (const table of document.querySelectorAll("table")) {
-  const body = table.tBodies[0];
-  const original = [...body.rows];
-  if (original.length < 2) continue;
-  [...table.tHead.rows[0].cells].forEach((head, column) => {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.append(...head.childNodes);
-    head.append(button);
-    button.addEventListener("click", () => {
-      const next = { ascending: "descending", descending: "none" }[head.getAttribute("aria-sort")] || "ascending";
-      for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
-      if (next !== "none") head.setAttribute("aria-sort", next);
-      body.append(...(next === "none" ? original : sorted(original, column, next === "ascending" ? 1 : -1)));
-    });
-  });
+// All quantities of all cells, as `nisbench export` prints them.
+function exported() {
+  return data.rows.map(([cell, ...rest]) => [...data.cells[cell], ...rest]);
 }
-function sorted(rows, column, sign) {
-  const key = (row) => row.cells[column].dataset.sort;
-  const value = (text) => (text === "inf" ? Infinity : text === "-inf" ? -Infinity : Number(text));
-  const numeric = rows.every((row) => key(row) === "" || !Number.isNaN(value(key(row))));
-  const compare = (a, b) => (numeric ? (value(a) === value(b) ? 0 : value(a) - value(b)) : a.localeCompare(b, "en"));
-  return [...rows].sort((a, b) => {
-    const [x, y] = [key(a), key(b)];
-    if (x === "" || y === "") return (x === "") - (y === "");
-    return sign * compare(x, y);
-  });
+
+if (data.rows.length) {
+  const asObject = (row) => Object.fromEntries(data.columns.map((name, i) => [name, row[i]]));
+  const json = () => save("quantities.json", "application/json", `${JSON.stringify(exported().map(asObject), null, 1)}\n`);
+  const text = () => save("quantities.csv", "text/csv", csv(data.columns, exported().map((row) => row.map((value) => ({ value })))));
+  const tools = make("div", { class: "tools" }, `All ${data.rows.length} quantities of all cells`);
+  tools.append(button("JSON", json, { "aria-label": "JSON: save all quantities" }), button("CSV", text, { "aria-label": "CSV: save all quantities" }));
+  document.querySelector("#provenance h2").after(tools);
 }

@@ -1,0 +1,84 @@
+"""Measures HEAD unless it is measured, and publishes the results: asv's pages and reports/trend.html.
+
+asv's pages (.asv/html) need a web server (`asv preview`); the trend is one file that opens without.
+
+Run with `python -m benchmarks.publish [--last 30] [--no-run]`.
+"""
+
+import argparse
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks import commits
+from benchmarks.measurements import Measurement, measurements, typical
+
+if TYPE_CHECKING:
+    from nisbench.report.trend import Commit, Tracked
+
+__all__ = ["history", "main"]
+
+RESULTS = Path(".asv/results")
+TREND = Path("reports/trend.html")
+
+
+def history(results: Path, branch: str, last: int) -> tuple[str, list["Commit"]]:
+    """The machine with the most results, and its last measured commits of the branch, oldest first."""
+    listed = commits.git("log", "--first-parent", "--format=%H%x09%cs%x09%s", branch).splitlines()
+    lines = [line.split("\t", maxsplit=2) for line in listed]
+    known = {path.name[:8]: path for path in results.glob("*/????????-*.json")}
+    on_branch = Counter(known[line[0][:8]].parent.name for line in lines if line[0][:8] in known)
+    if not on_branch:
+        return "", []
+    machine = on_branch.most_common(1)[0][0]
+    measured = [_commit(results, machine, *line) for line in lines if list(results.glob(f"{machine}/{line[0][:8]}-*"))]
+    return machine, [commit for commit in measured if commit.values][:last][::-1]
+
+
+def _commit(results: Path, machine: str, commit: str, date: str, subject: str) -> "Commit":
+    from nisbench.report.trend import Commit
+
+    found = measurements(results, commit, machine=machine)
+    values = {name: _tracked(one) for name, one in found.items() if not one.missing}
+    return Commit(commit[:10], date, subject, values)
+
+
+def _tracked(one: Measurement) -> "Tracked":
+    from nisbench.report.trend import Tracked
+
+    spread = (max(one.rounds) - min(one.rounds)) / 2 if one.rounds else None
+    return Tracked(typical(one), one.unit, spread)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """1 where there is nothing to publish or asv fails."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--last", type=int, default=30, help="commits in the trend [30]")
+    parser.add_argument("--no-run", action="store_true", help="publish what is there")
+    chosen = parser.parse_args(arguments)
+    try:
+        commits.resolve("refs/heads/main")
+    except commits.UnknownCommit:
+        sys.stderr.write("publish: asv needs a local branch main: git branch main origin/main\n")
+        return 1
+    commits.prepare()
+    asv = [sys.executable, "-m", "asv"]
+    if not chosen.no_run:
+        subprocess.run([*asv, "run", "--record-samples", "--skip-existing-commits", "HEAD^!"], check=False)
+    if subprocess.run([*asv, "publish"], check=False).returncode:
+        return 1
+    machine, measured = history(RESULTS, "main", chosen.last)
+    if not measured:
+        sys.stderr.write("publish: no commit of main is measured; run it without --no-run on main\n")
+        return 1
+    from nisbench.report.trend import build_trend  # asv imports this file with old code on the path
+
+    sys.stdout.write(f"{build_trend(measured, TREND, machine=machine)}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,100 @@
+"""What the page's script works on, as JSON: where points lie, published values, and every quantity of every cell."""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from nisbench.report.document import Document, plain
+from nisbench.report.figures import GRID, INK, MUTED, PALETTE, PAPER
+from nisbench.report.numbers import stable
+from nisbench.report.panels import Drawing, visible
+from nisbench.report.published import published
+from nisbench.report.results import Problem, Results
+from nisbench.report.tables import LONG_COLUMNS, QUANTITIES, long_rows
+
+__all__ = ["COLOURS", "page_data", "row_key", "sort_key"]
+
+_OF_CELL = LONG_COLUMNS.index("reason")
+
+COLOURS = {
+    **{f"series-{i}": colour for i, colour in enumerate(PALETTE)},
+    "ink": INK,
+    "muted": MUTED,
+    "grid": GRID,
+    "paper": PAPER,
+}
+"""The page's colour variables by name, with the value that a drawing has outside of the page."""
+
+
+def page_data(document: Document, results: Results) -> str:
+    """The embedded JSON, free of anything that could end its element.
+
+    colours (for drawings that are saved), baselines (labels to take ratios to), published (method -> row of a table ->
+    quantity -> value in the unit of its column), drawings (name -> series), and the export: `columns`, `cells`, `rows`.
+    """
+    drawings = {picture.name: _series(picture.drawing) for picture in document.pictures}
+    drawings |= {f"{p.name}-{p.other_scale}": _series(p.other) for p in document.pictures if p.other}
+    record = {
+        "colours": COLOURS,
+        "baselines": list(dict.fromkeys(row.label for row in results.contest)),
+        "published": dict(_published(results)),
+        "drawings": drawings,
+        "columns": LONG_COLUMNS,
+        **_rows(results),
+    }
+    text = json.dumps(_plain(record), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def row_key(results: Results, problem: Problem, L: int) -> str:
+    """What the leading columns of a table say about the place of a row, as the script reads it."""
+    several = len(results.problems) > 1
+    parts = [plain(problem.target), plain(problem.beta)] if several else []
+    return "|".join(sort_key(entry.sort) for entry in (*parts, plain(L)))
+
+
+def sort_key(value: float | str) -> str:
+    """What an entry is sorted by, as the page holds it."""
+    return str(stable(value)) if isinstance(value, float) else str(value)
+
+
+def _series(drawing: Drawing) -> list[dict[str, Any]]:
+    return [{"label": one.label, "group": one.group, "points": one.points} for one in drawing.series]
+
+
+def _published(results: Results) -> Iterator[tuple[str, dict[str, dict[str, float]]]]:
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for problem in results.problems:
+        for value in published().at(problem.target, problem.beta):
+            numbers = {
+                name: estimate.value / QUANTITIES[name].scale
+                for name, estimate in value.quantities.items()
+                if name in QUANTITIES and estimate.value is not None
+            }
+            found.setdefault(value.method, {})[row_key(results, problem, value.L)] = numbers
+    sizes = {row_key(results, row.problem, row.cell.L) for row in results.contest}
+    yield from ((method, values) for method, values in found.items() if sizes & values.keys())
+
+
+def _rows(results: Results) -> dict[str, Any]:
+    """The rows of the export: what is said of a cell once, in `cells`, and its number at the front of each row."""
+    cells: dict[tuple[Any, ...], int] = {}
+    rows = []
+    for line in long_rows(results):
+        values = [line.get(name) for name in LONG_COLUMNS]
+        rows.append([cells.setdefault(tuple(values[:_OF_CELL]), len(cells)), *values[_OF_CELL:]])
+    return {"cells": list(cells), "rows": rows}
+
+
+def _plain(value: Any) -> Any:
+    """JSON values: infinities as the strings that the export has too, texts as the page shows them."""
+    if isinstance(value, str):
+        return visible(value)
+    if isinstance(value, float):
+        return str(value) if math.isinf(value) else stable(value)
+    if isinstance(value, Mapping):
+        return {visible(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value

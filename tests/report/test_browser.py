@@ -1,0 +1,326 @@
+"""The page in Chromium, opened from the file system with no network: what a reader sees, presses and saves."""
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from synthetic_store import HOSTILE, StoreMaker, quick
+
+from nisbench.report.page import build_report
+
+webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="chromium or chromedriver is not installed")
+
+ACCESSIBILITY = (Path(__file__).parent / "accessibility.js").read_text(encoding="utf-8")
+ARGUMENTS = (
+    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--host-resolver-rules=MAP * ~NOTFOUND"),
+)
+
+
+class Browser:
+    """A Chromium without a network, with what it logged."""
+
+    def __init__(self, profile: Path, downloads: Path) -> None:
+        options = webdriver.ChromeOptions()
+        options.binary_location = CHROMIUM
+        for argument in (*ARGUMENTS, f"--user-data-dir={profile}"):
+            options.add_argument(argument)
+        options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+        self.driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+        self.downloads = downloads
+        conditions = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
+        self.command("Network.enable")
+        self.command("Network.emulateNetworkConditions", **conditions)
+        self.command("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(downloads))
+
+    def command(self, name: str, **parameters: Any) -> Any:
+        return self.driver.execute_cdp_cmd(name, parameters)
+
+    def open(self, page: Path, *, width: int = 1280, dark: bool = False, scripts: bool = True) -> None:
+        self.driver.get_log("browser")
+        self.driver.get_log("performance")
+        self.command(
+            "Emulation.setDeviceMetricsOverride", width=width, height=844, deviceScaleFactor=1, mobile=width < 500
+        )
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.command("Emulation.setEmulatedMedia", features=[scheme])
+        self.command("Emulation.setScriptExecutionDisabled", value=not scripts)
+        self.driver.get(page.as_uri())
+
+    def run(self, script: str, *arguments: Any) -> Any:
+        return self.driver.execute_script(script, *arguments)
+
+    @property
+    def complaints(self) -> list[str]:
+        return [entry["message"] for entry in self.driver.get_log("browser")]
+
+    @property
+    def requests(self) -> list[str]:
+        entries = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
+        return [e["params"]["request"]["url"] for e in entries if e["method"] == "Network.requestWillBeSent"]
+
+    def saved(self, name: str) -> bytes:
+        path, deadline = self.downloads / name, time.monotonic() + 20
+        while not path.exists() or not path.stat().st_size:
+            assert time.monotonic() < deadline, f"{name} was not saved; there is {list(self.downloads.iterdir())}"
+            time.sleep(0.05)
+        return path.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    base = tmp_path_factory.mktemp("chromium")
+    (base / "downloads").mkdir()
+    made = Browser(base / "profile", base / "downloads")
+    yield made
+    made.driver.quit()
+
+
+@pytest.fixture(scope="module")
+def hostile_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with names that try to break out, missing numbers and cells of every status."""
+    maker = quick(sizes=(4, 8), draws=400)
+    for name in HOSTILE:
+        maker.model(name, 4)
+    maker.waits(maker.sampler(64))
+    out = tmp_path_factory.mktemp("hostile")
+    return build_report([maker.write(out / "run", title=" ".join(HOSTILE))], out / "report")
+
+
+def column(browser: Browser, table: str, number: int) -> list[str]:
+    return browser.run(
+        "return [...document.querySelector(arguments[0]).tBodies[0].rows].filter((row) => !row.hidden)"
+        ".map((row) => row.cells[arguments[1]].textContent)",
+        table,
+        number,
+    )
+
+
+VERDICT = "#verdict table"
+
+
+@pytest.mark.parametrize("which", ["plain", "hostile"])
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (1280, True), (390, False), (390, True)])
+def test_no_error_no_request_no_overflow_no_barrier(browser, quick_out, hostile_page, which, width, dark):
+    page = quick_out / "report.html" if which == "plain" else hostile_page
+    browser.open(page, width=width, dark=dark)
+    assert browser.run("return document.documentElement.scrollWidth <= window.innerWidth"), "the page scrolls sideways"
+    over = browser.run(
+        "return [...document.querySelectorAll('p, h1, h2, nav, figure, .picture, .tools, .tools > *, select')]"
+        ".filter((e) => e.getBoundingClientRect().right > window.innerWidth + 1).map((e) => e.outerHTML.slice(0, 80))"
+    )
+    assert over == []
+    assert browser.run(ACCESSIBILITY) == []
+    paper = browser.run("return getComputedStyle(document.body).backgroundColor")
+    assert (paper == "rgb(255, 255, 255)") != dark
+    assert browser.complaints == []
+    assert browser.requests == [page.as_uri(), "data:,"] or browser.requests == []
+
+
+def test_negative_control_the_checks_see_faults(browser, quick_out):
+    browser.open(quick_out / "report.html")
+    browser.run(
+        "document.body.append(document.createElement('button'));"
+        "document.querySelector('.lead').style.color = 'rgb(200, 200, 200)';"
+        "document.querySelector('main').append(document.createElement('h4'));"
+        "document.querySelector('td').remove();"
+        "fetch('http://nisbench.invalid/x').catch(() => {}); setTimeout(() => nothing.at.all, 0)"
+    )
+    time.sleep(0.3)
+    faults = " ".join(browser.run(ACCESSIBILITY))
+    assert all(said in faults for said in ("no name: button", "contrast 1.", "heading level 4", "row of"))
+    complaints = " ".join(browser.complaints)
+    assert "nothing is not defined" in complaints
+    assert "Content Security Policy" in complaints
+
+
+def test_tables_sort_filter_and_compare(browser, quick_out):
+    browser.open(quick_out / "report.html")
+    before = column(browser, VERDICT, 1)
+    press = f"document.querySelector('{VERDICT}').tHead.rows[0].cells[arguments[0]].querySelector('button').click()"
+    browser.run(press, 1)
+    assert column(browser, VERDICT, 1) == sorted(before)
+    state = f"return document.querySelector('{VERDICT} th[aria-sort]').getAttribute('aria-sort')"
+    assert browser.run(state) == "ascending"
+    browser.run(press, 1)
+    assert column(browser, VERDICT, 1) == sorted(before, reverse=True)
+    browser.run(press, 1)
+    assert column(browser, VERDICT, 1) == before
+
+    browser.run(
+        "const input = document.querySelector('#verdict input'); input.value = 'HIER ok';"
+        "input.dispatchEvent(new Event('input'))"
+    )
+    assert column(browser, VERDICT, 1) == ["hier"] * 3
+    assert browser.run("return document.querySelector('#verdict .said').textContent") == "3 of 9 rows"
+
+
+def choose(browser: Browser, value: str) -> None:
+    browser.run(
+        "const select = document.querySelector('#verdict select'); select.value = arguments[0];"
+        "select.dispatchEvent(new Event('change'))",
+        value,
+    )
+
+
+def test_ratios_to_a_sampler_and_to_published_values_and_back(browser, quick_out):
+    browser.open(quick_out / "report.html")
+    options = browser.run("return [...document.querySelectorAll('#verdict select option')].map((o) => o.textContent)")
+    assert options == [
+        *("no baseline: values", "ratio to hier", "ratio to van", "ratio to wolff"),
+        *("ratio to HAN, published", "ratio to RiGCS, published"),
+    ]
+    cost = 8
+    values = browser.run(
+        f"return [...document.querySelector('{VERDICT}').tBodies[0].rows]"
+        f".map((row) => [row.cells[1].textContent, row.cells[{cost}].dataset.sort])"
+    )
+    shown = column(browser, VERDICT, cost)
+    choose(browser, "=wolff")
+    ratios = column(browser, VERDICT, cost)
+    assert [text for text, (name, _) in zip(ratios, values, strict=True) if name == "wolff"] == ["×1"] * 3
+    expected = float(values[0][1]) / float(next(value for name, value in values if name == "wolff"))
+    assert float(ratios[0].removeprefix("×").split("(")[0]) == pytest.approx(expected, rel=0.05)
+    assert column(browser, VERDICT, 3)[2] == "–"
+    choose(browser, ":HAN")
+    kl = column(browser, VERDICT, 3)
+    assert kl[0] == "–", "nothing is published at L = 4"
+    assert kl[3].startswith("×")
+    choose(browser, "")
+    assert column(browser, VERDICT, cost) == shown
+
+
+def test_series_toggle_scale_switches_and_values_are_told(browser, quick_out):
+    browser.open(quick_out / "report.html")
+    browser.run("window.picture = document.querySelector('[data-name=kl-nats]')")
+    line = "return document.querySelector('[id^=\"kl-nats-{}s0-\"]').getAttribute('display')"
+    toggle = "const b = document.querySelector('#free-energy .toggles button'); b.click(); return b.ariaPressed"
+    assert browser.run(toggle) == "false"
+    assert browser.run(line.format("")) == "none"
+    press = "const b = window.picture.querySelector('.scale'); b.click(); return b.textContent"
+    assert browser.run(press) == "log scale"
+    assert browser.run(line.format("linear-")) == "none", "a hidden series stays hidden on the other scale"
+    assert browser.run(toggle) == "true"
+    assert browser.run(line.format("linear-")) is None
+    assert browser.run(press) == "linear scale"
+
+    key = "window.picture.dispatchEvent(new KeyboardEvent('keydown', {key: arguments[0], bubbles: true}))"
+    tip = "return window.picture.querySelector('.tip').textContent"
+    browser.run(key, "ArrowRight")
+    first = browser.run(tip)
+    assert first.startswith("hier at 4: ")
+    shown = browser.run(
+        "return document.querySelector('#free-energy table').tBodies[0].rows[0].lastElementChild.textContent"
+    )
+    assert first == f"hier at 4: {shown}"
+    browser.run(key, "ArrowRight")
+    assert browser.run(tip).startswith("hier at 8: ")
+    assert browser.run("return document.querySelectorAll('.ring').length") == 1
+    browser.run(key, "Escape")
+    assert browser.run("return window.picture.querySelector('.tip').hidden && !document.querySelector('.ring')")
+
+
+def test_ring_lies_on_the_mark(browser, quick_out):
+    """Every point that the page tells has a mark of its series at its place, on both scales."""
+    browser.open(quick_out / "report.html")
+    apart = browser.run(
+        """
+        document.querySelectorAll('.scale').forEach((press, i) => { if (i % 2) press.click(); });
+        const apart = [];
+        let told = 0;
+        for (const box of document.querySelectorAll('.picture')) {
+          const svg = box.querySelector('svg');
+          const name = svg.querySelector('g').id.replace('-figure_1', '');
+          (data.drawings[name] || []).forEach((one, k) => {
+            const uses = [...svg.querySelectorAll(`[id^="${name}-s${k}-"] use`)];
+            const marks = uses.map((use) => [+use.getAttribute('x'), +use.getAttribute('y')]);
+            if (!marks.length || name.startsWith('training')) return;
+            for (const [x, y] of one.points) {
+              told += 1;
+              const near = (mark) => Math.hypot(mark[0] - x, mark[1] - y) < 0.2;
+              if (!marks.some(near)) apart.push([name, one.label, x, y]);
+            }
+          });
+        }
+        return [told, apart];
+        """
+    )
+    assert apart[0] > 100
+    assert apart[1] == []
+
+
+def test_hover_tells_the_nearest_value(browser, quick_out):
+    browser.open(quick_out / "report.html")
+    told = browser.run(
+        """
+        const box = document.querySelector('[data-name=ess-fraction]'), svg = box.querySelector('svg');
+        const [x, y, first, second] = data.drawings['ess-fraction'][1].points[2];
+        const frame = svg.getBoundingClientRect(), scale = frame.width / svg.viewBox.baseVal.width;
+        svg.dispatchEvent(new PointerEvent('pointermove',
+          {clientX: frame.left + x * scale + 2, clientY: frame.top + y * scale - 2, bubbles: true}));
+        return [box.querySelector('.tip').textContent, `van at ${first}: ${second}`];
+        """
+    )
+    assert told[0] == told[1]
+
+
+def test_tables_figures_and_quantities_are_saved(browser, quick_out, quick_store):
+    browser.open(quick_out / "report.html")
+    browser.run("document.querySelector('#verdict .tools button').click()")
+    lines = browser.saved("verdict-table-1.csv").decode().splitlines()
+    assert lines[0].startswith("L,sampler,status,KL(q‖p) (nats),KL(q‖p) (nats) error,ESS q side,ESS q side error")
+    assert len(lines) == 10
+    cells = [cell.cell_id for cell in quick_store.cells() if cell.plugin == "hier" and cell.L == 4]
+    kls = [quick_store.result(cell).quantities["kl_nats"].value for cell in cells]
+    assert float(lines[1].split(",")[3]) == pytest.approx(sum(kls) / 2)
+
+    browser.run("document.querySelectorAll('[data-name=kl-nats] .tools button:not(.scale)').forEach((b) => b.click())")
+    svg = browser.saved("kl-nats.svg").decode()
+    assert svg.startswith("<svg ")
+    assert "var(--" not in svg
+    assert "#1b62b5" in svg
+    assert browser.saved("kl-nats.png").startswith(b"\x89PNG")
+
+    browser.run("document.querySelectorAll('#provenance h2 + .tools button').forEach((b) => b.click())")
+    rows = json.loads(browser.saved("quantities.json"))
+    found = [row["value"] for row in rows if row["cell"] in cells and row["quantity"] == "kl_nats"]
+    assert found == pytest.approx(kls, rel=1e-11)
+    assert browser.saved("quantities.csv").count(b"\r\n") == len(rows) + 1
+    assert browser.complaints == []
+
+
+def test_without_scripts_everything_is_there_to_read(browser, quick_out):
+    browser.open(quick_out / "report.html", scripts=False)
+    nodes = browser.command("DOM.getDocument", depth=1)["root"]["nodeId"]
+
+    def count(selector: str) -> int:
+        return len(browser.command("DOM.querySelectorAll", nodeId=nodes, selector=selector)["nodeIds"])
+
+    assert count(".tools, .tip") == 0
+    assert count("table") > 10
+    assert count("svg") > 20
+    browser.command("Emulation.setScriptExecutionDisabled", value=False)
+
+
+def test_sixty_cells_open_in_a_second(browser, sixty):
+    seconds = []
+    for _ in range(3):
+        browser.open(sixty.page)
+        timing = browser.run("const t = performance.getEntriesByType('navigation')[0]; return t.loadEventStart")
+        seconds.append(timing / 1000)
+    assert min(seconds) <= 1, seconds
+
+
+def test_page_without_numbers_still_works(browser, tmp_path):
+    maker = StoreMaker(draws=400)
+    maker.waits(maker.sampler(8))
+    browser.open(build_report([maker.write(tmp_path / "run")], tmp_path / "out"))
+    assert browser.run(ACCESSIBILITY) == []
+    assert browser.complaints == []
