@@ -78,7 +78,7 @@ class TrainingOptions:
     learning_rate: float = field(default=1e-3, metadata={"help": "peak learning rate of Adam"})
     fan_in: int = field(
         default=0,
-        metadata={"help": "parameters of layers with more inputs get learning_rate * fan_in / inputs; 0: one rate for all"},
+        metadata={"help": "layers with more inputs get learning_rate * fan_in / inputs; 0: one rate for all"},
     )
     batch_size: int = field(default=1024, metadata={"help": "configurations per training step"})
     schedule: Literal["constant", "cosine"] = field(

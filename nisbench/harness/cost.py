@@ -4,11 +4,26 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import torch
 
 from nisbench.contract.records import Estimate
-from nisbench.harness.clock import Phase
+from nisbench.harness.clock import Clock, Phase
 
-__all__ = ["draw_costs", "phase_memory"]
+__all__ = ["draw_costs", "matmul_rate", "phase_memory"]
+
+
+def matmul_rate(clock: Clock, extent: int = 1024, repeats: int = 5) -> float:
+    """Operations per second of a float32 product of two extent x extent matrices: the best of some repeats.
+
+    The ceiling that the operations of a network are held against, on the threads and the device of the cell.
+    """
+    a = torch.ones(extent, extent, device=clock.device)
+    seconds = []
+    for _ in range(repeats + 1):  # the first one wakes threads and libraries up
+        begin = clock.now()
+        torch.mm(a, a)
+        seconds.append(clock.now() - begin)
+    return 2 * extent**3 / min(seconds[1:])
 
 
 def phase_memory(phases: Mapping[str, Phase]) -> dict[str, Estimate]:

@@ -22,7 +22,7 @@ from nisbench.contract.catalog import Catalog, load_catalog
 from nisbench.contract.records import Budget, Cell, CellResult, Estimate, Status
 from nisbench.errors import NisbenchError
 from nisbench.harness.clock import Clock
-from nisbench.harness.cost import draw_costs, phase_memory
+from nisbench.harness.cost import draw_costs, matmul_rate, phase_memory
 from nisbench.harness.limits import OverLimitError, check_training_memory, die_with_parent, limit_memory, size_text
 from nisbench.harness.measure import (
     Measured,
@@ -104,6 +104,8 @@ def run_cell(store: Store, cell: Cell, catalog: Catalog, *, memory_limit: int | 
         raise UnavailableError(reason)
     run = _Run(cell, store, files, target, device, clock, memory_limit)
     run.notes |= _facts(device)
+    if entry.kind == "model":
+        run.notes["matmul_flops_per_s"] = f"{matmul_rate(clock):.3e}"
     if memory_limit is not None:
         limit_memory(memory_limit, device)
     if entry.kind == "model":

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 
 from nisbench.report.charts import figure, problem_note, shown_problems, size_panel
-from nisbench.report.comparison import Exponent, exponents, grouped
+from nisbench.report.comparison import Exponent, Group, exponents, grouped
 from nisbench.report.document import ABSENT, Block, Column, Entry, Paragraph, Section, Table, number, plain
 from nisbench.report.numbers import concise
 from nisbench.report.published import published
 from nisbench.report.quality import MARKS, undrawn
 from nisbench.report.results import Results
-from nisbench.report.tables import QUANTITIES, size_table
+from nisbench.report.tables import QUANTITIES, lead_columns, lead_entries, size_table
 from nisbench.report.verdict import devices
 
 __all__ = ["cost_section"]
@@ -65,8 +65,33 @@ def cost_section(results: Results) -> Section:
     if groups:
         of_plugins = sorted({name for row in results.contest for name in row.quantities} - set(QUANTITIES))
         blocks.append(size_table(f"Time on {hardware}.", results, groups, (*_TIME_COLUMNS, *of_plugins)))
+        blocks += _rates(results, groups, hardware)
         blocks.append(size_table(f"Memory on {hardware}.", results, groups, _MEMORY_COLUMNS))
     return Section("cost", "Training time, drawing time and memory", tuple(blocks))
+
+
+def _rates(results: Results, groups: Sequence[Group], hardware: str) -> list[Block]:
+    """Operations per second while drawing beside the rate of a matrix product measured in the same process."""
+    rows = []
+    for group in groups:
+        operations, seconds = group.estimate("flops_per_draw"), group.estimate("draw_s_per_1000")
+        rates = [float(m.notes["matmul_flops_per_s"]) for m in group.members if "matmul_flops_per_s" in m.notes]
+        if not (operations and operations.value and seconds and seconds.value and rates):
+            continue
+        rate, ceiling = 1000 * operations.value / seconds.value, sum(rates) / len(rates)
+        values = (operations.value, rate / 1e9, ceiling / 1e9, rate / ceiling)
+        rows.append((*lead_entries(results, group), *(Entry(concise(value, digits=3), value) for value in values)))
+    heads = (
+        Column("operations per draw"),
+        Column("drawing", "GFLOP/s"),
+        Column("matrix product", "GFLOP/s"),
+        Column("fraction reached"),
+    )
+    caption = (
+        f"How close drawing comes to the machine, on {hardware}. Useful operations alone: masked zeros are left out, a "
+        "multiply-add counts two. The ceiling is a float32 product of 1024 x 1024 matrices in the process of the cell."
+    )
+    return [Table(caption, (*lead_columns(results), *heads), tuple(rows))] if rows else []
 
 
 def _exponents(results: Results, fits: Sequence[Exponent], hardware: str) -> Block:

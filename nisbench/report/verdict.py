@@ -111,6 +111,8 @@ def _lead(groups: Sequence[Group], best: Group) -> str:
     if not others:
         return price
     rival = min(others, key=_cost)
+    if _cost(rival) - _cost(best) < 2 * math.hypot(_cost_error(rival), _cost_error(best)):
+        return f"{price}, no different from {rival.label} within two errors"
     aside = " without its training" if rival.kind == "model" else ""
     return f"{price}, {significant(_cost(rival) / _cost(best), 2)} times cheaper than {rival.label}{aside}"
 
@@ -141,6 +143,11 @@ def best_at(groups: Iterable[Group], size: int) -> Group | None:
 def _cost(group: Group) -> float:
     estimate = group.estimate(_COST)
     return math.nan if estimate is None or estimate.value is None else estimate.value
+
+
+def _cost_error(group: Group) -> float:
+    estimate = group.estimate(_COST)
+    return 0.0 if estimate is None or estimate.error is None else estimate.error
 
 
 def _paying(results: Results, trusted: Sequence[Group]) -> list[str]:

@@ -226,6 +226,8 @@ def _finish(store, cell, kind, quantities, series, per_draw, rng) -> None:
     quantities = {**quantities, **costs, **memory, "compile_s": Estimate(1.234)}
     reasons = validity("model" if kind == "model" else "chain", quantities)
     notes = {"device_name": DEVICE_NAME, "threads": "1", "torch": "2.13.0+cpu", "draw_cost_basis": basis}
+    if kind == "model":
+        notes["matmul_flops_per_s"] = "1.000e+11"
     files = store.files(cell.cell_id)
     files.write_series(series)
     files.write_samples(_spins(rng, cell, 8))

@@ -4,12 +4,16 @@ import numpy as np
 import pytest
 
 from nisbench.contract.records import Cell
+from nisbench.harness.store import Store
 from nisbench.physics.kaufman import log_z
+from nisbench.report.cost import cost_section
+from nisbench.report.document import Table
 from nisbench.report.figures import draw
 from nisbench.report.histogram import magnetisation_histogram
 from nisbench.report.numbers import as_printed, concise, count, power_of_ten, score, significant
 from nisbench.report.panels import ConfigurationPanel, Panel, Point, Series
 from nisbench.report.published import published
+from nisbench.report.results import load
 
 
 @pytest.mark.parametrize(
@@ -112,3 +116,15 @@ def test_configurations_are_pictures():
     assert svg.count("data:image/png;base64,") == 2
     assert "&lt;b&gt;" in svg
     assert "magnetisation per site +1.00, -1.00" in panel.alt
+
+
+def test_the_fraction_of_the_matrix_rate_is_operations_over_time_over_rate(quick_store: Store) -> None:
+    results = load([quick_store])
+    blocks = cost_section(results).blocks
+    table = next(block for block in blocks if isinstance(block, Table) and block.caption.startswith("How close"))
+    fractions = {(row[0].text, row[1].text): row[-1].sort for row in table.rows}
+    assert fractions
+    for row in results.contest:
+        if row.measured and "flops_per_draw" in row.quantities:
+            flops, seconds = row.quantities["flops_per_draw"].value, row.quantities["draw_s_per_1000"].value
+            assert fractions[str(row.cell.L), row.label] == pytest.approx(1000 * flops / seconds / 1e11)

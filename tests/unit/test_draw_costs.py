@@ -3,10 +3,11 @@
 import math
 
 import pytest
+import torch
 
 from nisbench.contract.records import Estimate
-from nisbench.harness.clock import Phase
-from nisbench.harness.cost import draw_costs, phase_memory
+from nisbench.harness.clock import Clock, Phase
+from nisbench.harness.cost import draw_costs, matmul_rate, phase_memory
 
 TAU = {"tau_int_energy": Estimate(3.0, 0.3), "tau_int_abs_magnetisation": Estimate(2.0, 0.1)}
 
@@ -51,3 +52,17 @@ def test_memory_of_each_phase_or_the_reason():
         "peak_host_draw_bytes": (None, "refused"),
         "peak_device_draw_bytes": (50.0, None),
     }
+
+
+def test_the_matrix_rate_counts_two_operations_a_multiply_add():
+    class Counted(Clock):
+        """A clock on which every call takes a second."""
+
+        ticks = 0.0
+
+        def now(self):
+            self.ticks += 0.5
+            return self.ticks
+
+    assert matmul_rate(Counted(torch.device("cpu")), extent=8, repeats=1) == pytest.approx(2 * 8**3 / 0.5)
+    assert matmul_rate(Clock(torch.device("cpu")), extent=256, repeats=2) > 1e8
