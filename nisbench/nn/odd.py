@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 from nisbench.nn import odd_kernels
 from nisbench.nn.bernoulli import spin_log_prob
 
-__all__ = ["AutoregressiveOdd", "OddTrace"]
+__all__ = ["AutoregressiveOdd", "OddTrace", "solve_chunk_torch"]
 
 CHUNK = 16
 """Spins that are drawn one by one; what lies before them is one matrix product."""

@@ -85,10 +85,7 @@ def _accumulate(acc: Any, out: Any, m: Any, weights: Any, row: Any, x: Any, base
         j += one
 
 
-_ARGUMENTS = "void({t}[:,::1], {t}[:,::1], {t}[:,::1], {t}[:,::1], {t}[:,::1], {t}[:,::1], {t}[:,::1])"
-
-
-@njit([_ARGUMENTS.format(t=t) for t in ("f4", "f8")], parallel=True, cache=True, fastmath=_FAST, error_model="numpy")
+@njit(parallel=True, cache=True, fastmath=_FAST, error_model="numpy")
 def solve_chunk(skip: Any, first: Any, last: Any, thresholds: Any, spins: Any, hidden: Any, logits: Any) -> None:
     """Draws the spins of a chunk in order and completes their units, in place.
 

@@ -135,10 +135,7 @@ def _draw_row(
                 state = _U(2) * state
 
 
-_ARGUMENTS = "void({t}[:,::1], i8, {t}[::1], {t}[:,::1], {t}[:,::1], f8[::1])"
-
-
-@njit([_ARGUMENTS.format(t=t) for t in ("f4", "f8")], parallel=True, cache=True, fastmath=_FAST, error_model="numpy")
+@njit(parallel=True, cache=True, fastmath=_FAST, error_model="numpy")
 def solve_blocks(border: Any, side: int, unlike: Any, odds: Any, spins: Any, log_z: Any) -> None:
     """ln Z of blocks given the spins around them and, where `spins` has rows, a draw of the spins inside.
 

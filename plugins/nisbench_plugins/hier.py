@@ -9,8 +9,10 @@ Exact, asymptotic or biased: q is exactly normalised; averages need importance w
 Cost per draw: (16 + 36 (log2 L - 2)) L^2 multiply-adds for the published width; about 6 L network calls in sequence.
 Known failure: the unconditioned level 0 is the hardest part and limits the quality at large L.
 Reference: P. Bialas, P. Korcyl, T. Stebel, Comput. Phys. Commun. 281, 108502 (2022).
-Differences from the paper: logits instead of probabilities clipped by an epsilon; the learning rate, which the paper
-leaves open, and the schedules are chosen by measurement (see `HierOptions`).
+Differences from the paper: logits instead of probabilities clipped by an epsilon. The paper leaves the learning rate
+open; the default was measured with `nisbench run --plan learning-rate` (reports/learning-rate): at L = 16 after 4000
+steps of batch 512, cosine decay and annealing over half the budget, ess_fraction is 0.84 at a third of the default
+rate, 0.94 at the default and 0.89 at three times it.
 """
 
 from collections.abc import Mapping, Sequence

@@ -20,7 +20,7 @@ class VanOptions(TrainingOptions):
     bias: bool = field(default=True, metadata={"help": "bias in every layer"})
     z2: bool = field(default=True, metadata={"help": "average q over s and -s"})
     learning_rate: float = field(default=1e-2, metadata={"help": "peak learning rate of Adam"})
-    fan_in: int = field(default=64, metadata={"help": "matrices with more inputs get learning_rate * fan_in / inputs"})
+    fan_in: int = field(default=64, metadata={"help": "layers with more inputs get learning_rate * fan_in / inputs"})
     batch_size: int = field(default=512, metadata={"help": "configurations per training step"})
     annealing_fraction: float = field(
         default=0.75, metadata={"help": "fraction of the budget that the linear rise takes"}
@@ -40,13 +40,36 @@ class HierOptions(TrainingOptions):
     width: int = field(default=1, metadata={"help": "hidden units per input of each network"})
     z2: bool = field(default=True, metadata={"help": "average q over s and -s"})
     learning_rate: float = field(default=1e-2, metadata={"help": "peak learning rate of Adam"})
-    fan_in: int = field(default=64, metadata={"help": "matrices with more inputs get learning_rate * fan_in / inputs"})
+    fan_in: int = field(default=64, metadata={"help": "layers with more inputs get learning_rate * fan_in / inputs"})
     batch_size: int = field(default=512, metadata={"help": "configurations per training step"})
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.width < 1:
             raise ValueError(f"width is at least 1; got {self.width}")
+
+
+@dataclass(frozen=True)
+class HierExactOptions(TrainingOptions):
+    """Options of `hier-exact`; those of the training are the best of a few tried at L = 32."""
+
+    block: Literal[1, 3, 7] = field(default=7, metadata={"help": "largest side of the blocks that are drawn exactly"})
+    width: int = field(default=8, metadata={"help": "hidden units per drawn spin"})
+    lines: Literal[1, 2] = field(
+        default=2, metadata={"help": "rows and columns of the frame that is drawn first: 2 L - 1 or 4 L - 4 spins"}
+    )
+    learning_rate: float = field(default=1e-2, metadata={"help": "peak learning rate of Adam"})
+    fan_in: int = field(default=64, metadata={"help": "layers with more inputs get learning_rate * fan_in / inputs"})
+    batch_size: int = field(default=512, metadata={"help": "configurations per training step"})
+    annealing: Literal["none", "linear", "stepwise"] = field(
+        default="none",
+        metadata={"help": "beta while training: fixed, linear rise, or beta (1 - annealing_rate^step)"},
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.block not in (1, 3, 7) or self.lines not in (1, 2) or self.width < 1:
+            raise ValueError(f"block is 1, 3 or 7, lines 1 or 2, width at least 1; got {self}")
 
 
 @dataclass(frozen=True)
@@ -79,6 +102,12 @@ def register_models(register: Callable[..., None]) -> None:
         options=HierOptions,
         factory="nisbench_plugins.hier:Hier",
         summary="hierarchical autoregressive network (Bialas, Korcyl, Stebel 2022)",
+    )
+    register(
+        "hier-exact",
+        options=HierExactOptions,
+        factory="nisbench_plugins.hier_exact:HierExact",
+        summary="hierarchical network, odd, whose last blocks are drawn exactly by a transfer matrix",
     )
 
 

@@ -1,0 +1,163 @@
+"""Hierarchical sampler with odd networks at large scales and exact blocks at small ones.
+
+What it samples: a normalised density q(s) of 2-D Ising configurations on an L x L torus, L = 2^m, m >= 2. As in `hier`
+a frame of full rows and columns is drawn first and then, scale by scale, the crosses of the blocks that are left, one
+network for all blocks of a scale. The recursion ends at blocks of side `block` instead of single spins: given its
+border a block is drawn from the exact conditional by a transfer matrix, and its exact ln Z(border) is part of ln q.
+The networks are odd, so that q(s) = q(-s) without an average over the two, and start as the known neighbours' field.
+Exact, asymptotic or biased: q is exactly normalised; averages need importance weights or a Metropolis step.
+Training: only the spins outside the blocks are learned. With u these spins, signal = ln q(u) + beta E(u) - sum over the
+blocks of ln Z(border), whose mean is that of ln q + beta E over the whole lattice; no inner spin is drawn.
+Cost per draw: with 8 hidden units a spin and blocks of side 7 about (130 + 95 (log2 L - 4)) L^2 multiply-adds of the
+networks and 340 L^2 operations of the blocks; 4 to 6 L network calls in sequence.
+Known failure: the unconditioned frame is the hardest part and limits the quality at large L.
+Reference: builds on P. Bialas, P. Korcyl, T. Stebel, Comput. Phys. Commun. 281, 108502 (2022).
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Generator, Tensor
+
+from nisbench.api import (
+    AutoregressiveOdd,
+    Model,
+    ModelDraws,
+    OddTrace,
+    Stack,
+    Target,
+    TrainingBatch,
+    block_draw,
+    block_log_z,
+    exact_blocks,
+    known_neighbours,
+    levels,
+    spin_log_prob,
+    thresholds,
+)
+from nisbench_plugins.registration import HierExactOptions
+
+__all__ = ["HierExact"]
+
+
+class HierExact(Model):
+    """The sampler; lattices are (sites, n) inside, so that gathering a border copies whole rows.
+
+    The upper spins are those that the networks draw, the inner ones those of the exact blocks.
+    """
+
+    inner: Tensor
+    """(side^2, n_blocks) sites"""
+    loops: Tensor
+    """(4 side, n_blocks) sites around them"""
+
+    def __init__(self, target: Target, options: HierExactOptions) -> None:
+        super().__init__(target, options)
+        scales = levels(target.L, lines=options.lines, smallest=options.block + 1)
+        self.networks = Stack(
+            AutoregressiveOdd(known_neighbours(level, target.L), width=options.width) for level in scales
+        )
+        for i, level in enumerate(scales):
+            self.register_buffer(f"drawn_{i}", level.drawn, persistent=False)
+            self.register_buffer(f"border_{i}", level.border, persistent=False)
+        self.side, blocks = exact_blocks(target.L, lines=options.lines, largest=options.block)
+        self.register_buffer("inner", blocks.drawn, persistent=False)
+        self.register_buffer("loops", blocks.border, persistent=False)
+
+    @classmethod
+    def unsupported(cls, target: Target, options: HierExactOptions) -> str | None:
+        """L = 2^m, m >= 2, and a nearest-neighbour target."""
+        if target.name != "ising":
+            return f"hier-exact sums over Ising blocks; the target is {target.name}"
+        if target.L < 4 or target.L & (target.L - 1):
+            return f"hier-exact needs L = 2^m with m >= 2; L = {target.L}"
+        return None
+
+    def sample(self, n: int, *, beta: float, generator: Generator) -> ModelDraws:
+        """Draws level by level, then the blocks; see the base class."""
+        with torch.no_grad():
+            lattice, traces = self._draw_upper(n, beta, generator)
+            log_upper = sum((self._per_lattice(trace.log_prob(), n) for trace in traces), lattice.new_zeros(()))
+            upper = self._energy(lattice)
+            uniform = thresholds(len(self.inner), self.inner.shape[1] * n, like=lattice, generator=generator)
+            spins, log_z = block_draw(self._gather(lattice, self.loops), self.side, beta, uniform)
+            lattice[self.inner] = spins.view(*self.inner.shape, n)
+            inner = self._energy(lattice) - upper
+        return ModelDraws(self._configurations(lattice), log_upper - beta * inner - self._per_lattice(log_z, n))
+
+    def log_prob(self, spins: Tensor, *, beta: float) -> Tensor:
+        """ln q(s) = ln q(upper spins) - beta E(inner bonds) - sum of ln Z(border); see the base class."""
+        n = len(spins)
+        lattice = spins.reshape(n, -1).T.to(self._like.dtype)  # (n, L, L) -> (sites, n)
+        parts = [self._log_prob_of_level(lattice, i, beta) for i in range(len(self.networks))]
+        upper = lattice.clone()
+        upper[self.inner] = 0
+        inner = self._energy(lattice) - self._energy(upper)
+        log_z = block_log_z(self._gather(lattice, self.loops), self.side, beta)
+        return torch.stack(parts).sum(0) - beta * inner - self._per_lattice(log_z, n)
+
+    def training_batch(self, n: int, *, beta: float, generator: Generator) -> TrainingBatch:
+        """ln q of the upper spins with gradient; the signal has the blocks summed over instead of drawn."""
+        lattice, traces = self._draw_upper(n, beta, generator)
+        parts = [net.log_prob(trace, beta=beta) for net, trace in zip(self.networks, traces, strict=True)]
+        log_prob = torch.stack([self._per_lattice(part, n) for part in parts]).sum(0)
+        log_z = block_log_z(self._gather(lattice, self.loops), self.side, beta)
+        action = beta * self._energy(lattice) - self._per_lattice(log_z, n)
+        return TrainingBatch(log_prob, log_prob.detach() + action)
+
+    def costs(self) -> Mapping[str, float]:
+        """Multiply-adds count as two operations; masked zeros are left out.
+
+        In a block each state of the strip takes three operations for every site, and three for every row to draw.
+        """
+        counts = [self._sites("drawn", i).shape[1] for i in range(len(self.networks))]
+        operations = sum(2 * net.multiply_adds() * count for net, count in zip(self.networks, counts, strict=True))
+        operations += 3 * 2**self.side * self.side * (self.side + 1) * self.inner.shape[1]
+        return {
+            "flops_per_draw": float(operations),
+            "network_calls_per_draw": float(sum(net.n_spins for net in self.networks)),
+        }
+
+    @property
+    def _like(self) -> Tensor:
+        return next(self.parameters())
+
+    def _sites(self, what: str, level: int) -> Tensor:
+        return self.get_buffer(f"{what}_{level}")
+
+    def _draw_upper(self, n: int, beta: float, generator: Generator) -> tuple[Tensor, list[OddTrace]]:
+        """A lattice (sites, n) of upper spins, zero inside the blocks, and what the networks computed."""
+        like = self._like
+        lattice, traces = like.new_zeros(self.target.n_sites, n), []
+        for i, net in enumerate(self.networks):
+            drawn, border = self._sites("drawn", i), self._sites("border", i)
+            uniform = thresholds(len(drawn), drawn.shape[1] * n, like=like, generator=generator)
+            trace = net.sample(uniform, self._gather(lattice, border), beta=beta)
+            lattice[drawn] = trace.spins.view(*drawn.shape, n)
+            traces.append(trace)
+        return lattice, traces
+
+    def _log_prob_of_level(self, lattice: Tensor, level: int, beta: float) -> Tensor:
+        """(n,), differentiable."""
+        spins, border = (self._gather(lattice, self._sites(what, level)) for what in ("drawn", "border"))
+        log_prob = spin_log_prob(spins, self.networks[level](spins, border, beta=beta))
+        return self._per_lattice(log_prob, lattice.shape[1])
+
+    @staticmethod
+    def _gather(lattice: Tensor, sites: Tensor) -> Tensor:
+        """(sites, n), (k, n_blocks) -> (k, n_blocks * n)"""
+        return lattice[sites].view(len(sites), sites.shape[1] * lattice.shape[1])
+
+    @staticmethod
+    def _per_lattice(values: Tensor, n: int) -> Tensor:
+        """Adds up the blocks: (n_blocks * n,) -> (n,)"""
+        return values.view(-1, n).sum(0)
+
+    def _energy(self, lattice: Tensor) -> Tensor:
+        """(n,) float64 of the bonds between spins that are not zero."""
+        return self.target.energy(self._configurations(lattice))
+
+    def _configurations(self, lattice: Tensor) -> Tensor:
+        """(sites, n) -> (n, L, L) int8"""
+        L = self.target.L
+        return lattice.to(torch.int8).T.contiguous().view(-1, L, L)

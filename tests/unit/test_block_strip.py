@@ -1,0 +1,166 @@
+"""The exact block: ln Z against sums over all states and another contraction, draws against exact frequencies."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from scipy.stats import chi2
+
+from nisbench.nn.bernoulli import thresholds
+from nisbench.nn.strip import block_draw, block_log_z, block_solve_torch
+
+
+def inner_states(side: int) -> NDArray[np.int64]:
+    """(2^(side^2), side, side), row by row: the first site varies slowest."""
+    return np.array(list(itertools.product((-1, 1), repeat=side * side))).reshape(-1, side, side)
+
+
+def minus_energy(spins: NDArray[np.int64], border: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n_states,) sum over the bonds inside and to the border, bond by bond from the definition."""
+    side = spins.shape[-1]
+    above, right, below, left = border.reshape(4, side)
+    total = np.zeros(len(spins))
+    for r, c in itertools.product(range(side), repeat=2):
+        s = spins[:, r, c]
+        total += s * (spins[:, r, c + 1] if c + 1 < side else right[r])
+        total += s * (spins[:, r + 1, c] if r + 1 < side else below[c])
+        total += s * above[c] if r == 0 else 0
+        total += s * left[r] if c == 0 else 0
+    return total
+
+
+def row_transfer_log_z(border: NDArray[np.float64], beta: float) -> float:
+    """ln Z by products of 2^side x 2^side matrices between whole rows."""
+    side = len(border) // 4
+    above, right, below, left = border.reshape(4, side)
+    rows = np.array(list(itertools.product((-1, 1), repeat=side)))  # (2^side, side)
+    along = (rows[:, 1:] * rows[:, :-1]).sum(1)
+    between = np.exp(beta * rows @ rows.T)
+    vector, scale = np.exp(beta * rows @ above), 0.0
+    for r in range(side):
+        vector = vector * np.exp(beta * (along + left[r] * rows[:, 0] + right[r] * rows[:, -1]))
+        vector = between @ vector if r < side - 1 else vector * np.exp(beta * rows @ below)
+        scale += math.log(vector.sum())
+        vector = vector / vector.sum()
+    return scale
+
+
+def borders(side: int, n: int, seed: int) -> torch.Tensor:
+    """(4 side, n) random, the first all +1, the second alternating."""
+    border = torch.randint(0, 2, (4 * side, n), generator=torch.Generator().manual_seed(seed)) * 2.0 - 1
+    border[:, 0] = 1
+    border[:, 1] = 1 - 2 * (torch.arange(4 * side) % 2)
+    return border.double()
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.1, 0.44, 1.0, 2.0])
+@pytest.mark.parametrize("side", [1, 3])
+def test_log_z_is_the_sum_over_all_states(side: int, beta: float) -> None:
+    border = borders(side, 70, seed=side)
+    states = inner_states(side)
+    exact = [np.logaddexp.reduce(beta * minus_energy(states, column)) for column in border.T.numpy()]
+    np.testing.assert_allclose(block_log_z(border, side, beta), exact, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(block_log_z(border.float(), side, beta), exact, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.1, 0.3, 0.44, 1.0, 1.5])
+def test_log_z_of_side_7_is_that_of_a_row_transfer_matrix(beta: float) -> None:
+    border = borders(7, 70, seed=7)
+    exact = [row_transfer_log_z(column, beta) for column in border.T.numpy()]
+    np.testing.assert_allclose(block_log_z(border, 7, beta), exact, rtol=0, atol=1e-11)
+    np.testing.assert_allclose(block_log_z(border.float(), 7, beta), exact, rtol=0, atol=1e-6)
+
+
+def test_the_row_transfer_matrix_is_the_sum_over_all_states() -> None:
+    border = borders(3, 5, seed=3).T.numpy()
+    exact = [np.logaddexp.reduce(0.44 * minus_energy(inner_states(3), column)) for column in border]
+    np.testing.assert_allclose([row_transfer_log_z(column, 0.44) for column in border], exact, atol=1e-12)
+
+
+@pytest.mark.parametrize("beta", [0.2, 0.3, 0.3333, 0.4, 0.44, 0.5])
+def test_float32_has_no_bias(beta: float) -> None:
+    """Errors of single blocks must not add up: ln Z of a lattice has hundreds of them."""
+    border = borders(7, 1024, seed=4)
+    difference = block_log_z(border.float(), 7, beta) - block_log_z(border, 7, beta)
+    assert difference.abs().max() < 1e-6
+    assert abs(difference.mean()) < 5e-7
+
+
+def test_one_rounding_in_all_bonds_would_be_a_bias() -> None:
+    """What the test above sees: the same kernel with exp(-2 beta) rounded once."""
+    border = borders(7, 1024, seed=4)
+    once = border.float().new_tensor([math.exp(-0.6)] * 7)
+    log_z = block_solve_torch(border.float(), 7, once, border.float().new_empty(0, 1024))[1] + 0.3 * 112
+    assert abs((log_z - block_log_z(border, 7, 0.3)).mean()) > 1e-6
+
+
+def test_extreme_couplings_stay_finite() -> None:
+    border = borders(7, 64, seed=5)
+    for beta in (5.0, 20.0):
+        log_z = block_log_z(border, 7, beta)
+        assert log_z.isfinite().all()
+        assert log_z[0] == pytest.approx(beta * 112, abs=1e-3)  # all alike: the ground state alone
+
+
+def test_site_frequencies_of_side_7() -> None:
+    """Single spins and neighbours against ln Z of the same block with one more field, by finite differences."""
+    n, beta, side = 40_000, 0.44, 7
+    border = borders(side, 3, seed=11)[:, 2:].expand(-1, n).contiguous()
+    generator = torch.Generator().manual_seed(1)
+    spins, _ = block_draw(border, side, beta, thresholds(side * side, n, like=border, generator=generator))
+    energy = torch.from_numpy(minus_energy(spins.T.reshape(n, side, side).long().numpy(), border[:, 0].numpy()))
+    step = 1e-4
+    up, down = (row_transfer_log_z(border[:, 0].numpy(), beta + sign * step) for sign in (1, -1))
+    mean, error = (up - down) / (2 * step), float(energy.std()) / math.sqrt(n)
+    assert abs(float(energy.mean()) - mean) < 4 * error
+    wrong = beta * 0.98  # what the check resolves
+    up, down = (row_transfer_log_z(border[:, 0].numpy(), wrong + sign * step) for sign in (1, -1))
+    assert abs(float(energy.mean()) - (up - down) / (2 * step)) > 4 * error
+
+
+def chi_square(codes: NDArray[np.int64], probability: NDArray[np.float64]) -> float:
+    """p-value over the states, those expected fewer than 10 times in one bin."""
+    expected = len(codes) * probability
+    observed = np.bincount(codes, minlength=len(probability))
+    rare = expected < 10
+    if rare.any():
+        observed = np.append(observed[~rare], observed[rare].sum())
+        expected = np.append(expected[~rare], expected[rare].sum())
+    return float(chi2.sf(((observed - expected) ** 2 / expected).sum(), len(expected) - 1))
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("side", [1, 3])
+def test_draws_have_the_exact_frequencies(side: int, compiled: bool) -> None:
+    """100 000 draws over 512 states; p > 1e-4 for the right beta, < 1e-4 for one that is 3 % off."""
+    n, beta = 100_000, 0.44
+    border = borders(side, 3, seed=21)[:, 2:].float().expand(-1, n).contiguous()
+    uniform = thresholds(side * side, n, like=border, generator=torch.Generator().manual_seed(2))
+    if compiled:
+        spins, _ = block_draw(border, side, beta, uniform)
+    else:
+        unlike = border.new_tensor([math.exp(-2 * beta)] * side)
+        spins, _ = block_solve_torch(border, side, unlike, uniform.exp())
+    codes = (spins.T.numpy() > 0) @ (1 << np.arange(side * side)[::-1])
+    p = []
+    for tried in (beta, 0.97 * beta):
+        weight = tried * minus_energy(inner_states(side), border[:, 0].double().numpy())
+        p.append(chi_square(codes, np.exp(weight - np.logaddexp.reduce(weight))))
+    assert p[0] > 1e-4
+    assert p[1] < 1e-4 or side == 1  # one spin has little to tell
+
+
+@pytest.mark.parametrize("n", [1, 63, 64, 130])
+@pytest.mark.parametrize("side", [1, 3, 7])
+def test_torch_operations_draw_the_same(side: int, n: int) -> None:
+    border = borders(side, max(n, 2), seed=n)[:, :n].contiguous()
+    uniform = thresholds(side * side, n, like=border, generator=torch.Generator().manual_seed(n))
+    spins, log_z = block_draw(border, side, 0.4, uniform)
+    plain, plain_log_z = block_solve_torch(border, side, border.new_tensor([math.exp(-0.8)] * side), uniform.exp())
+    assert torch.equal(spins, plain)
+    plain_log_z += 0.4 * (2 * side * (side - 1) + 4 * side)
+    torch.testing.assert_close(log_z, plain_log_z, rtol=0, atol=1e-11)
+    torch.testing.assert_close(log_z, block_log_z(border, side, 0.4), rtol=0, atol=0)

@@ -1,0 +1,165 @@
+"""Hierarchy with exact blocks: a geometry that covers the torus, exact sums over frames, fast paths and plain ones."""
+
+import itertools
+import math
+
+import pytest
+import torch
+
+from nisbench.contract.interfaces import Model
+from nisbench.nn.hierarchy import exact_blocks, known_neighbours, levels
+from nisbench.nn.strip import block_log_z
+from nisbench.physics.enumeration import all_spins
+from nisbench.physics.ising import Ising
+from nisbench.physics.kaufman import log_z
+from nisbench_plugins.hier_exact import HierExact
+from nisbench_plugins.registration import HierExactOptions
+
+LAYOUTS = list(itertools.product((1, 3, 7), (1, 2)))
+"""(block, lines)"""
+
+
+def generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def model(L: int, block: int, lines: int, *, dtype: torch.dtype = torch.float64, width: int = 3) -> HierExact:
+    """With random weights, so that q is far from anything simple."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(L)
+        result = HierExact(Ising(L), HierExactOptions(block=block, lines=lines, width=width))  # type: ignore[arg-type]
+        for parameter in result.parameters():
+            parameter.data += torch.randn_like(parameter) / parameter.shape[1] ** 0.5
+    return result.to(dtype)
+
+
+@pytest.mark.parametrize(("block", "lines"), LAYOUTS)
+@pytest.mark.parametrize("L", [4, 8, 16, 64])
+def test_every_site_is_drawn_once_and_blocks_touch_known_spins_only(L: int, block: int, lines: int) -> None:
+    known: set[int] = set()
+    side, blocks = exact_blocks(L, lines=lines, largest=block)
+    assert side == min(block, L // lines - 1)
+    for level in [*levels(L, lines=lines, smallest=block + 1), blocks]:
+        for b in range(level.drawn.shape[1]):
+            own, border = set(level.drawn[:, b].tolist()), set(level.border[:, b].tolist())
+            assert border <= known
+            assert len(own) == len(level.drawn)
+            for site in own:
+                r, c = divmod(site, L)
+                around = {((r + i) % L) * L + (c + j) % L for i, j in ((1, 0), (-1, 0), (0, 1), (0, -1))}
+                assert not (around & known) - border  # Markov: what is known around it is on its border
+                assert level is not blocks or around <= own | border
+        drawn = set(level.drawn.flatten().tolist())
+        assert len(drawn) == level.drawn.numel()
+        assert not known & drawn
+        known |= drawn
+    assert known == set(range(L * L))
+
+
+@pytest.mark.parametrize("lines", [1, 2])
+def test_known_neighbours_are_the_bonds_between_upper_spins(lines: int) -> None:
+    """Each bond once, from its later end, and not twice where a border holds a site twice."""
+    L, upper = 16, torch.zeros(1, 256, dtype=torch.int8)
+    bonds = 0.0
+    for level in levels(L, lines=lines, smallest=4):
+        bonds += float(known_neighbours(level, L).sum()) * level.drawn.shape[1]
+        upper[0, level.drawn.flatten()] = 1
+    assert bonds == -float(Ising(L).energy(upper.view(1, L, L)))
+
+
+@pytest.mark.parametrize("beta", [0.2, 0.44, 0.7])
+@pytest.mark.parametrize(("L", "lines"), [(4, 1), (4, 2), (8, 1)])
+def test_the_sum_over_all_frames_is_z(L: int, lines: int, beta: float) -> None:
+    """exp(-beta E(frame)) times the Z(border) of the blocks, over all 2^7, 2^12 and 2^15 frames."""
+    (frame,) = levels(L, lines=lines, smallest=L)
+    side, blocks = exact_blocks(L, lines=lines, largest=7)
+    sites = frame.drawn[:, 0]
+    bits = torch.arange(2 ** len(sites)) >> torch.arange(len(sites)).unsqueeze(1) & 1  # (n_sites, n)
+    lattice = torch.zeros(L * L, bits.shape[1], dtype=torch.float64)
+    lattice[sites] = 2 * bits.double() - 1
+    inner = block_log_z(lattice[blocks.border].flatten(1), side, beta).view(-1, bits.shape[1]).sum(0)
+    energy = Ising(L).energy(lattice.T.reshape(-1, L, L))
+    assert float(torch.logsumexp(inner - beta * energy, 0)) == pytest.approx(log_z(L, beta), abs=1e-10)
+
+
+@pytest.mark.parametrize("width", [1, 8])
+@pytest.mark.parametrize(("block", "lines"), LAYOUTS)
+def test_q_sums_to_one_and_is_even(block: int, lines: int, width: int) -> None:
+    net = model(4, block, lines, width=width)
+    states = torch.from_numpy(all_spins(4))
+    with torch.no_grad():
+        log_prob = net.log_prob(states, beta=0.44)
+    total = float(log_prob.exp().sum())
+    assert abs(total - 1) < 1e-10
+    mirror = log_prob.flip(0)  # row 2^16 - 1 - i of the states is the mirror of row i
+    torch.testing.assert_close(log_prob, mirror, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("block", "lines"), LAYOUTS)
+@pytest.mark.parametrize(("L", "n"), [(4, 33), (8, 1), (16, 7), (32, 3)])
+def test_log_prob_of_a_draw_is_the_log_prob_of_its_spins(L: int, n: int, block: int, lines: int) -> None:
+    for dtype, tolerance in ((torch.float64, 1e-9), (torch.float32, 2e-7 * L * L)):
+        net = model(L, block, lines, dtype=dtype)
+        draws = net.sample(n, beta=0.4, generator=generator(n))
+        found = net.log_prob(draws.spins, beta=0.4).detach()
+        torch.testing.assert_close(draws.log_prob, found, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize(("block", "lines"), LAYOUTS)
+@pytest.mark.parametrize(("L", "n"), [(4, 50), (16, 20), (32, 5)])
+def test_the_marginal_has_the_signal_and_the_gradient_of_the_whole(L: int, n: int, block: int, lines: int) -> None:
+    net = model(L, block, lines)
+    fast = net.training_batch(n, beta=0.4, generator=generator(1))
+    slow = Model.training_batch(net, n, beta=0.4, generator=generator(1))
+    torch.testing.assert_close(fast.signal, slow.signal, rtol=0, atol=1e-9)
+    weight = torch.randn(n, generator=generator(2), dtype=torch.float64)
+    found, expected = (torch.autograd.grad((weight * b.log_prob).sum(), list(net.parameters())) for b in (fast, slow))
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-8)
+
+
+def test_weights_depend_on_the_upper_spins_alone() -> None:
+    """ln w of a draw with its blocks drawn once more is the same; of one with another upper spin it is not."""
+    net, n, beta = model(16, 7, 2), 20, 0.44
+    spins = net.sample(n, beta=beta, generator=generator(3)).spins
+
+    def log_weight(spins: torch.Tensor) -> torch.Tensor:
+        return -net.log_prob(spins, beta=beta).detach() - beta * net.target.energy(spins)
+
+    inner, upper = spins.clone().flatten(1), spins.clone().flatten(1)
+    inner[:, net.inner[10, 2]] *= -1
+    upper[:, net.loops[10, 2]] *= -1
+    torch.testing.assert_close(log_weight(inner.view_as(spins)), log_weight(spins), rtol=0, atol=1e-9)
+    assert (log_weight(upper.view_as(spins)) - log_weight(spins)).abs().min() > 1e-3
+
+
+def test_a_short_training_solves_l_8() -> None:
+    """300 steps: ess_fraction above 0.98 and ln Z within 3 standard errors of the exact one."""
+    L, beta, n = 8, 0.44, 4000
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        net = HierExact(Ising(L), HierExactOptions())
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-2)
+    for step in range(300):
+        batch = net.training_batch(256, beta=beta, generator=generator(step))
+        optimizer.zero_grad()
+        ((batch.signal - batch.signal.mean()) * batch.log_prob).mean().backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    draws = net.sample(n, beta=beta, generator=generator(1000))
+    weight = (-draws.log_prob - beta * net.target.energy(draws.spins) - log_z(L, beta)).exp()
+    ess = float(weight.sum() ** 2 / (n * weight.square().sum()))
+    assert ess > 0.98
+    assert abs(float(weight.mean()) - 1) < 3 * math.sqrt((1 / ess - 1) / n)
+
+
+@pytest.mark.parametrize("L", [3, 2, 6, 12, 1])
+def test_other_extents_are_unsupported_with_the_reason(L: int) -> None:
+    target = Ising(4)
+    target.L = L
+    assert HierExact.unsupported(target, HierExactOptions()) == f"hier-exact needs L = 2^m with m >= 2; L = {L}"
+
+
+@pytest.mark.parametrize("given", [{"block": 5}, {"block": 0}, {"lines": 3}, {"width": 0}])
+def test_other_options_are_refused(given: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="block is 1, 3 or 7"):
+        HierExactOptions(**given)  # type: ignore[arg-type]
