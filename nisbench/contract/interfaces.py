@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -128,10 +128,6 @@ class Model(nn.Module, ABC):
             draws = self.sample(n, beta=beta, generator=generator)
             signal = draws.log_prob + beta * self.target.energy(draws.spins)
         return TrainingBatch(log_prob=self.log_prob(draws.spins, beta=beta), signal=signal)
-
-    def warm_start(self, smaller: Self) -> None:
-        """Reuse what a model of L/2 learned. Raises NotImplementedError where a model cannot."""
-        raise NotImplementedError(f"{type(self).__name__} cannot start from a smaller model")
 
     def costs(self) -> Mapping[str, float]:
         """Deterministic cost counters per draw by quantity name: flops_per_draw, network_calls_per_draw, ..."""

@@ -75,21 +75,21 @@ def draw_costs(
 
 
 def _by_ess(quantities: Mapping[str, Estimate]) -> tuple[float, float] | None:
-    """1/ess_fraction and its relative error."""
+    """1/ess_fraction, at least one draw, and its relative error."""
     ess = quantities.get("ess_fraction")
     if ess is None or not ess.value:
         return None
-    return 1 / ess.value, (ess.error or 0.0) / ess.value
+    return max(1.0, 1 / ess.value), (ess.error or 0.0) / ess.value
 
 
 def _by_tau(quantities: Mapping[str, Estimate]) -> tuple[float, float] | None:
-    """2 tau_int and its relative error, for the larger of both; independent draws have tau_int = 1/2."""
+    """2 tau_int, at least one draw, and its relative error, for the larger of both tau_int."""
     taus = [quantities.get(f"tau_int_{name}") for name in ("energy", "abs_magnetisation")]
     known = [(tau.value, tau.error or 0.0) for tau in taus if tau is not None and tau.value is not None]
     if len(known) < len(taus):
         return None
     value, error = max(known)
-    return 2 * value, error / value if value else 0.0
+    return max(1.0, 2 * value), error / value if value else 0.0
 
 
 def _bytes(value: int | None, reason: str) -> Estimate:

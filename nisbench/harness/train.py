@@ -63,7 +63,7 @@ def train(
 ) -> Training:
     """Trains until the budget is used up, continuing from the checkpoint in `files` if there is one.
 
-    Raises Diverged when loss or gradient stop being numbers.
+    Raises Diverged when an evaluation or a parameter to be saved is no number; a checkpoint never holds one.
     """
     device = next(model.parameters()).device
     optimizer = torch.optim.Adam(_groups(model, options.fan_in), fused=True)
@@ -101,6 +101,8 @@ def train(
             files.append_history({"step": state.step, "seconds": state.seconds, **line})
             next_evaluation = _following(state.step)
         if done or clock.now() - saved_at > checkpoint_every_s:
+            if not all(bool(torch.isfinite(p).all()) for p in model.parameters()):
+                raise Diverged(f"a parameter is no number at step {state.step}; lower learning_rate or set clip_norm")
             _save(files.checkpoint, model, optimizer, state)
             saved_at = clock.now()
     return Training(state.step, state.seconds, _optimizer_bytes(optimizer))

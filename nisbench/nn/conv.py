@@ -48,9 +48,6 @@ class MaskedConv(nn.Module):
         `padded` (n, n_in, L + h, L + 2 h) holds the input behind a margin of zeros above, left and right.
         """
         h = self.half_kernel
-        if h == 0:
-            bias = self.weight.new_zeros(self.weight.shape[0]) if self.bias is None else self.bias
-            return bias.view(1, -1, 1).expand(padded.shape[0], -1, padded.shape[3])
         return functional.conv2d(padded[:, :, row : row + h], self.weight[:, :, :h], self.bias).squeeze(2)
 
     def in_row(self, padded: Tensor, row: int, column: int) -> Tensor:

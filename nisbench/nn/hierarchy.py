@@ -32,13 +32,13 @@ def levels(L: int, *, lines: int = 2, smallest: int = 3) -> list[Level]:
     side, corners = _first_blocks(L, lines)
     at = range(0, L, L // lines)
     frame = [site for line in at for site in [*[(line, c) for c in range(L)], *[(r, line) for r in range(L)]]]
-    sites = torch.tensor([r * L + c for r, c in dict.fromkeys(frame)])  # each site once
-    result = [Level(sites.unsqueeze(1), torch.empty(0, 1, dtype=torch.long))]
+    sites = _sites([r * L + c for r, c in dict.fromkeys(frame)])  # each site once
+    result = [Level(sites.unsqueeze(1), torch.empty(0, 1, dtype=torch.long, device="cpu"))]
     while side >= smallest:
         result.append(
             Level(
-                torch.tensor([_flat(_cross(side), corner, L) for corner in corners]).T.contiguous(),
-                torch.tensor([_flat(_loop(side), corner, L) for corner in corners]).T.contiguous(),
+                _sites([_flat(_cross(side), corner, L) for corner in corners]).T.contiguous(),
+                _sites([_flat(_loop(side), corner, L) for corner in corners]).T.contiguous(),
             )
         )
         side, corners = _split(side, corners)
@@ -55,8 +55,8 @@ def exact_blocks(L: int, *, lines: int = 2, largest: int) -> tuple[int, Level]:
         side, corners = _split(side, corners)
     square = [(r, c) for r in range(side) for c in range(side)]
     return side, Level(
-        torch.tensor([_flat(square, corner, L) for corner in corners]).T.contiguous(),
-        torch.tensor([_flat(_loop(side), corner, L) for corner in corners]).T.contiguous(),
+        _sites([_flat(square, corner, L) for corner in corners]).T.contiguous(),
+        _sites([_flat(_loop(side), corner, L) for corner in corners]).T.contiguous(),
     )
 
 
@@ -79,7 +79,7 @@ def heat_bath_sites(L: int) -> tuple[Tensor, Tensor]:
     """The L^2/4 isolated spins that the levels leave, (n,), and their neighbours, (4, n)."""
     sites = [(r, c) for r in range(1, L, 2) for c in range(1, L, 2)]
     around = [_flat([(-1, 0), (0, 1), (1, 0), (0, -1)], site, L) for site in sites]
-    return torch.tensor([r * L + c for r, c in sites]), torch.tensor(around).T.contiguous()
+    return _sites([r * L + c for r, c in sites]), _sites(around).T.contiguous()
 
 
 def _first_blocks(L: int, lines: int) -> tuple[int, list[tuple[int, int]]]:
@@ -115,3 +115,8 @@ def _loop(side: int) -> list[tuple[int, int]]:
 def _flat(offsets: Sequence[tuple[int, int]], corner: tuple[int, int], L: int) -> list[int]:
     """Sites relative to a corner as r L + c on the torus."""
     return [((corner[0] + r) % L) * L + (corner[1] + c) % L for r, c in offsets]
+
+
+def _sites(rows: Sequence[Sequence[int]] | Sequence[int]) -> Tensor:
+    """Indices, on the CPU even where a model is built on `meta` to learn its size."""
+    return torch.tensor(rows, device="cpu")

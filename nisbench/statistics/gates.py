@@ -24,8 +24,9 @@ RATIO_FROM_ESS = 0.3
 def validity(kind: Kind, quantities: Mapping[str, Estimate]) -> list[str]:
     """Why a cell is untrusted, one line a reason; empty where all gates pass.
 
-    The gates: NaN or infinite series, ess_fraction below 10/n, a chain shorter than 50 tau_int (the NMCMC chain of a
-    model counts), energy or ln Z more than 5 standard errors from exact, p side and q side that disagree.
+    The gates: NaN or infinite series, ess_fraction of either side below 10/n, a chain shorter than 50 tau_int (the
+    NMCMC chain of a model counts), energy or ln Z more than 5 standard errors from exact, p side and q side that
+    disagree.
     """
     reasons = sorted({q.reason for q in quantities.values() if q.reason and NOT_FINITE in q.reason})
     required = ("energy", "log_z_per_site", "ess_fraction") if kind == "model" else ("energy",)
@@ -45,6 +46,9 @@ def _short(quantities: Mapping[str, Estimate]) -> list[str]:
     ess = quantities.get("ess_fraction")
     if ess and ess.value is not None and ess.n and ess.value * ess.n < ESS_FLOOR:
         reasons.append(f"ess_fraction {ess.value:.2g} is below {ESS_FLOOR}/n = {ESS_FLOOR / ess.n:.2g}")
+    ess_p = quantities.get("ess_fraction_p")
+    if ess_p and ess_p.value is not None and ess_p.n and ess_p.value * ess_p.n < ESS_FLOOR:
+        reasons.append(f"ess_fraction_p {ess_p.value:.2g} is below {ESS_FLOOR}/n = {ESS_FLOOR / ess_p.n:.2g}")
     for name in ("tau_int_energy", "tau_int_abs_magnetisation"):
         tau = quantities.get(name)
         if tau and tau.value is not None and tau.reason:

@@ -6,7 +6,8 @@ level 0 draws two full rows and two full columns, level i the cross of each of t
 all blocks of a level, and the last L^2/4 isolated spins are drawn by exact heat bath, whose probabilities are part
 of ln q.
 Exact, asymptotic or biased: q is exactly normalised; averages need importance weights or a Metropolis step.
-Cost per draw: (16 + 36 (log2 L - 2)) L^2 multiply-adds for the published width; about 6 L network calls in sequence.
+Cost per draw: to leading order (16 + 36 (log2 L - 2)) L^2 multiply-adds for the published width (`costs` counts them),
+twice that with the Z2 average; about 6 L network calls in sequence.
 Known failure: the unconditioned level 0 is the hardest part and limits the quality at large L.
 Reference: P. Bialas, P. Korcyl, T. Stebel, Comput. Phys. Commun. 281, 108502 (2022).
 Differences from the paper: logits instead of probabilities clipped by an epsilon. The paper leaves the learning rate

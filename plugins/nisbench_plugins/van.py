@@ -3,15 +3,15 @@
 What it samples: a normalised density q(s) of L x L configurations in raster order, dense (MADE) or convolutional
 (PixelCNN).
 Exact, asymptotic or biased: q is exactly normalised; averages need importance weights or a Metropolis step.
-Cost per draw: dense with two layers of width 1, L^4 multiply-adds; every unit is computed once, so that drawing costs
-one forward pass instead of one per spin.
+Cost per draw: dense with two layers of width 1, L^4 multiply-adds, twice that with the Z2 average; every unit is
+computed once, so that drawing costs one forward pass instead of one per spin.
 Known failure: parameters and cost grow as L^4 (dense), and the training of large lattices stalls far from p.
 Reference: D. Wu, L. Wang, P. Zhang, Phys. Rev. Lett. 122, 080602 (2019).
 Differences from the paper: logits instead of probabilities clipped by an epsilon (which leaves q unnormalised), and
 no special bias of the first spin. The defaults are the baseline of the hierarchical paper (dense, two layers, width
-1). Learning rate and schedule were measured with `nisbench run --plan learning-rate` (reports/learning-rate): at L = 16
-after 4000 steps of batch 512 ess_fraction is 0.79 at the default, and the network is lost (below 0.01) at a third of
-the rate, at three times it, and where the rate is not divided by the fan-in.
+1). Learning rate and schedule were measured, for dense nets alone, with `nisbench run --plan learning-rate`
+(reports/learning-rate): at L = 16 after 4000 steps of batch 512 ess_fraction is 0.79 at the default, and the network is
+lost (below 0.01) at a third of the rate, at three times it, and where the rate is not divided by the fan-in.
 """
 
 from collections.abc import Mapping

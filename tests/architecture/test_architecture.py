@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from nisbench.contract.catalog import load_catalog
+
 ROOT = Path(__file__).parents[2]
 CORE = sorted((ROOT / "nisbench").rglob("*.py"))
 PLUGINS = sorted((ROOT / "plugins" / "nisbench_plugins").rglob("*.py"))
@@ -203,3 +205,18 @@ def _attributes_of_statement(node: ast.stmt) -> set[str]:
         return set()
     found = (inner for inner in ast.walk(node) if isinstance(inner, ast.Attribute))
     return {f"{inner.value.id}.{inner.attr}" for inner in found if isinstance(inner.value, ast.Name)}
+
+
+@pytest.mark.parametrize("name", sorted(n for n, e in load_catalog().plugins.items() if e.kind == "model"))
+def test_a_built_in_model_tells_its_size_without_memory(name):
+    """The harness builds a model on `meta` to refuse what does not fit."""
+    import torch
+
+    from nisbench.physics.ising import Ising
+
+    entry = load_catalog().plugin(name)
+    with torch.device("meta"):
+        skeleton = entry.load()(Ising(16), entry.options())
+    real = entry.load()(Ising(16), entry.options())
+    assert all(p.device.type == "meta" for p in skeleton.parameters())
+    assert sum(p.numel() for p in skeleton.parameters()) == sum(p.numel() for p in real.parameters())

@@ -66,3 +66,8 @@ def test_the_matrix_rate_counts_two_operations_a_multiply_add():
 
     assert matmul_rate(Counted(torch.device("cpu")), extent=8, repeats=1) == pytest.approx(2 * 8**3 / 0.5)
     assert matmul_rate(Clock(torch.device("cpu")), extent=256, repeats=2) > 1e8
+
+
+def test_an_effective_sample_takes_at_least_one_draw():
+    lucky = {"tau_int_energy": Estimate(0.47, 0.02), "tau_int_abs_magnetisation": Estimate(0.45, 0.02)}
+    assert draw_costs(10.0, 1000, [], lucky)[0]["s_per_effective_sample"].value == pytest.approx(0.01)

@@ -262,3 +262,12 @@ def test_plugins_on_the_command_line_select_within_the_groups_and_join_all_if_ne
     new = replace(CATALOG, plugins={**CATALOG.plugins, "mine": Entry("mine", "model", "d", "1", options=ModelOptions)})
     joined = load_plan("timing", Overrides(plugins=("mine",), sizes=(8,), train_steps=1, draws=10), new)
     assert {cell.plugin for cell in joined.cells} == {"mine"}
+
+
+def test_the_paper_trains_as_published() -> None:
+    cells = load_plan("paper", Overrides(), load_catalog()).cells
+    trained = [cell for cell in cells if cell.budget and cell.budget.steps == 40_000]
+    assert trained
+    for cell in trained:
+        assert cell.options["fan_in"] == 0
+        assert (cell.options["annealing"], cell.options["annealing_rate"]) == ("stepwise", 0.996)

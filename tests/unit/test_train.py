@@ -129,3 +129,18 @@ def test_annealing_and_learning_rate_follow_the_fraction_of_the_budget() -> None
     assert learning_rate(cosine, 1.0) == pytest.approx(0, abs=1e-12)
     assert 0 < learning_rate(cosine, 0.0) < learning_rate(cosine, 0.05) < 1e-2
     assert learning_rate(TrainingOptions(learning_rate=2.0, schedule="constant"), 0.7) == 2.0
+
+
+def test_a_checkpoint_never_holds_what_is_no_number(tmp_path: Path) -> None:
+    class Broken(Hier):
+        def training_batch(self, n: int, *, beta: float, generator: torch.Generator) -> TrainingBatch:
+            batch = super().training_batch(n, beta=beta, generator=generator)
+            self.calls = getattr(self, "calls", 0) + 1
+            return batch if self.calls != 4 else TrainingBatch(batch.log_prob * float("inf"), batch.signal)
+
+    options = HierOptions(batch_size=16)
+    with pytest.raises(Diverged, match="step 4"):  # steps 1, 2 and 3 are evaluated, so is 4
+        run(build(options, Broken), options, Budget(steps=9), tmp_path, every_s=0)
+    resumed = build(options)
+    run(resumed, options, Budget(steps=3), tmp_path)
+    assert all(bool(torch.isfinite(p).all()) for p in resumed.parameters())
