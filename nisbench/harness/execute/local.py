@@ -21,8 +21,9 @@ _EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Warning|Exit)\b")
 _POLL_S = 0.05
 _GRACE_S = 5.0
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
-# Threads that wait in a loop for others make a step ten times slower as soon as the machine has anything else to do.
-_DEFAULTS = {"OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1"}
+# Threads that wait for others in a loop forever make a step ten times slower as soon as the machine has anything else
+# to do; threads that never do make it twice as slow on a machine that has not. So they wait a few microseconds.
+_DEFAULTS = {"GOMP_SPINCOUNT": "5000", "PYTHONUNBUFFERED": "1"}
 
 
 class StoppedError(BaseException):
