@@ -11,7 +11,7 @@ from nisbench.contract.interfaces import (
     WeightedDraws,
 )
 from nisbench.contract.records import TrainingOptions
-from nisbench.nn.bernoulli import forcing, heat_bath, spin_log_prob, thresholds, z2_average, z2_flip
+from nisbench.nn.bernoulli import configurations, forcing, heat_bath, spin_log_prob, thresholds, z2_average, z2_flip
 from nisbench.nn.conv import AutoregressiveConv
 from nisbench.nn.dense import AutoregressiveDense
 from nisbench.nn.hierarchy import Level, exact_blocks, heat_bath_sites, known_neighbours, levels
@@ -37,6 +37,7 @@ __all__ = [
     "WeightedDraws",
     "block_draw",
     "block_log_z",
+    "configurations",
     "exact_blocks",
     "forcing",
     "heat_bath",

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from nisbench.nn import kernels
 
-__all__ = ["forcing", "heat_bath", "spin_log_prob", "thresholds", "z2_average", "z2_flip"]
+__all__ = ["configurations", "forcing", "heat_bath", "spin_log_prob", "thresholds", "z2_average", "z2_flip"]
 
 
 def thresholds(rows: int, n: int, *, like: Tensor, generator: Generator) -> Tensor:
@@ -52,6 +52,12 @@ def heat_bath(lattice: Tensor, sites: Tensor, neighbours: Tensor, *, beta: float
 def forcing(spins: Tensor) -> Tensor:
     """Thresholds that make a draw repeat the given spins."""
     return spins * -torch.inf
+
+
+def configurations(lattice: Tensor) -> Tensor:
+    """(sites, n) spins of square lattices, in raster order -> (n, L, L) int8."""
+    L = math.isqrt(len(lattice))
+    return lattice.to(torch.int8).T.contiguous().view(-1, L, L)
 
 
 def z2_average(log_prob: Tensor, log_prob_flipped: Tensor) -> Tensor:

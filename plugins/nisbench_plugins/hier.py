@@ -23,12 +23,12 @@ from torch import Generator, Tensor
 
 from nisbench.api import (
     AutoregressiveDense,
-    Level,
     Model,
     ModelDraws,
     Stack,
     Target,
     TrainingBatch,
+    configurations,
     forcing,
     heat_bath,
     heat_bath_sites,
@@ -39,7 +39,7 @@ from nisbench.api import (
 )
 from nisbench_plugins.registration import HierOptions
 
-__all__ = ["Hier", "Level", "heat_bath_sites", "levels"]
+__all__ = ["Hier"]
 
 
 class Hier(Model):
@@ -75,7 +75,7 @@ class Hier(Model):
         with torch.no_grad():
             lattice, parts, inner = self._draw(n, beta, generator)
             log_prob = self._level_sums(parts, n) + inner
-            spins = self._configurations(lattice)
+            spins = configurations(lattice)
             if self.options.z2:
                 log_prob = z2_average(log_prob, self._score(-lattice, inner))
                 spins = z2_flip(spins, generator)
@@ -96,7 +96,7 @@ class Hier(Model):
         log_prob = self._score(lattice, inner, parts)
         if self.options.z2:
             log_prob = z2_average(log_prob, self._score(-lattice, inner))
-        energy = self.target.energy(self._configurations(lattice))
+        energy = self.target.energy(configurations(lattice))
         return TrainingBatch(log_prob, log_prob.detach() + beta * energy)
 
     def costs(self) -> Mapping[str, float]:
@@ -146,8 +146,3 @@ class Hier(Model):
     def _level_sums(parts: Sequence[Tensor], n: int) -> Tensor:
         """Adds up blocks and levels: (n_blocks * n,) each -> (n,)."""
         return torch.stack([part.view(-1, n).sum(0) for part in parts]).sum(0)
-
-    def _configurations(self, lattice: Tensor) -> Tensor:
-        """(sites, n) -> (n, L, L) int8"""
-        L = self.target.L
-        return lattice.to(torch.int8).T.contiguous().view(-1, L, L)

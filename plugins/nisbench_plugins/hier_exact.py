@@ -29,6 +29,7 @@ from nisbench.api import (
     TrainingBatch,
     block_draw,
     block_log_z,
+    configurations,
     exact_blocks,
     known_neighbours,
     levels,
@@ -83,7 +84,7 @@ class HierExact(Model):
             spins, log_z = block_draw(self._gather(lattice, self.loops), self.side, beta, uniform)
             lattice[self.inner] = spins.view(*self.inner.shape, n)
             inner = self._energy(lattice) - upper
-        return ModelDraws(self._configurations(lattice), log_upper - beta * inner - self._per_lattice(log_z, n))
+        return ModelDraws(configurations(lattice), log_upper - beta * inner - self._per_lattice(log_z, n))
 
     def log_prob(self, spins: Tensor, *, beta: float) -> Tensor:
         """ln q(s) = ln q(upper spins) - beta E(inner bonds) - sum of ln Z(border); see the base class."""
@@ -155,9 +156,4 @@ class HierExact(Model):
 
     def _energy(self, lattice: Tensor) -> Tensor:
         """(n,) float64 of the bonds between spins that are not zero."""
-        return self.target.energy(self._configurations(lattice))
-
-    def _configurations(self, lattice: Tensor) -> Tensor:
-        """(sites, n) -> (n, L, L) int8"""
-        L = self.target.L
-        return lattice.to(torch.int8).T.contiguous().view(-1, L, L)
+        return self.target.energy(configurations(lattice))

@@ -26,6 +26,7 @@ from nisbench.api import (
     ModelDraws,
     Target,
     TrainingBatch,
+    configurations,
     thresholds,
     z2_average,
     z2_flip,
@@ -63,7 +64,7 @@ class Van(Model):
         """Draws spin after spin; see the base class. beta plays no part in q."""
         with torch.no_grad():
             lattice, log_prob = self.network.draw(self._thresholds(n, generator))
-            spins = self._configurations(lattice)
+            spins = configurations(lattice)
             if self.options.z2:
                 log_prob = z2_average(log_prob, self.network.score(-lattice))
                 spins = z2_flip(spins, generator)
@@ -81,7 +82,7 @@ class Van(Model):
         log_prob = self.network.score(lattice, known=drawn)
         if self.options.z2:
             log_prob = z2_average(log_prob, self.network.score(-lattice))
-        energy = self.target.energy(self._configurations(lattice))
+        energy = self.target.energy(configurations(lattice))
         return TrainingBatch(log_prob, log_prob.detach() + beta * energy)
 
     def costs(self) -> Mapping[str, float]:
@@ -94,8 +95,3 @@ class Van(Model):
 
     def _thresholds(self, n: int, generator: Generator) -> Tensor:
         return thresholds(self.target.n_sites, n, like=next(self.parameters()), generator=generator)
-
-    def _configurations(self, lattice: Tensor) -> Tensor:
-        """(sites, n) -> (n, L, L) int8"""
-        L = self.target.L
-        return lattice.to(torch.int8).T.contiguous().view(-1, L, L)

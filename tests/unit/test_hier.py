@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from nisbench.nn.bernoulli import forcing, heat_bath, spin_log_prob, thresholds
+from nisbench.nn.hierarchy import heat_bath_sites, levels
 from nisbench.physics.ising import Ising
-from nisbench_plugins.hier import Hier, heat_bath_sites, levels
+from nisbench_plugins.hier import Hier
 from nisbench_plugins.registration import HierOptions
 
 
