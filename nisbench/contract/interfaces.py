@@ -129,6 +129,17 @@ class Model(nn.Module, ABC):
             signal = draws.log_prob + beta * self.target.energy(draws.spins)
         return TrainingBatch(log_prob=self.log_prob(draws.spins, beta=beta), signal=signal)
 
+    n_levels: int = 0
+    """How many networks draw a configuration one after the other, if `draw_pairs` is to tell what each loses."""
+
+    def draw_pairs(self, n: int, *, level: int, beta: float, generator: Generator) -> tuple[ModelDraws, ModelDraws]:
+        """n pairs of draws that share the spins of the levels before `level` and are independent given these.
+
+        Each of the two is distributed as what `sample` returns. Optional, for 0 < level < n_levels: half the variance
+        of ln w within pairs tells how many nats the levels from `level` on lose.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no levels")
+
     def costs(self) -> Mapping[str, float]:
         """Deterministic cost counters per draw by quantity name: flops_per_draw, network_calls_per_draw, ..."""
         return {}

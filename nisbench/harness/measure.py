@@ -13,7 +13,15 @@ from nisbench.api import ChainDraws, Model, Sampler, Target, WeightedDraws
 from nisbench.harness.clock import Clock
 from nisbench.harness.store import Reference
 
-__all__ = ["Measured", "collect_reference", "draw_chain", "draw_model", "draw_weighted", "evaluate_reference"]
+__all__ = [
+    "Measured",
+    "collect_reference",
+    "draw_chain",
+    "draw_model",
+    "draw_weighted",
+    "evaluate_reference",
+    "level_differences",
+]
 
 N_SAMPLES = 16
 """Configurations kept for pictures."""
@@ -53,6 +61,22 @@ def draw_model(model: Model, n: int, *, beta: float, generator: torch.Generator,
         parts.append({"log_prob": _numpy(draws.log_prob), **_scalars(model.target, draws.spins)})
         _keep_samples(samples, draws.spins)
     return Measured(_joined(parts), np.concatenate(samples), n, tuple(chunk_s))
+
+
+def level_differences(model: Model, n: int, *, beta: float, generator: torch.Generator) -> NDArray[np.float64]:
+    """(n_levels - 1, n) ln w of a draw minus that of another which shares the levels before level 1, 2, ..."""
+    found = [_differences(model, n, level, beta, generator) for level in range(1, model.n_levels)]
+    return np.array(found, dtype=np.float64).reshape(-1, n)
+
+
+def _differences(model: Model, n: int, level: int, beta: float, generator: torch.Generator) -> NDArray[np.float64]:
+    parts = []
+    for size in _chunks(n, model_chunk(model.target.n_sites, generator.device.type)):
+        with torch.no_grad():
+            pair = model.draw_pairs(size, level=level, beta=beta, generator=generator)
+        first, second = (-beta * model.target.energy(draws.spins) - draws.log_prob for draws in pair)
+        parts.append(_numpy(first - second))
+    return np.concatenate(parts)
 
 
 def evaluate_reference(model: Model, reference: Reference, *, beta: float, device: torch.device) -> NDArray[np.float64]:

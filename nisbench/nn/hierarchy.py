@@ -23,11 +23,12 @@ class Level:
     """(n_border, n_blocks)"""
 
 
-def levels(L: int, *, lines: int = 2, smallest: int = 3) -> list[Level]:
+def levels(L: int, *, lines: int = 2, smallest: int = 3, bisect: bool = False) -> list[Level]:
     """The levels that networks draw, from the largest scale to blocks of side `smallest`.
 
     Level 0 draws `lines` full rows and columns (4 L - 4 sites for two, 2 L - 1 for one), every other one the cross of
-    each block. What is left are the blocks of `exact_blocks`, or for smallest = 3 the sites of `heat_bath_sites`.
+    each block, bar and arms from end to end or, to `bisect`, their middle first. What is left are the blocks of
+    `exact_blocks`, or for smallest = 3 the sites of `heat_bath_sites`.
     """
     side, corners = _first_blocks(L, lines)
     at = range(0, L, L // lines)
@@ -37,7 +38,7 @@ def levels(L: int, *, lines: int = 2, smallest: int = 3) -> list[Level]:
     while side >= smallest:
         result.append(
             Level(
-                _sites([_flat(_cross(side), corner, L) for corner in corners]).T.contiguous(),
+                _sites([_flat(_cross(side, bisect), corner, L) for corner in corners]).T.contiguous(),
                 _sites([_flat(_loop(side), corner, L) for corner in corners]).T.contiguous(),
             )
         )
@@ -94,11 +95,16 @@ def _split(side: int, corners: list[tuple[int, int]]) -> tuple[int, list[tuple[i
     return (side - 1) // 2, [(r + i, c + j) for r, c in corners for i in (0, step) for j in (0, step)]
 
 
-def _cross(side: int) -> list[tuple[int, int]]:
-    """The vertical bar, the left arm and the right arm of a block: 2 side - 1 sites."""
+def _cross(side: int, bisect: bool) -> list[tuple[int, int]]:
+    """The vertical bar, the left arm and the right arm of a block: 2 side - 1 sites, side = 2^m - 1."""
     middle = side // 2
-    bar = [(r, middle) for r in range(side)]
-    return [*bar, *[(middle, c) for c in range(middle)], *[(middle, c) for c in range(middle + 1, side)]]
+    bar, arm = _line(side, bisect), _line(middle, bisect)
+    return [*[(r, middle) for r in bar], *[(middle, c) for c in arm], *[(middle, middle + 1 + c) for c in arm]]
+
+
+def _line(length: int, bisect: bool) -> list[int]:
+    """0 ... length - 1, for length 2^m - 1 perhaps the middle first, then the middles of the halves, and so on."""
+    return sorted(range(length), key=lambda i: -((i + 1) & -(i + 1)) if bisect else i)
 
 
 def _loop(side: int) -> list[tuple[int, int]]:

@@ -53,13 +53,14 @@ class AutoregressiveOdd(nn.Module):
     ----------
     known : (n_spins, n_border + n_spins) the initial values of `skip`, 1 for the known neighbours of each spin
     width : hidden units for each spin
+    skip : whether logits see the inputs directly; without it they start at zero
     """
 
     skip_mask: Tensor
     first_mask: Tensor
     last_mask: Tensor
 
-    def __init__(self, known: Tensor, *, width: int) -> None:
+    def __init__(self, known: Tensor, *, width: int, skip: bool = True) -> None:
         super().__init__()
         self.n_spins, self.n_inputs, self.width = len(known), known.shape[1], width
         self.n_border = self.n_inputs - self.n_spins
@@ -67,11 +68,11 @@ class AutoregressiveOdd(nn.Module):
         before = site < self.n_border + spin  # (n_spins, n_inputs)
         up_to = torch.arange(self.n_spins) <= spin
         first_mask = before.repeat_interleave(width, 0)
-        self.register_buffer("skip_mask", before, persistent=False)
+        self.register_buffer("skip_mask", before & skip, persistent=False)
         self.register_buffer("first_mask", first_mask, persistent=False)
         self.register_buffer("last_mask", up_to.repeat_interleave(width, 1), persistent=False)
         inputs = first_mask.sum(1, keepdim=True).clamp(min=1)
-        self.skip = nn.Parameter(known * before)
+        self.skip = nn.Parameter(known * self.skip_mask)
         self.first = nn.Parameter(torch.randn(first_mask.shape) / inputs.sqrt() * first_mask)
         self.last = nn.Parameter(torch.zeros(self.last_mask.shape))
 

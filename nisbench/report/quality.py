@@ -1,5 +1,6 @@
 """Sections on how good the samples are: free energy and KL, effective sample size, autocorrelation."""
 
+import itertools
 from collections.abc import Sequence
 
 from nisbench.report.charts import figure, problem_note, shown_problems, size_panel
@@ -18,6 +19,8 @@ MARKS = (
     "error."
 )
 
+_LEVELS = tuple(f"kl_nats_level_{k}" for k in range(16))
+
 
 def free_energy_section(results: Results) -> Section:
     """Free-energy error and KL against L, and the three free energies beside the exact one."""
@@ -31,6 +34,7 @@ def free_energy_section(results: Results) -> Section:
         ),
         *_drawn(results, quantities, MARKS, log=True),
         _free_energies(results, groups),
+        *_levels(results, groups),
     ]
     return Section("free-energy", "Free energy and Kullback-Leibler divergence", tuple(blocks))
 
@@ -144,6 +148,34 @@ def _free_energies(results: Results, groups: Sequence[Group]) -> Block:
         "p stays right."
     )
     return Table.of(caption, heads, rows)
+
+
+def _levels(results: Results, groups: Sequence[Group]) -> list[Block]:
+    """What each level of a hierarchical model adds to KL(q||p); nothing where no cell holds it."""
+    known = {group: list(itertools.takewhile(bool, map(group.estimate, _LEVELS))) for group in groups}
+    held = {group: estimates for group, estimates in known.items() if estimates}
+    if not held:
+        return []
+    deepest = max(map(len, held.values()))
+    heads = [
+        *lead_columns(results),
+        *(Column(f"level {k}", "nats", key=_LEVELS[k]) for k in range(deepest)),
+        Column("KL(q‖p)", "nats", key="kl_nats"),
+    ]
+    rows = [
+        (
+            *lead_entries(results, group),
+            *(number(estimate) for estimate in [*estimates, *[None] * (deepest - len(estimates))]),
+            number(group.estimate("kl_nats")),
+        )
+        for group, estimates in held.items()
+    ]
+    caption = (
+        "Where the nats are lost: what the network of each level adds to KL(q‖p), level 0 being the largest scale. To "
+        "second order, from the variance of ln w between draws that share the spins of the levels before; level 0 is "
+        "what remains."
+    )
+    return [Table.of(caption, heads, rows)]
 
 
 def _exact(group: Group, names: Sequence[str]) -> Entry:

@@ -4,7 +4,8 @@ What it samples: a normalised density q(s) of 2-D Ising configurations on an L x
 a frame of full rows and columns is drawn first and then, scale by scale, the crosses of the blocks that are left, one
 network for all blocks of a scale. The recursion ends at blocks of side `block` instead of single spins: given its
 border a block is drawn from the exact conditional by a transfer matrix, and its exact ln Z(border) is part of ln q.
-The networks are odd, so that q(s) = q(-s) without an average over the two, and start as the known neighbours' field.
+The networks are odd, so that q(s) = q(-s) without an average over the two, and start as the known neighbours' field;
+`odd` and `skip` switch either off, for comparison.
 Exact, asymptotic or biased: q is exactly normalised; averages need importance weights or a Metropolis step.
 Training: only the spins outside the blocks are learned. With u these spins, signal = ln q(u) + beta E(u) - sum over the
 blocks of ln Z(border), whose mean is that of ln q + beta E over the whole lattice; no inner spin is drawn.
@@ -14,13 +15,14 @@ Known failure: the unconditioned frame is the hardest part and limits the qualit
 Reference: builds on P. Bialas, P. Korcyl, T. Stebel, Comput. Phys. Commun. 281, 108502 (2022).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Generator, Tensor
 
 from nisbench.api import (
     AutoregressiveOdd,
+    Level,
     Model,
     ModelDraws,
     OddTrace,
@@ -54,13 +56,14 @@ class HierExact(Model):
 
     def __init__(self, target: Target, options: HierExactOptions) -> None:
         super().__init__(target, options)
-        scales = levels(target.L, lines=options.lines, smallest=options.block + 1)
+        scales = levels(target.L, lines=options.lines, smallest=options.block + 1, bisect=options.bisect)
         self.networks = Stack(
-            AutoregressiveOdd(known_neighbours(level, target.L), width=options.width) for level in scales
+            AutoregressiveOdd(self._known(level), width=options.width, skip=options.skip) for level in scales
         )
         for i, level in enumerate(scales):
             self.register_buffer(f"drawn_{i}", level.drawn, persistent=False)
             self.register_buffer(f"border_{i}", level.border, persistent=False)
+        self.n_levels = len(scales)
         self.side, blocks = exact_blocks(target.L, lines=options.lines, largest=options.block)
         self.register_buffer("inner", blocks.drawn, persistent=False)
         self.register_buffer("loops", blocks.border, persistent=False)
@@ -77,20 +80,26 @@ class HierExact(Model):
     def sample(self, n: int, *, beta: float, generator: Generator) -> ModelDraws:
         """Draws level by level, then the blocks; see the base class."""
         with torch.no_grad():
-            lattice, traces = self._draw_upper(n, beta, generator)
-            log_upper = sum((self._per_lattice(trace.log_prob(), n) for trace in traces), lattice.new_zeros(()))
-            upper = self._energy(lattice)
-            uniform = thresholds(len(self.inner), self.inner.shape[1] * n, like=lattice, generator=generator)
-            spins, log_z = block_draw(self._gather(lattice, self.loops), self.side, beta, uniform)
-            lattice[self.inner] = spins.view(*self.inner.shape, n)
-            inner = self._energy(lattice) - upper
-        return ModelDraws(configurations(lattice), log_upper - beta * inner - self._per_lattice(log_z, n))
+            lattice = self._empty(n)
+            log_prob = self._draw_levels(lattice, range(self.n_levels), beta, generator)
+            return self._with_blocks(lattice, log_prob, beta, generator)
+
+    def draw_pairs(self, n: int, *, level: int, beta: float, generator: Generator) -> tuple[ModelDraws, ModelDraws]:
+        """The levels before `level` once, the others and the blocks twice; see the base class."""
+        with torch.no_grad():
+            first = self._empty(n)
+            shared = self._draw_levels(first, range(level), beta, generator)
+            second = first.clone()
+            rest = range(level, self.n_levels)
+            drawn = [(one, shared + self._draw_levels(one, rest, beta, generator)) for one in (first, second)]
+            a, b = (self._with_blocks(lattice, log_prob, beta, generator) for lattice, log_prob in drawn)
+        return a, b
 
     def log_prob(self, spins: Tensor, *, beta: float) -> Tensor:
         """ln q(s) = ln q(upper spins) - beta E(inner bonds) - sum of ln Z(border); see the base class."""
         n = len(spins)
         lattice = spins.reshape(n, -1).T.to(self._like.dtype)  # (n, L, L) -> (sites, n)
-        parts = [self._log_prob_of_level(lattice, i, beta) for i in range(len(self.networks))]
+        parts = [self._log_prob_of_level(lattice, i, beta) for i in range(self.n_levels)]
         upper = lattice.clone()
         upper[self.inner] = 0
         inner = self._energy(lattice) - self._energy(upper)
@@ -99,7 +108,8 @@ class HierExact(Model):
 
     def training_batch(self, n: int, *, beta: float, generator: Generator) -> TrainingBatch:
         """ln q of the upper spins with gradient; the signal has the blocks summed over instead of drawn."""
-        lattice, traces = self._draw_upper(n, beta, generator)
+        lattice = self._empty(n)
+        traces = [self._draw_level(lattice, i, beta, generator) for i in range(self.n_levels)]
         parts = [net.log_prob(trace, beta=beta) for net, trace in zip(self.networks, traces, strict=True)]
         log_prob = torch.stack([self._per_lattice(part, n) for part in parts]).sum(0)
         log_z = block_log_z(self._gather(lattice, self.loops), self.side, beta)
@@ -111,7 +121,7 @@ class HierExact(Model):
 
         In a block each state of the strip takes three operations for every site, and three for every row to draw.
         """
-        counts = [self._sites("drawn", i).shape[1] for i in range(len(self.networks))]
+        counts = [self._sites("drawn", i).shape[1] for i in range(self.n_levels)]
         operations = sum(2 * net.multiply_adds() * count for net, count in zip(self.networks, counts, strict=True))
         operations += 3 * 2**self.side * self.side * (self.side + 1) * self.inner.shape[1]
         return {
@@ -123,24 +133,51 @@ class HierExact(Model):
     def _like(self) -> Tensor:
         return next(self.parameters())
 
+    def _known(self, level: Level) -> Tensor:
+        """(n_drawn, n_inputs) the known neighbours of each drawn spin among the inputs of its network."""
+        known = known_neighbours(level, self.target.L)
+        return known if self.options.odd else torch.nn.functional.pad(known, (1, 0))
+
+    def _border(self, lattice: Tensor, level: int) -> Tensor:
+        """(n_border, n_blocks * n) what the network of a level is given: the border, and a constant where not odd."""
+        border = self._gather(lattice, self._sites("border", level))
+        return border if self.options.odd else torch.nn.functional.pad(border, (0, 0, 1, 0), value=1.0)
+
     def _sites(self, what: str, level: int) -> Tensor:
         return self.get_buffer(f"{what}_{level}")
 
-    def _draw_upper(self, n: int, beta: float, generator: Generator) -> tuple[Tensor, list[OddTrace]]:
-        """A lattice (sites, n) of upper spins, zero inside the blocks, and what the networks computed."""
-        like = self._like
-        lattice, traces = like.new_zeros(self.target.n_sites, n), []
-        for i, net in enumerate(self.networks):
-            drawn, border = self._sites("drawn", i), self._sites("border", i)
-            uniform = thresholds(len(drawn), drawn.shape[1] * n, like=like, generator=generator)
-            trace = net.sample(uniform, self._gather(lattice, border), beta=beta)
-            lattice[drawn] = trace.spins.view(*drawn.shape, n)
-            traces.append(trace)
-        return lattice, traces
+    def _empty(self, n: int) -> Tensor:
+        """(sites, n) of no spins yet"""
+        return self._like.new_zeros(self.target.n_sites, n)
+
+    def _draw_level(self, lattice: Tensor, level: int, beta: float, generator: Generator) -> OddTrace:
+        """Writes the spins of a level into the lattice; what its network computed."""
+        drawn = self._sites("drawn", level)
+        uniform = thresholds(len(drawn), drawn.shape[1] * lattice.shape[1], like=lattice, generator=generator)
+        trace: OddTrace = self.networks[level].sample(uniform, self._border(lattice, level), beta=beta)
+        lattice[drawn] = trace.spins.view(*drawn.shape, lattice.shape[1])
+        return trace
+
+    def _draw_levels(self, lattice: Tensor, which: Iterable[int], beta: float, generator: Generator) -> Tensor:
+        """(n,) float64 ln q of these levels, drawn into the lattice."""
+        n = lattice.shape[1]
+        log_prob = lattice.new_zeros(n, dtype=torch.float64)
+        for i in which:
+            log_prob += self._per_lattice(self._draw_level(lattice, i, beta, generator).log_prob(), n)
+        return log_prob
+
+    def _with_blocks(self, lattice: Tensor, log_upper: Tensor, beta: float, generator: Generator) -> ModelDraws:
+        """Draws the blocks into a lattice of upper spins, whose ln q is given."""
+        n, upper = lattice.shape[1], self._energy(lattice)
+        uniform = thresholds(len(self.inner), self.inner.shape[1] * n, like=lattice, generator=generator)
+        spins, log_z = block_draw(self._gather(lattice, self.loops), self.side, beta, uniform)
+        lattice[self.inner] = spins.view(*self.inner.shape, n)
+        inner = self._energy(lattice) - upper
+        return ModelDraws(configurations(lattice), log_upper - beta * inner - self._per_lattice(log_z, n))
 
     def _log_prob_of_level(self, lattice: Tensor, level: int, beta: float) -> Tensor:
         """(n,), differentiable."""
-        spins, border = (self._gather(lattice, self._sites(what, level)) for what in ("drawn", "border"))
+        spins, border = self._gather(lattice, self._sites("drawn", level)), self._border(lattice, level)
         log_prob = spin_log_prob(spins, self.networks[level](spins, border, beta=beta))
         return self._per_lattice(log_prob, lattice.shape[1])
 

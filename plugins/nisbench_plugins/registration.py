@@ -58,6 +58,11 @@ class HierExactOptions(TrainingOptions):
     lines: Literal[1, 2] = field(
         default=2, metadata={"help": "rows and columns of the frame that is drawn first: 2 L - 1 or 4 L - 4 spins"}
     )
+    odd: bool = field(default=True, metadata={"help": "no bias, so that q(s) = q(-s) exactly"})
+    skip: bool = field(
+        default=True, metadata={"help": "a linear part of the logits, at first the field of the known neighbours"}
+    )
+    bisect: bool = field(default=False, metadata={"help": "draw the bars of a cross from their middles"})
     learning_rate: float = field(default=1e-2, metadata={"help": "peak learning rate of Adam"})
     fan_in: int = field(default=64, metadata={"help": "layers with more inputs get learning_rate * fan_in / inputs"})
     batch_size: int = field(default=512, metadata={"help": "configurations per training step"})

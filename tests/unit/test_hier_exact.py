@@ -7,11 +7,14 @@ import pytest
 import torch
 
 from nisbench.contract.interfaces import Model
+from nisbench.contract.records import Estimate
+from nisbench.harness.measure import level_differences
 from nisbench.nn.hierarchy import exact_blocks, known_neighbours, levels
 from nisbench.nn.strip import block_log_z
 from nisbench.physics.enumeration import all_spins
 from nisbench.physics.ising import Ising
 from nisbench.physics.kaufman import log_z
+from nisbench.statistics.quantities import level_quantities
 from nisbench_plugins.hier_exact import HierExact
 from nisbench_plugins.registration import HierExactOptions
 
@@ -23,11 +26,13 @@ def generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def model(L: int, block: int, lines: int, *, dtype: torch.dtype = torch.float64, width: int = 3) -> HierExact:
+def model(
+    L: int, block: int, lines: int, *, dtype: torch.dtype = torch.float64, width: int = 3, **other: bool
+) -> HierExact:
     """With random weights, so that q is far from anything simple."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(L)
-        result = HierExact(Ising(L), HierExactOptions(block=block, lines=lines, width=width))  # type: ignore[arg-type]
+        result = HierExact(Ising(L), HierExactOptions(block=block, lines=lines, width=width, **other))  # type: ignore[arg-type]
         for parameter in result.parameters():
             parameter.data += torch.randn_like(parameter) / parameter.shape[1] ** 0.5
     return result.to(dtype)
@@ -95,6 +100,36 @@ def test_q_sums_to_one_and_is_even(block: int, lines: int, width: int) -> None:
     torch.testing.assert_close(log_prob, mirror, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("switched", [{"odd": False}, {"skip": False}, {"bisect": True}])
+@pytest.mark.parametrize(("block", "lines"), [(1, 1), (1, 2)])
+def test_with_an_idea_switched_off_q_still_sums_to_one_and_fast_is_slow(
+    switched: dict[str, bool], block: int, lines: int
+) -> None:
+    net = model(4, block, lines, **switched)
+    with torch.no_grad():
+        log_prob = net.log_prob(torch.from_numpy(all_spins(4)), beta=0.44)
+    assert abs(float(log_prob.exp().sum()) - 1) < 1e-10
+    even = bool((log_prob - log_prob.flip(0)).abs().max() < 1e-12)
+    assert even == switched.get("odd", True)
+    net = model(16, block, lines, **switched)
+    draws = net.sample(20, beta=0.4, generator=generator(1))
+    again = net.log_prob(draws.spins, beta=0.4).detach()
+    torch.testing.assert_close(draws.log_prob, again, rtol=0, atol=1e-9)
+    fast = net.training_batch(20, beta=0.4, generator=generator(2))
+    slow = Model.training_batch(net, 20, beta=0.4, generator=generator(2))
+    found, expected = (torch.autograd.grad(b.log_prob.sum(), list(net.parameters())) for b in (fast, slow))
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-8)
+
+
+def test_bisected_crosses_hold_the_same_sites_their_middle_first() -> None:
+    for plain, bisected in zip(levels(32)[1:], levels(32, bisect=True)[1:], strict=True):
+        assert torch.equal(plain.drawn.sort(0).values, bisected.drawn.sort(0).values)
+        assert torch.equal(plain.border, bisected.border)
+        side = (len(plain.drawn) + 1) // 2
+        assert torch.equal(bisected.drawn[0], plain.drawn[side // 2])
+
+
 @pytest.mark.parametrize(("block", "lines"), LAYOUTS)
 @pytest.mark.parametrize(("L", "n"), [(4, 33), (8, 1), (16, 7), (32, 3)])
 def test_log_prob_of_a_draw_is_the_log_prob_of_its_spins(L: int, n: int, block: int, lines: int) -> None:
@@ -131,6 +166,58 @@ def test_weights_depend_on_the_upper_spins_alone() -> None:
     upper[:, net.loops[10, 2]] *= -1
     torch.testing.assert_close(log_weight(inner.view_as(spins)), log_weight(spins), rtol=0, atol=1e-9)
     assert (log_weight(upper.view_as(spins)) - log_weight(spins)).abs().min() > 1e-3
+
+
+@pytest.mark.parametrize(("block", "lines"), [(1, 2), (3, 1), (7, 2)])
+def test_pairs_share_the_levels_before_and_carry_their_log_prob(block: int, lines: int) -> None:
+    net, n, beta = model(16, block, lines), 20, 0.4
+    for level in range(net.n_levels + 1):
+        first, second = net.draw_pairs(n, level=level, beta=beta, generator=generator(level))
+        for draws in (first, second):
+            found = net.log_prob(draws.spins, beta=beta).detach()
+            torch.testing.assert_close(draws.log_prob, found, rtol=0, atol=1e-9)
+        equal = (first.spins == second.spins).flatten(1)
+        for i in range(net.n_levels):
+            same = equal[:, net.get_buffer(f"drawn_{i}").flatten()].all(1)
+            assert bool(same.all()) if i < level else not bool(same.any())
+        assert not equal[:, net.inner.flatten()].all(1).any()
+
+
+def test_what_the_levels_lose_is_their_exact_kl() -> None:
+    """At L = 4 over all states, with a network that is good and then with one level of it spoilt; 5 standard errors.
+
+    Half the variance is the KL to second order only; a tenth of the largest is allowed for that.
+    """
+    L, beta, n = 4, 0.25, 40_000
+    states = torch.from_numpy(all_spins(L))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(2)
+        net = HierExact(Ising(L), HierExactOptions(block=1, lines=1)).double()
+    assert net.n_levels == 2
+    before = net.get_buffer("drawn_0").flatten()
+    frame = ((states.flatten(1)[:, before] > 0).long() << torch.arange(len(before))).sum(1)  # (2^16,)
+    log_p = -beta * Ising(L).energy(states)
+    log_p -= torch.logsumexp(log_p, 0)
+    lost = []
+    for spoilt in (None, 0, 1):  # and it stays so
+        if spoilt is not None:
+            net.networks[spoilt].skip.data *= 0.3
+        with torch.no_grad():
+            log_q = net.log_prob(states, beta=beta)
+        q, p = (torch.zeros(2 ** len(before), dtype=torch.float64).index_add(0, frame, x.exp()) for x in (log_q, log_p))
+        top = float((q * (q / p).log()).sum())
+        exact = [top, float((log_q.exp() * (log_q - log_p)).sum()) - top]
+        differences = level_differences(net, n, beta=beta, generator=generator(5))
+        found = level_quantities(Estimate(sum(exact), 0.0), differences)
+        for k, expected in enumerate(exact):
+            estimate = found[f"kl_nats_level_{k}"]
+            assert estimate.value is not None
+            assert estimate.error is not None
+            assert estimate.error < 0.05 * max(exact)
+            assert abs(estimate.value - expected) < 5 * estimate.error + 0.1 * max(exact), (spoilt, exact, found)
+        lost.append(exact)
+    assert lost[1][0] > 2 * lost[0][0]  # the negative control: each level tells of itself
+    assert lost[2][1] > 2 * lost[1][1]
 
 
 def test_a_short_training_solves_l_8() -> None:
