@@ -1,7 +1,7 @@
 """What a cell cost, as quantities: seconds and bytes by phase, and seconds for one effectively independent draw."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -9,7 +9,7 @@ import torch
 from nisbench.contract.records import Estimate
 from nisbench.harness.clock import Clock, Phase
 
-__all__ = ["draw_costs", "matmul_rate", "phase_memory"]
+__all__ = ["draw_costs", "kernel_launches", "matmul_rate", "phase_memory"]
 
 
 def matmul_rate(clock: Clock, extent: int = 1024, repeats: int = 5) -> float:
@@ -24,6 +24,15 @@ def matmul_rate(clock: Clock, extent: int = 1024, repeats: int = 5) -> float:
         torch.mm(a, a)
         seconds.append(clock.now() - begin)
     return 2 * extent**3 / min(seconds[1:])
+
+
+def kernel_launches(work: Callable[[], object]) -> Estimate:
+    """Kernels that `work` starts on a CUDA device, copies and fills not counted; call it once before."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+        work()
+        torch.cuda.synchronize()
+    on_device = [event.name for event in profile.events() if event.device_type.name == "CUDA"]
+    return Estimate(float(sum(not name.startswith(("Memcpy", "Memset")) for name in on_device)))
 
 
 def phase_memory(phases: Mapping[str, Phase]) -> dict[str, Estimate]:

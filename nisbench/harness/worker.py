@@ -22,7 +22,7 @@ from nisbench.contract.catalog import Catalog, load_catalog
 from nisbench.contract.records import Budget, Cell, CellResult, Estimate, Status
 from nisbench.errors import NisbenchError
 from nisbench.harness.clock import Clock
-from nisbench.harness.cost import draw_costs, matmul_rate, phase_memory
+from nisbench.harness.cost import draw_costs, kernel_launches, matmul_rate, phase_memory
 from nisbench.harness.limits import OverLimitError, check_training_memory, die_with_parent, limit_memory, size_text
 from nisbench.harness.measure import (
     Measured,
@@ -127,6 +127,10 @@ def _run_model(run: _Run, plugin: type[Model], options: Any, load_s: float) -> l
     model = _build(run, plugin, options)
     run.stage("compile")
     compile_s = load_s + _timed(run.clock, lambda: _warm_up_model(run, model))
+    if run.device.type == "cuda":
+        generator = run.generator("warm-up")
+        draw = functools.partial(model.sample, options.batch_size, beta=cell.beta, generator=generator)
+        run.quantities["kernel_launches_per_draw"] = kernel_launches(draw)
     run.stage("train")
     log_z = run.exact.get("log_z_per_site")
     with run.clock.phase("train"):

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from nisbench.nn.bernoulli import spin_log_prob
 from nisbench.nn.compiled import draw_compiled, score_compiled
+from nisbench.nn.fused import can_fuse, draw_dense_fused
 from nisbench.nn.modules import Stack
 from nisbench.nn.sweep import Sweep, prelu
 
@@ -38,7 +39,7 @@ class MaskedLinear(nn.Module):
         n_out, n_in = mask.shape
         self.register_buffer("mask", mask, persistent=False)
         dense = nn.Linear(n_in, n_out, bias=bias)
-        scale = torch.sqrt(mask.numel() / mask.sum())
+        scale = torch.sqrt(mask.numel() / mask.sum().clamp(min=1))
         self.weight = nn.Parameter(dense.weight.detach() * mask * scale)
         self.bias = nn.Parameter(dense.bias.detach()) if bias else None
 
@@ -144,6 +145,8 @@ class AutoregressiveDense(nn.Module):
         """
         if self.compiled:
             return draw_compiled(self, thresholds, border)
+        if self.depth == 2 and not self.residual and can_fuse(thresholds.device):
+            return draw_dense_fused(self, thresholds, border)
         sweep = Sweep.begin(self, thresholds, border)
         for start in range(0, self.n_spins, BLOCK):
             stop = min(start + BLOCK, self.n_spins)

@@ -16,6 +16,7 @@ from torch.autograd.function import once_differentiable
 
 from nisbench.nn import odd_kernels
 from nisbench.nn.bernoulli import spin_log_prob
+from nisbench.nn.fused import can_fuse, solve_fused
 
 __all__ = ["AutoregressiveOdd", "OddTrace", "solve_chunk_torch"]
 
@@ -92,7 +93,10 @@ class AutoregressiveOdd(nn.Module):
         n, nb, w = thresholds.shape[1], self.n_border, self.width
         inputs = thresholds.new_empty(self.n_inputs, n)
         inputs[:nb] = border
-        hidden, logits = thresholds.new_empty(self.n_spins * w, n), torch.empty_like(thresholds)
+        hidden = thresholds.new_empty(self.n_spins * w, n)
+        if can_fuse(inputs.device):
+            return OddTrace(inputs, hidden, solve_fused(first, last, thresholds, inputs, hidden, width=w, skip=skip))
+        logits = torch.empty_like(thresholds)
         for start in range(0, self.n_spins, CHUNK):
             stop = min(start + CHUNK, self.n_spins)
             spins, units, known = slice(start, stop), slice(start * w, stop * w), slice(0, nb + start)

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from nisbench.contract.catalog import load_catalog
+from nisbench.harness.cost import kernel_launches
 from nisbench.physics.ising import Ising
 
 CATALOG = load_catalog()
@@ -34,3 +35,21 @@ def test_a_draw_and_a_training_batch_on_the_device(name: str, L: int) -> None:
     batch = model.training_batch(65, beta=0.44, generator=generator)
     (batch.log_prob * (batch.signal - batch.signal.mean())).mean().backward()
     assert all(p.grad is not None and bool(torch.isfinite(p.grad).all()) for p in model.parameters())
+
+
+@pytest.mark.parametrize(("name", "L"), [("hier", 16), ("hier-exact", 16), ("hier", 64)])
+def test_a_network_is_one_launch(name: str, L: int) -> None:
+    """A draw starts far fewer kernels than it has spins to draw one after the other."""
+    entry = CATALOG.plugin(name)
+    model = entry.load()(Ising(L), entry.options()).to("cuda")
+    generator = torch.Generator("cuda").manual_seed(1)
+
+    def draw() -> None:
+        model.sample(100, beta=0.44, generator=generator)
+
+    draw()
+    launches = kernel_launches(draw).value
+    assert launches == kernel_launches(draw).value
+    assert launches is not None
+    blocks = 2 * 49 * 12 if name == "hier-exact" else 0  # torch operations of the exact blocks
+    assert len(model.networks) <= launches < 60 * len(model.networks) + blocks

@@ -1,0 +1,112 @@
+"""The kernel for GPUs is the plain pass, interpreted where there is no GPU, and compiles for one that is not there."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from nisbench.nn.dense import AutoregressiveDense
+from nisbench.nn.fused import draw_dense_fused, solve_fused
+from nisbench.nn.hierarchy import known_neighbours, levels
+from nisbench.nn.odd import AutoregressiveOdd
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+if DEVICE == "cpu":
+    os.environ["TRITON_INTERPRET"] = "1"  # read when triton is imported
+pytest.importorskip("triton")
+
+TYPES = [(torch.float64, 1e-10), (torch.float32, 2e-6)]
+
+
+def thresholds(rows: int, n: int, dtype: torch.dtype) -> torch.Tensor:
+    """Of a seed of their own."""
+    return torch.rand(rows, n, generator=torch.Generator().manual_seed(rows + n), dtype=dtype).logit()
+
+
+def signs(rows: int, n: int, dtype: torch.dtype) -> torch.Tensor:
+    """A border."""
+    return torch.randint(0, 2, (rows, n), generator=torch.Generator().manual_seed(n)).to(dtype) * 2 - 1
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), TYPES)
+@pytest.mark.parametrize(
+    ("n_spins", "n_border", "width", "n"), [(1, 0, 1, 1), (40, 0, 1, 33), (7, 12, 1, 5), (32, 4, 2, 16), (19, 8, 3, 17)]
+)
+def test_dense_draws_are_those_of_the_plain_pass(
+    dtype: torch.dtype, tolerance: float, n_spins: int, n_border: int, width: int, n: int
+) -> None:
+    torch.manual_seed(n_spins)
+    net = AutoregressiveDense(n_spins, n_border, width=width).to(dtype)
+    limits, border = thresholds(n_spins, n, dtype), signs(n_border, n, dtype)
+    on_device = [tensor.to(DEVICE) for tensor in (limits, border)]
+    with torch.no_grad():
+        spins, log_prob = (tensor.cpu() for tensor in draw_dense_fused(net.to(DEVICE), *on_device))
+        expected, of_slow_path = net.cpu().draw(limits, border)
+        logits = net(spins, border)
+    assert torch.equal(spins, expected)
+    assert torch.equal(spins > 0, logits > limits)
+    torch.testing.assert_close(log_prob, of_slow_path, rtol=0, atol=tolerance * n_spins)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), TYPES)
+@pytest.mark.parametrize(("level", "width", "n"), [(0, 8, 20), (1, 8, 3), (1, 1, 70), (2, 3, 16)])
+def test_odd_draws_are_those_of_the_plain_pass(
+    dtype: torch.dtype, tolerance: float, level: int, width: int, n: int
+) -> None:
+    torch.manual_seed(width)
+    net = AutoregressiveOdd(known_neighbours(levels(16)[level], 16), width=width).to(dtype)
+    net.last.data += torch.randn_like(net.last) / 4
+    limits, border = thresholds(net.n_spins, n, dtype), signs(net.n_border, n, dtype)
+    trace = net.sample(limits, border, beta=0.4)
+    skip, first, last = (weight.to(DEVICE) for weight in net._weights(0.4))
+    inputs = torch.cat([border, torch.zeros_like(limits)]).to(DEVICE)
+    hidden = torch.zeros(len(first), n, dtype=dtype, device=DEVICE)
+    with torch.no_grad():
+        logits = solve_fused(first, last, limits.to(DEVICE), inputs, hidden, width=width, skip=skip)
+    assert torch.equal(inputs.cpu(), trace.inputs)
+    torch.testing.assert_close(hidden.cpu(), trace.hidden, rtol=0, atol=tolerance)
+    torch.testing.assert_close(logits.cpu(), trace.logits, rtol=0, atol=tolerance * len(first))
+
+
+def test_a_wrong_weight_is_seen() -> None:
+    """The control: one weight off by 1e-3 changes ln q beyond the tolerance."""
+    torch.manual_seed(3)
+    net = AutoregressiveDense(20, 4).double()
+    limits, border = thresholds(20, 16, torch.float64), signs(4, 16, torch.float64)
+    with torch.no_grad():
+        expected = net.draw(limits, border)[1]
+        net.layers[1].weight[19, 21] += 1e-3
+        found = draw_dense_fused(net.to(DEVICE), limits.to(DEVICE), border.to(DEVICE))[1].cpu()
+    assert (found - expected).abs().max() > 1e-6
+
+
+COMPILE = """
+import itertools
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+from nisbench.nn.device_kernels import draw_network, shape
+
+kernel = draw_network
+names = kernel.arg_names
+for (n, width), odd in itertools.product(((1000, 1), (100000, 8)), (False, True)):
+    constants = shape(n, width) | dict(width=width, has_skip=odd, has_bias=not odd, has_slopes=not odd)
+    types = {name: "*fp32" for name in names[:10]} | {name: "i32" for name in names[10:14]}
+    types |= {name: "constexpr" for name in constants}
+    source = ASTSource(fn=kernel, signature=types, constexprs={(names.index(k),): v for k, v in constants.items()})
+    compiled = triton.compile(source, target=GPUTarget("cuda", 90, 32))
+    print(len(compiled.asm["cubin"]), compiled.metadata.shared)
+"""
+
+
+@pytest.mark.skipif(DEVICE == "cuda", reason="the real kernel runs here")
+def test_it_compiles_for_a_gpu_and_fits_into_its_shared_memory() -> None:
+    """sm_90 has 227 KiB for a program."""
+    environment = {key: value for key, value in os.environ.items() if key != "TRITON_INTERPRET"}
+    done = subprocess.run([sys.executable, "-c", COMPILE], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    sizes = [tuple(map(int, line.split())) for line in done.stdout.splitlines()]
+    assert len(sizes) == 4
+    assert all(binary > 0 and shared < 227 * 2**10 for binary, shared in sizes)
