@@ -35,7 +35,7 @@ def finished_run() -> str:
 class Start(Timed):
     """A process each; the interpreter itself takes about 20 ms of it."""
 
-    repeat = 3
+    repeat = 2
 
     def time_import_command_line(self):
         run("-c", "import nisbench.cli")
@@ -51,7 +51,7 @@ class Start(Timed):
 
 
 class Finished(Timed):
-    repeat = 3
+    repeat = 2
 
     def setup_cache(self):
         return finished_run()

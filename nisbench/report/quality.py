@@ -152,11 +152,11 @@ def _free_energies(results: Results, groups: Sequence[Group]) -> Block:
 
 def _levels(results: Results, groups: Sequence[Group]) -> list[Block]:
     """What each level of a hierarchical model adds to KL(q||p); nothing where no cell holds it."""
-    known = {group: list(itertools.takewhile(bool, map(group.estimate, _LEVELS))) for group in groups}
-    held = {group: estimates for group, estimates in known.items() if estimates}
+    known = [(group, list(itertools.takewhile(bool, map(group.estimate, _LEVELS)))) for group in groups]
+    held = [(group, estimates) for group, estimates in known if estimates]
     if not held:
         return []
-    deepest = max(map(len, held.values()))
+    deepest = max(len(estimates) for _, estimates in held)
     heads = [
         *lead_columns(results),
         *(Column(f"level {k}", "nats", key=_LEVELS[k]) for k in range(deepest)),
@@ -168,7 +168,7 @@ def _levels(results: Results, groups: Sequence[Group]) -> list[Block]:
             *(number(estimate) for estimate in [*estimates, *[None] * (deepest - len(estimates))]),
             number(group.estimate("kl_nats")),
         )
-        for group, estimates in held.items()
+        for group, estimates in held
     ]
     caption = (
         "Where the nats are lost: what the network of each level adds to KL(q‖p), level 0 being the largest scale. To "

@@ -6,14 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from markupsafe import Markup
-
 from nisbench.harness.atomic import guard, write_text
-from nisbench.report import page
 from nisbench.report.charts import figure
-from nisbench.report.data import page_data
 from nisbench.report.document import ABSENT, Block, Column, Document, Entry, Paragraph, Section, Table, plain
 from nisbench.report.numbers import significant
+from nisbench.report.page import rendered
 from nisbench.report.panels import Panel, Point, Series
 from nisbench.report.results import load
 
@@ -57,18 +54,8 @@ def build_trend(commits: Sequence[Commit], out: Path, *, machine: str) -> Path:
         verdict=tuple(_verdict(commits)),
         sections=(*_drawings(commits), _latest(commits), _history(commits)),
     )
-    results = load(())
-    script = "".join(page._source(name) for name in page._SCRIPTS)
-    template = page._environment().get_template("report.html.j2")
-    text = template.render(
-        document=document,
-        style=Markup(page._source("report.css")),
-        script=Markup(script),
-        script_hash=page._hash(script),
-        data=Markup(page_data(document, results)),
-    )
     guard(out, lambda: out.parent.mkdir(parents=True, exist_ok=True))
-    write_text(out, text)
+    write_text(out, rendered(document, load(())))
     return out
 
 

@@ -16,7 +16,13 @@ from nisbench.harness.cost import draw_costs
 from nisbench.harness.plan import Group, Plan
 from nisbench.harness.store import Reference, Store
 from nisbench.physics.kaufman import exact_values
-from nisbench.statistics.quantities import ReferenceSeries, chain_quantities, model_quantities, validity
+from nisbench.statistics.quantities import (
+    ReferenceSeries,
+    chain_quantities,
+    level_quantities,
+    model_quantities,
+    validity,
+)
 
 DEVICE_NAME = "Imaginary CPU 3000"
 ENVIRONMENT = {
@@ -168,6 +174,11 @@ def finish_model(store: Store, cell: Cell, profile: str) -> None:
         reference=found,
         no_reference_reason="the plan has no reference sampler",
     )
+    if profile == "hier":  # each level loses the same
+        levels = int(math.log2(L)) - 1
+        deviations = [math.sqrt(2 * sigma**2 * (1 - k / levels)) for k in range(1, levels)]
+        pairs = np.outer(deviations, np.random.default_rng(L).standard_normal(1000)).reshape(-1, 1000)
+        quantities |= level_quantities(quantities["kl_nats"], pairs)
     step = STEP.get(profile, STEP["hier"])(L) * (1 + 0.02 * rng.standard_normal())
     steps = cell.budget.steps
     parameters = float(PARAMETERS.get(profile, PARAMETERS["hier"])(L))

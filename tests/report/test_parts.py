@@ -13,6 +13,7 @@ from nisbench.report.histogram import magnetisation_histogram
 from nisbench.report.numbers import as_printed, concise, count, power_of_ten, score, significant
 from nisbench.report.panels import ConfigurationPanel, Panel, Point, Series
 from nisbench.report.published import published
+from nisbench.report.quality import free_energy_section
 from nisbench.report.results import load
 
 
@@ -116,6 +117,22 @@ def test_configurations_are_pictures():
     assert svg.count("data:image/png;base64,") == 2
     assert "&lt;b&gt;" in svg
     assert "magnetisation per site +1.00, -1.00" in panel.alt
+
+
+def test_the_nats_of_the_levels_add_up_to_kl(quick_store: Store) -> None:
+    """In the store each level of `hier` loses the same; a sampler without levels has no row."""
+    tables = [block for block in free_energy_section(load([quick_store])).blocks if isinstance(block, Table)]
+    table = next(table for table in tables if table.caption.startswith("Where the nats are lost"))
+    headings = [column.heading for column in table.columns]
+    first = headings.index("level 0")
+    assert headings[first:] == ["level 0", "level 1", "level 2", "KL(q‖p)"]
+    shown = [(row[headings.index("L")].sort, [entry.sort for entry in row[first:]]) for row in table.rows]
+    assert [L for L, _ in shown] == [4, 8, 16]
+    for L, (*levels, kl) in shown:
+        own = [float(level) for level in levels if level != ""]
+        assert len(own) == {4: 1, 8: 2, 16: 3}[int(L)]
+        assert sum(own) == pytest.approx(float(kl))
+        assert own[1:] == pytest.approx([(0.011 * int(L)) ** 2 / 2 / len(own)] * (len(own) - 1), rel=0.15)
 
 
 def test_the_fraction_of_the_matrix_rate_is_operations_over_time_over_rate(quick_store: Store) -> None:
