@@ -1,6 +1,7 @@
 """Makes the folders of committed reports: `make.py RUN NAME` makes one from a run, `make.py` rebuilds those there are.
 
-A folder holds what the run holds, but checkpoints, logs and the lock, and the report that is made of it.
+A folder holds what the run holds, but checkpoints, reference configurations, logs and the lock, and the report that is
+made of it.
 """
 
 import shutil
@@ -15,7 +16,7 @@ from nisbench.report.page import build_report
 REPORTS = Path(__file__).parent
 LIMIT_BYTES = 5_000_000
 RAW = (
-    *("plan.json", "environment.json", "reference/*.npz"),
+    *("plan.json", "environment.json"),
     *(f"cells/*/{name}" for name in ("cell.json", "status.json", "result.json", "history.jsonl")),
     *("cells/*/series.npz", "cells/*/samples.npz"),
 )

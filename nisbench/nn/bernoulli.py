@@ -33,19 +33,19 @@ def spin_log_prob(spins: Tensor, logits: Tensor) -> Tensor:
 def heat_bath(lattice: Tensor, sites: Tensor, neighbours: Tensor, *, beta: float, thresholds: Tensor) -> Tensor:
     """Draws isolated Ising spins in place, q(+1) = 1/(1 + exp(-2 beta sum of neighbours)); returns their ln q.
 
-    lattice (all sites, n), sites (k,), neighbours (4, k), thresholds (k, n) -> (n,) float64. Thresholds from `forcing`
-    leave the spins as they are.
+    lattice (all sites, n) int8, sites (k,), neighbours (4, k), thresholds (k, n) -> (n,) float64. Thresholds from
+    `forcing` leave the spins as they are.
     """
     if lattice.device.type == "cpu":
-        log_prob = lattice.new_empty(lattice.shape[1], dtype=torch.float64)
-        coupling = torch.tensor(2 * beta, dtype=lattice.dtype).numpy()[()]
+        log_prob = torch.empty(lattice.shape[1], dtype=torch.float64)
+        coupling = torch.tensor(2 * beta, dtype=thresholds.dtype).numpy()[()]
         arrays = (lattice, sites, neighbours, thresholds.contiguous(), log_prob)
         grid, rows, around, limits, result = (tensor.numpy() for tensor in arrays)
         kernels.draw_isolated(grid, rows, around, coupling, limits, result)
         return log_prob
-    logits = 2 * beta * lattice[neighbours].sum(0)  # (4, k, n) -> (k, n)
-    spins = torch.where(logits > thresholds, 1.0, -1.0).to(lattice.dtype)
-    lattice[sites] = spins
+    logits = 2 * beta * lattice[neighbours].sum(0).to(thresholds.dtype)  # (4, k, n) -> (k, n)
+    spins = torch.where(logits > thresholds, 1.0, -1.0)
+    lattice[sites] = spins.to(lattice.dtype)
     return spin_log_prob(spins, logits)
 
 

@@ -7,7 +7,6 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from nisbench.nn import kernels
-from nisbench.nn.bernoulli import forcing
 
 if TYPE_CHECKING:
     from nisbench.nn.dense import AutoregressiveDense
@@ -18,54 +17,61 @@ PARTS, PART_NUMBERS = 8, 2**26
 """Partial sums of a gradient and numbers that they may hold together: fixed, so that threads change no result."""
 
 
-def draw_compiled(net: "AutoregressiveDense", thresholds: Tensor, border: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Spins (n_spins, n) and ln q (n,) float64; the hidden units never leave the cache."""
-    spins = torch.empty_like(thresholds)
-    log_prob = thresholds.new_empty(thresholds.shape[1], dtype=torch.float64)
-    known = thresholds.new_empty(0, thresholds.shape[1]) if border is None else border
-    kernels.draw_stack(*_arrays(*_parameters(net), known, thresholds, spins, log_prob))
-    return spins, log_prob
+def draw_compiled(
+    net: "AutoregressiveDense", lattice: Tensor, drawn: Tensor, border: Tensor, thresholds: Tensor | None
+) -> Tensor:
+    """ln q (n,) float64 of the blocks, which `thresholds` draws; without them the spins are those of the lattice.
+
+    The hidden units never leave the cache.
+    """
+    n = lattice.shape[1]
+    log_prob = torch.empty(drawn.shape[1] * n, dtype=torch.float64)
+    parameters = _parameters(net)
+    limits = parameters[0].new_empty(0, 0) if thresholds is None else thresholds
+    kernels.draw_stack(*_arrays(*parameters, lattice, drawn, border, limits, log_prob))
+    return log_prob.view(-1, n).sum(0)
 
 
-def score_compiled(net: "AutoregressiveDense", spins: Tensor, border: Tensor | None, known: Tensor | None) -> Tensor:
-    """Differentiable ln q (n,) float64 of given spins; `known` is its value where a draw already told it."""
-    return _Score.apply(net, spins, border, known, *_parameters(net))  # type: ignore[no-any-return, no-untyped-call]
+def score_compiled(
+    net: "AutoregressiveDense", lattice: Tensor, drawn: Tensor, border: Tensor, known: Tensor | None
+) -> Tensor:
+    """Differentiable ln q (n,) float64 of given blocks; `known` is its value where a draw already told it."""
+    return _Score.apply(net, lattice, drawn, border, known, *_parameters(net))  # type: ignore[no-any-return, no-untyped-call]
 
 
 class _Score(torch.autograd.Function):
-    """Forward is a draw with forced spins; backward goes through the network once more, tile by tile."""
+    """Backward goes through the network once more, tile by tile."""
 
     @staticmethod
     def forward(
         ctx: Any,
         net: "AutoregressiveDense",
-        spins: Tensor,
-        border: Tensor | None,
+        lattice: Tensor,
+        drawn: Tensor,
+        border: Tensor,
         known: Tensor | None,
         *parameters: Tensor,
     ) -> Tensor:
         """`parameters` as `_parameters` gives them."""
-        ctx.save_for_backward(spins, border, *parameters)
-        return draw_compiled(net, forcing(spins), border)[1] if known is None else known.clone()
+        ctx.save_for_backward(lattice, drawn, border, *parameters)
+        return draw_compiled(net, lattice, drawn, border, None) if known is None else known.clone()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, factor: Tensor) -> tuple[Tensor | None, ...]:
         """`factor` (n,): the derivative of the loss by each ln q."""
-        spins, border, *parameters = ctx.saved_tensors
-        _, middle, last, *_ = parameters
-        known = spins.new_empty(0, spins.shape[1]) if border is None else border
+        lattice, drawn, border, *parameters = ctx.saved_tensors
+        first, middle, last, *_ = parameters
         numbers = sum(parameter.numel() for parameter in parameters)
-        parts = max(1, min(PARTS, PART_NUMBERS // numbers, -(-spins.shape[1] // kernels.TILE)))
+        samples = lattice.shape[1] * drawn.shape[1]
+        parts = max(1, min(PARTS, PART_NUMBERS // numbers, -(-samples // kernels.TILE)))
         gradients = [_room(parameter, parts) for parameter in parameters]
         transposed = (middle.transpose(1, 2), last.T)
-        first, d_middle, d_last, d_biases, d_last_bias, d_slopes = gradients
         kernels.gradient_stack(
-            *_arrays(*parameters, known, forcing(spins), *transposed, factor.to(spins.dtype)),
-            *_arrays(first, d_middle, d_last, d_biases, d_last_bias, d_slopes),
+            *_arrays(*parameters, lattice, drawn, border, *transposed, factor.to(first.dtype)), *_arrays(*gradients)
         )
         sums = (gradient[..., : p.shape[-1]].sum(0) for gradient, p in zip(gradients, parameters, strict=True))
-        return None, None, None, None, *sums
+        return None, None, None, None, None, *sums
 
 
 def _room(parameter: Tensor, parts: int) -> Tensor:

@@ -139,30 +139,62 @@ class AutoregressiveDense(nn.Module):
         Returns
         -------
         spins, log_prob : (n_spins, n), (n,) float64
-
-        Every unit is computed once. Per block of spins and layer there is one product with all that is known
-        before the block; what is left is the triangle inside the block.
         """
-        if self.compiled:
-            return draw_compiled(self, thresholds, border)
-        if self.depth == 2 and not self.residual and can_fuse(thresholds.device):
-            return draw_dense_fused(self, thresholds, border)
-        sweep = Sweep.begin(self, thresholds, border)
-        for start in range(0, self.n_spins, BLOCK):
-            stop = min(start + BLOCK, self.n_spins)
-            sweep.add_known_sites(start, stop)
-            sweep.solve(start, stop)
-        spins = sweep.inputs[self.n_border :]
-        return spins, spin_log_prob(spins, sweep.logits)
+        lattice = torch.empty(self.n_sites, thresholds.shape[1], dtype=torch.int8, device=thresholds.device)
+        if border is not None:
+            lattice[: self.n_border] = border
+        log_prob = self.draw_blocks(lattice, *self._own_sites(lattice), thresholds)
+        return lattice[self.n_border :].to(thresholds.dtype), log_prob
 
     def score(self, spins: Tensor, border: Tensor | None = None, *, known: Tensor | None = None) -> Tensor:
         """ln q of given spins, (n_spins, n) and (n_border, n) -> (n,) float64, differentiable.
 
         `known` is the value where `draw` already told it: then only the gradient is left to compute.
         """
+        lattice = (spins if border is None else torch.cat([border, spins])).to(torch.int8)
+        return self.score_blocks(lattice, *self._own_sites(lattice), known=known)
+
+    @torch.no_grad()
+    def draw_blocks(self, lattice: Tensor, drawn: Tensor, border: Tensor, thresholds: Tensor) -> Tensor:
+        """Draws blocks that do not touch each other into lattices; their ln q together, (n,) float64.
+
+        Every unit is computed once. Per block of spins and layer there is one product with all that is known
+        before the block; what is left is the triangle inside the block.
+
+        Parameters
+        ----------
+        lattice : (all sites, n) int8, contiguous
+        drawn, border : (n_spins, n_blocks), (n_border, n_blocks) sites of each block
+        thresholds : (n_spins, n_blocks n), as in `draw`; sample `block n + c` is a block of configuration c
+        """
         if self.compiled:
-            return score_compiled(self, spins.to(self.layers[0].weight.dtype), border, known)
-        return spin_log_prob(spins, self(spins, border))
+            return draw_compiled(self, lattice, drawn, border, thresholds)
+        around = lattice[border].flatten(1).to(thresholds.dtype)
+        fuse = self.depth == 2 and not self.residual and can_fuse(thresholds.device)
+        spins, logits = draw_dense_fused(self, thresholds, around) if fuse else self._sweep(thresholds, around)
+        lattice[drawn] = spins.to(torch.int8).view(*drawn.shape, -1)
+        return spin_log_prob(spins, logits).view(drawn.shape[1], -1).sum(0)
+
+    def score_blocks(self, lattice: Tensor, drawn: Tensor, border: Tensor, *, known: Tensor | None = None) -> Tensor:
+        """ln q of blocks of given lattices together, (n,) float64, differentiable; see `draw_blocks` and `score`."""
+        if self.compiled:
+            return score_compiled(self, lattice, drawn, border, known)
+        spins, around = (lattice[sites].flatten(1).to(self.layers[0].weight.dtype) for sites in (drawn, border))
+        return spin_log_prob(spins, self(spins, around)).view(drawn.shape[1], -1).sum(0)
+
+    def _own_sites(self, lattice: Tensor) -> tuple[Tensor, Tensor]:
+        """`drawn` and `border` of a lattice that is one block, its border first."""
+        sites = torch.arange(self.n_sites, device=lattice.device).unsqueeze(1)
+        return sites[self.n_border :], sites[: self.n_border]
+
+    def _sweep(self, thresholds: Tensor, border: Tensor) -> tuple[Tensor, Tensor]:
+        """Spins and logits, (n_spins, n) each."""
+        sweep = Sweep.begin(self, thresholds, border)
+        for start in range(0, self.n_spins, BLOCK):
+            stop = min(start + BLOCK, self.n_spins)
+            sweep.add_known_sites(start, stop)
+            sweep.solve(start, stop)
+        return sweep.inputs[self.n_border :], sweep.logits
 
     def multiply_adds(self) -> int:
         """Multiply-adds of one pass, masked zeros left out."""

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from nisbench.nn.bernoulli import spin_log_prob
 from nisbench.nn.sweep import prelu
 
 if TYPE_CHECKING:
@@ -23,14 +22,14 @@ def can_fuse(device: torch.device) -> bool:
     return device.type == "cuda" and importlib.util.find_spec("triton") is not None
 
 
-def draw_dense_fused(net: "AutoregressiveDense", thresholds: Tensor, border: Tensor | None) -> tuple[Tensor, Tensor]:
-    """As `AutoregressiveDense.draw`, for depth 2 without residual blocks."""
+def draw_dense_fused(net: "AutoregressiveDense", thresholds: Tensor, border: Tensor) -> tuple[Tensor, Tensor]:
+    """Spins and logits, (n_spins, n) each, of a network of depth 2 without residual blocks."""
     n, nb = thresholds.shape[1], net.n_border
     first, last = (layer.masked_weight() for layer in net.layers)
     bias, last_bias = (layer.bias_column() for layer in net.layers)
     slopes = net.activations[0].slope
     inputs, hidden = thresholds.new_empty(net.n_sites, n), thresholds.new_empty(len(first), n)
-    if border is not None and nb:
+    if nb:
         inputs[:nb] = border
         rows = slice(0, nb * net.width)
         hidden[rows] = prelu(torch.addmm(bias[rows], first[rows, :nb], inputs[:nb]), slopes[rows])
@@ -44,7 +43,7 @@ def draw_dense_fused(net: "AutoregressiveDense", thresholds: Tensor, border: Ten
         biases=(bias, last_bias),
         slopes=slopes,
     )
-    return inputs[nb:], spin_log_prob(inputs[nb:], logits)
+    return inputs[nb:], logits
 
 
 def solve_fused(

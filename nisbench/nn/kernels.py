@@ -16,6 +16,8 @@ __all__ = ["draw_isolated", "draw_stack", "fill_thresholds", "gradient_stack"]
 
 TILE = 128
 """Samples that one thread takes through the whole network at a time."""
+WIDE = 512
+"""The same for the heat bath, whose rows have to be read in long stretches."""
 BLOCK = 16
 """Spins of a diagonal block; what lies outside the diagonal blocks is a product of matrices."""
 
@@ -23,7 +25,7 @@ _U = np.uint64
 _0, _1, _2, _3, _4 = _U(0), _U(1), _U(2), _U(3), _U(4)
 LANES = 16
 """Numbers of a vector instruction in float32."""
-_TILE, _BLOCK, _LANES = _U(TILE), _U(BLOCK), _U(LANES)
+_TILE, _WIDE, _BLOCK, _LANES = _U(TILE), _U(WIDE), _U(BLOCK), _U(LANES)
 
 
 CHUNK = 1 << 15
@@ -148,7 +150,7 @@ def _compile_log_sigmoid(x: Any) -> Any:
     return fast if x == types.float32 else exact
 
 
-@njit(cache=True, fastmath={"contract", "nsz"})
+@njit(cache=True, error_model="numpy", fastmath={"contract", "nsz"})
 def _multiply_row(out: Any, at: Any, weights: Any, row: Any, x: Any, start: Any, stop: Any, column: Any) -> None:
     """out[at] += sum_j weights[row, column + j] x[start + j], four terms at a time."""
     o, j, c = at * _TILE, start, column
@@ -169,7 +171,7 @@ def _multiply_row(out: Any, at: Any, weights: Any, row: Any, x: Any, start: Any,
         c += _1
 
 
-@njit(cache=True, fastmath={"contract", "nsz"})
+@njit(cache=True, error_model="numpy", fastmath={"contract", "nsz"})
 def _multiply(out: Any, at: Any, rows: Any, weights: Any, row: Any, x: Any, start: Any, stop: Any, column: Any) -> None:
     """out[at + r] += sum_j weights[row + r, column + j] x[start + j] for `rows` rows and the units start..stop.
 
@@ -228,7 +230,7 @@ def _multiply(out: Any, at: Any, rows: Any, weights: Any, row: Any, x: Any, star
         r += _1
 
 
-@njit(cache=True, fastmath={"contract", "nsz"})
+@njit(cache=True, error_model="numpy", fastmath={"contract", "nsz"})
 def _fill(out: Any, at: Any, rows: Any, bias: Any, first: Any) -> None:
     """out[at + r] = bias[first + r]"""
     for r in range(rows):
@@ -238,7 +240,7 @@ def _fill(out: Any, at: Any, rows: Any, bias: Any, first: Any) -> None:
             out[o + e] = value
 
 
-@njit(cache=True, fastmath={"contract", "nsz"})
+@njit(cache=True, error_model="numpy", fastmath={"contract", "nsz"})
 def _activate(pre: Any, post: Any, at: Any, rows: Any, slopes: Any, first: Any) -> None:
     """PReLU of the units at..at + rows."""
     for r in range(rows):
@@ -249,7 +251,7 @@ def _activate(pre: Any, post: Any, at: Any, rows: Any, slopes: Any, first: Any) 
             post[o + e] = max(z, 0) + slope * min(z, 0)
 
 
-@njit(cache=True, fastmath={"contract", "nsz"})
+@njit(cache=True, error_model="numpy", fastmath={"contract", "nsz"})
 def _forward(
     weights: Any, middle: Any, last: Any, biases: Any, last_bias: Any, slopes: Any, x: Any, z: Any, h: Any, y: Any,
     thresholds: Any, begin: Any, m: Any,
@@ -305,20 +307,53 @@ def _forward(
         start = stop
 
 
-@njit(cache=True, fastmath={"contract", "nsz"})
+@njit(cache=True, error_model="numpy", fastmath={"contract", "nsz"})
+def _evaluate(
+    weights: Any, middle: Any, last: Any, biases: Any, last_bias: Any, slopes: Any, x: Any, z: Any, h: Any, y: Any
+) -> None:
+    """As `_forward` where x holds the spins already: products alone, up to the block of spins of each unit."""
+    n_spins, units, n_hidden = _U(last.shape[0]), _U(slopes.shape[1]), _U(slopes.shape[0])
+    n_border = _U(weights.shape[1]) - n_spins
+    width = units // (n_border + n_spins)
+    border, top = n_border * width, (n_hidden - _1) * units
+    for layer in range(n_hidden):
+        at = layer * units
+        _fill(z, at, units, biases[layer], _0)
+        start, unit = _0, _0
+        stop, after = _0, border
+        while True:
+            if layer == _0:
+                _multiply(z, unit, after - unit, weights, unit, x, _0, n_border + stop, _0)
+            else:
+                _multiply(z, at + unit, after - unit, middle[layer - _1], unit, h, at - units, at - units + after, _0)
+            if stop == n_spins:
+                break
+            start, unit = stop, after
+            stop = min(start + _BLOCK, n_spins)
+            after = (n_border + stop) * width
+        _activate(z, h, at, units, slopes[layer], _0)
+    _fill(y, _0, n_spins, last_bias, _0)
+    start = _0
+    while start < n_spins:
+        stop = min(start + _BLOCK, n_spins)
+        _multiply(y, start, stop - start, last, start, h, top, top + (n_border + stop) * width, _0)
+        start = stop
+
+
+@njit(cache=True, error_model="numpy", fastmath={"contract", "nsz", "reassoc"})
 def _deactivate(upper: Any, z: Any, at: Any, slopes: Any, d_slopes: Any) -> None:
     """The gradient after the activation becomes the one before it; adds that of the slopes."""
     for u in range(_U(slopes.shape[0])):
-        slope, total = slopes[u], upper[_0] * _0
+        slope = slopes[u]
+        one, total = slope * 0 + 1, slope * 0
         o, i = u * _TILE, (at + u) * _TILE
         for e in range(_TILE):
-            negative = z[i + e] < 0
-            total += upper[o + e] * z[i + e] if negative else 0
-            upper[o + e] *= slope if negative else 1
+            total += upper[o + e] * min(z[i + e], 0)
+            upper[o + e] *= slope if z[i + e] < 0 else one
         d_slopes[u] += total
 
 
-@njit(cache=True, fastmath={"contract", "nsz", "reassoc"})
+@njit(cache=True, error_model="numpy", fastmath={"contract", "nsz", "reassoc"})
 def _row_sums(out: Any, a: Any, rows: Any) -> None:
     """out[r] += sum_e a[r, e]"""
     for r in range(rows):
@@ -328,7 +363,7 @@ def _row_sums(out: Any, a: Any, rows: Any) -> None:
         out[r] += total
 
 
-@njit(cache=True, fastmath={"contract", "nsz"})
+@njit(cache=True, error_model="numpy", fastmath={"contract", "nsz"})
 def _outer(out: Any, row: Any, rows: Any, a: Any, at: Any, b: Any, columns: Any) -> None:
     """out[row + r, c] += sum_e a[at + r, e] b[e, c] for the columns up to `columns`, rounded up to whole vectors.
 
@@ -372,7 +407,7 @@ def _transpose(out: Any, a: Any, at: Any, units: Any) -> None:
         u = stop
 
 
-@njit(cache=True, fastmath={"contract", "nsz"})
+@njit(cache=True, error_model="numpy", fastmath={"contract", "nsz"})
 def _backward(
     middle_t: Any, last_t: Any, slopes: Any, x: Any, z: Any, h: Any, y: Any, weight: Any, d_first: Any, d_middle: Any,
     d_last: Any, d_biases: Any, d_last_bias: Any, d_slopes: Any,
@@ -421,112 +456,165 @@ def _backward(
 
 
 @njit(cache=True)
-def _buffers(border: Any, n_spins: Any, hidden: Any, begin: Any, m: Any) -> Any:
-    """Inputs with the border filled in, hidden units before and after the activation, logits; flat, (units, TILE)."""
-    n_border = _U(border.shape[0])
-    x = np.zeros((n_border + n_spins) * _TILE, dtype=border.dtype)
-    for i in range(n_border):
-        for e in range(m):
-            x[i * _TILE + e] = border[i, begin + e]
-    z = np.empty(hidden * _TILE, dtype=border.dtype)
-    return x, z, np.empty_like(z), np.empty(n_spins * _TILE, dtype=border.dtype)
+def _gather(x: Any, at: Any, lattice: Any, sites: Any, begin: Any, m: Any) -> None:
+    """x[at + r, e] = lattice[sites[r, block], c] for the samples begin + e = block n + c, e < m."""
+    n = _U(lattice.shape[1])
+    for r in range(_U(sites.shape[0])):
+        o, e, block, c = (at + r) * _TILE, _0, begin // n, begin % n
+        while e < m:
+            site, run = _U(sites[r, block]), min(m - e, n - c)
+            for k in range(run):
+                x[o + e + k] = lattice[site, c + k]
+            e, block, c = e + run, block + _1, _0
 
 
-@njit(parallel=True, cache=True, fastmath={"contract", "nsz"})
+@njit(cache=True)
+def _scatter(x: Any, at: Any, lattice: Any, sites: Any, begin: Any, m: Any) -> None:
+    """The way back of `_gather`."""
+    n = _U(lattice.shape[1])
+    for r in range(_U(sites.shape[0])):
+        o, e, block, c = (at + r) * _TILE, _0, begin // n, begin % n
+        while e < m:
+            site, run = _U(sites[r, block]), min(m - e, n - c)
+            for k in range(run):
+                lattice[site, c + k] = np.int8(x[o + e + k])
+            e, block, c = e + run, block + _1, _0
+
+
+@njit(cache=True)
+def _buffers(weights: Any, n_spins: Any, hidden: Any) -> Any:
+    """Inputs, hidden units before and after the activation, logits; flat, (units, TILE)."""
+    x = np.zeros(weights.shape[1] * TILE, dtype=weights.dtype)
+    z = np.empty(hidden * _TILE, dtype=weights.dtype)
+    return x, z, np.empty_like(z), np.empty(n_spins * _TILE, dtype=weights.dtype)
+
+
+@njit(cache=True, error_model="numpy", fastmath={"contract", "nsz"})
+def _log_prob(x: Any, first: Any, y: Any, rows: Any) -> Any:
+    """(TILE,) float64 sum of ln sigmoid(spin logit) over the rows."""
+    total, part = np.zeros(TILE, dtype=np.float64), np.empty(TILE, dtype=y.dtype)
+    for k in range(rows):
+        o, s = k * _TILE, (first + k) * _TILE
+        for e in range(_TILE):
+            part[e] = _log_sigmoid(x[s + e] * y[o + e])
+        for e in range(_TILE):
+            total[e] += part[e]
+    return total
+
+
+@njit(parallel=True, cache=True)
 def draw_stack(
-    first: Any, middle: Any, last: Any, biases: Any, last_bias: Any, slopes: Any, border: Any, thresholds: Any,
-    spins: Any, log_prob: Any,
+    first: Any, middle: Any, last: Any, biases: Any, last_bias: Any, slopes: Any, lattice: Any, drawn: Any,
+    border: Any, thresholds: Any, log_prob: Any,
 ) -> None:  # fmt: skip
     """One pass of ancestral sampling through a plain stack of masked layers: every unit is computed once.
+
+    All blocks of a level are drawn into the lattice; sample `block n + c` is a block of configuration c.
 
     Parameters
     ----------
     first, middle, last : (U, n_border + n_spins), (depth - 2, U, U), (n_spins, U) masked weights
     biases, last_bias : (depth - 1, U), (n_spins,)
     slopes : (depth - 1, U)
-    border, thresholds : (n_border, n), (n_spins, n); spin k is +1 where logit_k > thresholds[k]
-    spins, log_prob : (n_spins, n), (n,) the results
+    lattice : (all sites, n) int8
+    drawn, border : (n_spins, n_blocks), (n_border, n_blocks) sites
+    thresholds : (n_spins, n_blocks n), spin k is +1 where logit_k > thresholds[k]; (0, 0) leaves the spins as they are
+    log_prob : (n_blocks n,) the result
     """
-    n_spins, n = _U(thresholds.shape[0]), _U(thresholds.shape[1])
-    n_border, hidden = _U(border.shape[0]), _U(slopes.size)
-    for tile in prange((thresholds.shape[1] + TILE - 1) // TILE):
+    n_spins, hidden, total_n = _U(drawn.shape[0]), _U(slopes.size), _U(log_prob.shape[0])
+    n_border, known = _U(border.shape[0]), thresholds.shape[0] == 0
+    for tile in prange((log_prob.shape[0] + TILE - 1) // TILE):
         begin = _U(tile) * _TILE
-        m = min(_TILE, n - begin)
-        x, z, h, y = _buffers(border, n_spins, hidden, begin, m)
-        _forward(first, middle, last, biases, last_bias, slopes, x, z, h, y, thresholds, begin, m)
-        total = np.zeros(TILE, dtype=np.float64)
-        for k in range(n_spins):
-            o, s = k * _TILE, (n_border + k) * _TILE
-            for e in range(_TILE):
-                total[e] += _log_sigmoid(x[s + e] * y[o + e])
-            for e in range(m):
-                spins[k, begin + e] = x[s + e]
+        m = min(_TILE, total_n - begin)
+        x, z, h, y = _buffers(first, n_spins, hidden)
+        _gather(x, _0, lattice, border, begin, m)
+        if known:
+            _gather(x, n_border, lattice, drawn, begin, m)
+            _evaluate(first, middle, last, biases, last_bias, slopes, x, z, h, y)
+        else:
+            _forward(first, middle, last, biases, last_bias, slopes, x, z, h, y, thresholds, begin, m)
+            _scatter(x, n_border, lattice, drawn, begin, m)
+        total = _log_prob(x, n_border, y, n_spins)
         for e in range(m):
             log_prob[begin + e] = total[e]
 
 
-@njit(parallel=True, cache=True, fastmath={"contract", "nsz"})
+@njit(parallel=True, cache=True, error_model="numpy", fastmath={"contract", "nsz"})
 def gradient_stack(
-    first: Any, middle: Any, last: Any, biases: Any, last_bias: Any, slopes: Any, border: Any, thresholds: Any,
-    middle_t: Any, last_t: Any, factor: Any, d_first: Any, d_middle: Any, d_last: Any, d_biases: Any,
+    first: Any, middle: Any, last: Any, biases: Any, last_bias: Any, slopes: Any, lattice: Any, drawn: Any,
+    border: Any, middle_t: Any, last_t: Any, factor: Any, d_first: Any, d_middle: Any, d_last: Any, d_biases: Any,
     d_last_bias: Any, d_slopes: Any,
 ) -> None:  # fmt: skip
-    """The gradient of sum_b factor_b ln q_b: each tile goes forward again and back, so no hidden unit is ever stored.
+    """The gradient of sum_c factor_c ln q_c: each tile goes forward again and back, so no hidden unit is ever stored.
 
     Parameters
     ----------
-    first ... thresholds : as in `draw_stack`; the thresholds force the spins
+    first ... border : as in `draw_stack`
     middle_t, last_t : transposed weights, contiguous
     factor : (n,)
     d_first ... d_slopes : zeros, like the parameters with one more dimension in front: the parts of the sum, whose
         number, and so the result, does not depend on the number of threads. The last dimension of d_first, d_middle
         and d_last is rounded up to whole vectors of LANES; masked entries are left undefined.
     """
-    n_spins, n = _U(thresholds.shape[0]), _U(thresholds.shape[1])
-    hidden = _U(slopes.size)
-    parts, tiles = d_first.shape[0], (thresholds.shape[1] + TILE - 1) // TILE
+    n_spins, hidden, n = _U(drawn.shape[0]), _U(slopes.size), _U(lattice.shape[1])
+    n_border, total_n = _U(border.shape[0]), n * _U(drawn.shape[1])
+    parts, tiles = d_first.shape[0], (lattice.shape[1] * drawn.shape[1] + TILE - 1) // TILE
     for part in prange(parts):
         for tile in range(part, tiles, parts):
             begin = _U(tile) * _TILE
-            m = min(_TILE, n - begin)
-            x, z, h, y = _buffers(border, n_spins, hidden, begin, m)
-            _forward(first, middle, last, biases, last_bias, slopes, x, z, h, y, thresholds, begin, m)
+            m = min(_TILE, total_n - begin)
+            x, z, h, y = _buffers(first, n_spins, hidden)
+            _gather(x, _0, lattice, border, begin, m)
+            _gather(x, n_border, lattice, drawn, begin, m)
+            _evaluate(first, middle, last, biases, last_bias, slopes, x, z, h, y)
             weight = np.zeros(TILE, dtype=y.dtype)
             for e in range(m):
-                weight[e] = factor[begin + e]
+                weight[e] = factor[(begin + e) % n]
             _backward(
                 middle_t, last_t, slopes, x, z, h, y, weight, d_first[part], d_middle[part], d_last[part],
                 d_biases[part], d_last_bias[part], d_slopes[part],
             )  # fmt: skip
 
 
-@njit(parallel=True, cache=True, fastmath={"contract", "nsz"})
+@njit(cache=True, error_model="numpy", fastmath={"contract", "nsz"})
+def _heat_bath(lattice: Any, sites: Any, neighbours: Any, coupling: Any, thresholds: Any, begin: Any, m: Any) -> Any:
+    """Draws the sites in the configurations begin ... begin + m; (WIDE,) float64 their ln q."""
+    total, logit = np.zeros(WIDE, dtype=np.float64), np.zeros(WIDE, dtype=thresholds.dtype)
+    spin = np.zeros_like(logit)
+    for k in range(_U(sites.shape[0])):
+        site = _U(sites[k])
+        a, b, c, d = _U(neighbours[0, k]), _U(neighbours[1, k]), _U(neighbours[2, k]), _U(neighbours[3, k])
+        for e in range(m):
+            i = begin + e
+            around = np.int8(lattice[a, i] + lattice[b, i])
+            logit[e] = coupling * np.int8(around + np.int8(lattice[c, i] + lattice[d, i]))
+        for e in range(m):
+            spin[e] = 1.0 if logit[e] > thresholds[k, begin + e] else -1.0
+        for e in range(m):
+            lattice[site, begin + e] = np.int8(spin[e])
+        for e in range(_WIDE):
+            logit[e] = _log_sigmoid(spin[e] * logit[e])
+        for e in range(_WIDE):
+            total[e] += logit[e]
+    return total
+
+
+@njit(parallel=True, cache=True)
 def draw_isolated(lattice: Any, sites: Any, neighbours: Any, coupling: Any, thresholds: Any, log_prob: Any) -> None:
     """Heat bath of spins that are no neighbours of each other, in place.
 
     Parameters
     ----------
-    lattice : (all sites, n)
+    lattice : (all sites, n) int8
     sites, neighbours : (k,), (4, k) rows of the lattice
-    coupling : 2 beta, of the lattice's dtype; the logit of a spin is coupling times the sum of its neighbours
+    coupling : 2 beta, of the dtype of the network; the logit of a spin is coupling times the sum of its neighbours
     thresholds, log_prob : (k, n), (n,); as in `draw_stack`
     """
     n = _U(lattice.shape[1])
-    for tile in prange((lattice.shape[1] + TILE - 1) // TILE):
-        begin = _U(tile) * _TILE
-        m = min(_TILE, n - begin)
-        total, logit = np.zeros(TILE, dtype=np.float64), np.empty(TILE, dtype=lattice.dtype)
-        for k in range(_U(sites.shape[0])):
-            site = _U(sites[k])
-            a, b, c, d = _U(neighbours[0, k]), _U(neighbours[1, k]), _U(neighbours[2, k]), _U(neighbours[3, k])
-            for e in range(m):
-                i = begin + e
-                logit[e] = coupling * (lattice[a, i] + lattice[b, i] + lattice[c, i] + lattice[d, i])
-            for e in range(m):
-                i = begin + e
-                spin = 1.0 if logit[e] > thresholds[k, i] else -1.0
-                lattice[site, i] = spin
-                total[e] += _log_sigmoid(lattice[site, i] * logit[e])
+    for tile in prange((lattice.shape[1] + WIDE - 1) // WIDE):
+        begin = _U(tile) * _WIDE
+        m = min(_WIDE, n - begin)
+        total = _heat_bath(lattice, sites, neighbours, coupling, thresholds, begin, m)
         for e in range(m):
             log_prob[begin + e] = total[e]
 
@@ -548,7 +636,7 @@ def _streams(seed: Any, chunk: Any) -> Any:
     return state
 
 
-@njit(parallel=True, cache=True, fastmath={"contract", "nsz"})
+@njit(parallel=True, cache=True, error_model="numpy", fastmath={"contract", "nsz"})
 def fill_thresholds(out: Any, seed: int) -> None:
     """Fills `out` with logit(u), u uniform: xoshiro128++ (Blackman, Vigna 2021), one stream a lane and chunk.
 
@@ -573,7 +661,7 @@ def fill_thresholds(out: Any, seed: int) -> None:
                 s2[lane] ^= shifted
                 s3[lane] = np.uint32(s3[lane] << np.uint32(11)) | np.uint32(s3[lane] >> np.uint32(21))
                 v = (np.float32(np.int32(bits & np.uint32(0x7FFFFFFF))) + _HALF) * np.float32(2.0**-32)
-                size = _log(v) - _log(_ONE - v)  # at most 0
+                size = _log(v / (_ONE - v))  # at most 0
                 sign = np.uint32(np.float32(size).view(np.uint32) ^ np.uint32(bits & np.uint32(0x80000000)))
                 tile[lane] = np.uint32(sign).view(np.float32)
             m = min(STREAMS, n - base)

@@ -40,7 +40,7 @@ class Sweep:
     """(n_spins, n)"""
 
     @classmethod
-    def begin(cls, net: "AutoregressiveDense", thresholds: Tensor, border: Tensor | None) -> Self:
+    def begin(cls, net: "AutoregressiveDense", thresholds: Tensor, border: Tensor) -> Self:
         """Makes the buffers and completes the units of the border, which depend on the border alone."""
         pre = thresholds.new_empty(net.depth - 1, net.n_sites * net.width, thresholds.shape[1])
         sweep = cls(
@@ -53,7 +53,7 @@ class Sweep:
             post=torch.empty_like(pre),
             logits=torch.empty_like(thresholds),
         )
-        if border is not None and net.n_border > 0:
+        if net.n_border > 0:
             sweep.inputs[: net.n_border] = border
             units = slice(0, net.n_border * net.width)
             for layer in range(net.depth - 1):

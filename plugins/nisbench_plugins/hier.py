@@ -43,7 +43,7 @@ __all__ = ["Hier"]
 
 
 class Hier(Model):
-    """The hierarchical network; lattices are (sites, n) inside, so that gathering a border copies whole rows."""
+    """The hierarchical network; lattices are (sites, n) int8 inside, so that a border is a few whole rows."""
 
     neighbours: Tensor
     isolated: Tensor
@@ -74,7 +74,7 @@ class Hier(Model):
         """Draws level by level; see the base class."""
         with torch.no_grad():
             lattice, parts, inner = self._draw(n, beta, generator)
-            log_prob = self._level_sums(parts, n) + inner
+            log_prob = torch.stack(parts).sum(0) + inner
             spins = configurations(lattice)
             if self.options.z2:
                 log_prob = z2_average(log_prob, self._score(-lattice, inner))
@@ -83,8 +83,8 @@ class Hier(Model):
 
     def log_prob(self, spins: Tensor, *, beta: float) -> Tensor:
         """ln q(s); see the base class."""
-        lattice = spins.reshape(len(spins), -1).T.to(self._like.dtype).contiguous()  # (n, L, L) -> (sites, n)
-        forced = forcing(lattice[self.isolated])
+        lattice = spins.reshape(len(spins), -1).T.contiguous()  # (n, L, L) -> (sites, n)
+        forced = forcing(lattice[self.isolated].to(self._like.dtype))
         inner = heat_bath(lattice, self.isolated, self.neighbours, beta=beta, thresholds=forced)
         log_prob = self._score(lattice, inner)
         return z2_average(log_prob, self._score(-lattice, inner)) if self.options.z2 else log_prob
@@ -116,22 +116,15 @@ class Hier(Model):
     def _sites(self, what: str, level: int) -> Tensor:
         return self.get_buffer(f"{what}_{level}")
 
-    def _gather(self, lattice: Tensor, level: int) -> tuple[Tensor, Tensor]:
-        """The drawn spins and the border of all blocks of a level: (units, n_blocks * n) each."""
-        drawn, border = self._sites("drawn", level), self._sites("border", level)
-        return lattice[drawn].flatten(1), lattice[border].flatten(1)
-
     def _draw(self, n: int, beta: float, generator: Generator) -> tuple[Tensor, list[Tensor], Tensor]:
-        """Lattices (sites, n) before the Z2 flip, ln q of each level's blocks and of the isolated spins, (n,)."""
+        """Lattices (sites, n) before the Z2 flip, ln q of each level and of the isolated spins, (n,)."""
         like = self._like
-        lattice = like.new_empty(self.target.n_sites, n)
+        lattice = torch.empty(self.target.n_sites, n, dtype=torch.int8, device=like.device)
         parts = []
         for i, net in enumerate(self.networks):
             drawn, border = self._sites("drawn", i), self._sites("border", i)
             uniform = thresholds(len(drawn), drawn.shape[1] * n, like=like, generator=generator)
-            spins, log_prob = net.draw(uniform, lattice[border].flatten(1))
-            lattice[drawn] = spins.reshape(*drawn.shape, n)
-            parts.append(log_prob)
+            parts.append(net.draw_blocks(lattice, drawn, border, uniform))
         uniform = thresholds(len(self.isolated), n, like=like, generator=generator)
         inner = heat_bath(lattice, self.isolated, self.neighbours, beta=beta, thresholds=uniform)
         return lattice, parts, inner
@@ -139,10 +132,8 @@ class Hier(Model):
     def _score(self, lattice: Tensor, inner: Tensor, known: Sequence[Tensor | None] | None = None) -> Tensor:
         """ln q of lattices before the Z2 average, differentiable; `known` holds its parts if they were drawn."""
         known = [None] * len(self.networks) if known is None else known
-        parts = [net.score(*self._gather(lattice, i), known=known[i]) for i, net in enumerate(self.networks)]
-        return self._level_sums(parts, lattice.shape[1]) + inner
-
-    @staticmethod
-    def _level_sums(parts: Sequence[Tensor], n: int) -> Tensor:
-        """Adds up blocks and levels: (n_blocks * n,) each -> (n,)."""
-        return torch.stack([part.view(-1, n).sum(0) for part in parts]).sum(0)
+        parts = [
+            net.score_blocks(lattice, self._sites("drawn", i), self._sites("border", i), known=known[i])
+            for i, net in enumerate(self.networks)
+        ]
+        return torch.stack(parts).sum(0) + inner
