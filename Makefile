@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test check bench bench-quick bench-aa bench-planted bench-publish reports clean
+.PHONY: run test check bench bench-quick bench-aa bench-planted bench-publish speed reports clean
 
 run: .venv/installed
 	$(BIN)/nisbench run
@@ -35,6 +35,10 @@ bench-planted: .venv/installed
 
 bench-publish: .venv/installed
 	$(BIN)/python -m benchmarks.publish
+
+# How fast the networks draw and train beside the machine's matrix products; docs/performance.md holds results.
+speed: .venv/installed
+	$(BIN)/python -m tests.performance.speed
 
 # RUN=runs/<run> NAME=<name> makes one; without them all are rebuilt.
 reports: .venv/installed

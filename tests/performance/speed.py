@@ -1,0 +1,133 @@
+"""How fast `hier` and `van` draw and train on the CPU, beside the machine's matrix products, all in one process.
+
+Every time is the least of some rounds in which all contestants take turns. `of GEMM` is the operations of a draw that
+are useful (`Model.costs`, masked zeros not counted) per second, over those of a float32 product of two 1024 x 1024
+matrices, on one thread. A training step is drawing, loss, gradient and Adam on the batch that is drawn beside it.
+`naive` is one full forward pass a spin of the same network in torch, without gradient.
+
+Run with `python -m tests.performance.speed [--sizes 16,32,64,128] [--van 16,32] [--batch 1000] [--rounds 7]`.
+"""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+
+import numba
+import torch
+
+from nisbench.contract.interfaces import Model
+from nisbench.nn.dense import AutoregressiveDense
+from nisbench.physics.ising import Ising
+from nisbench_plugins.hier import Hier
+from nisbench_plugins.registration import HierOptions
+
+BETA = 0.44
+GEMM = 1024
+Work = Callable[[], object]
+
+
+def main() -> None:
+    """Prints one Markdown table for each network."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", default="16,32,64,128", help="of hier")
+    parser.add_argument("--van", default="16,32", help="sizes of van; the naive form at L = 32 takes a minute")
+    parser.add_argument("--batch", type=int, default=1000)
+    parser.add_argument("--rounds", type=int, default=7)
+    given = parser.parse_args()
+    cores = len(os.sched_getaffinity(0))
+    say = sys.stdout.write
+    say("| L | ms per 1000 draws | of GEMM | step/draw | step/draw, Z2 | draws on 2 threads | steps on 2 threads |\n")
+    say("|---:|---:|---:|---:|---:|---:|---:|\n")
+    for L in map(int, filter(None, given.sizes.split(","))):
+        say(f"{hier(L, given.batch, given.rounds, two=cores > 1)}\n")
+        sys.stdout.flush()
+    say("\n| L | van, ms per 1000 draws | naive, ms per 1000 draws | ratio |\n|---:|---:|---:|---:|\n")
+    for L in map(int, filter(None, given.van.split(","))):
+        say(f"{van(L, given.batch)}\n")
+        sys.stdout.flush()
+
+
+def hier(L: int, batch: int, rounds: int, *, two: bool) -> str:
+    """One row."""
+    plain, averaged = (Hier(Ising(L), HierOptions(z2=z2)) for z2 in (False, True))
+    matrix = torch.ones(GEMM, GEMM)
+    works: dict[str, tuple[int, Work]] = {
+        "gemm": (1, lambda: torch.mm(matrix, matrix)),
+        "draw": (1, drawing(plain, batch)),
+        "step": (1, training(plain, batch)),
+        "draw z2": (1, drawing(averaged, batch)),
+        "step z2": (1, training(averaged, batch)),
+    }
+    if two:
+        works |= {f"{name} on 2": (2, works[name][1]) for name in ("draw", "step")}
+    best = least(works, rounds)
+    rate = 2 * GEMM**3 / best["gemm"]
+    fraction = plain.costs()["flops_per_draw"] * batch / best["draw"] / rate
+    ratios = [best["step"] / best["draw"], best["step z2"] / best["draw z2"]]
+    gains = [f"{best[name] / best[f'{name} on 2']:.2f} x" if two else "one core" for name in ("draw", "step")]
+    cells = [
+        f"{L}",
+        f"{1e6 * best['draw'] / batch:.1f}",
+        f"{100 * fraction:.0f} %",
+        *(f"{r:.2f}" for r in ratios),
+        *gains,
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def van(L: int, batch: int) -> str:
+    """One row; the naive form runs once."""
+    net = AutoregressiveDense(L * L)
+    limits = torch.rand(L * L, batch).logit()
+    fast = least({"fast": (1, lambda: net.draw(limits))}, 5)["fast"]
+    slow = least({"slow": (1, lambda: naive(net, limits))}, 1)["slow"]
+    return f"| {L} | {1e6 * fast / batch:.1f} | {1e6 * slow / batch:.0f} | {slow / fast:.0f} |"
+
+
+@torch.no_grad()
+def naive(net: AutoregressiveDense, limits: torch.Tensor) -> torch.Tensor:
+    """Spins (n_spins, n), a full pass each."""
+    spins = torch.zeros_like(limits)
+    for k in range(len(spins)):
+        spins[k] = torch.where(net(spins)[k] > limits[k], 1.0, -1.0)
+    return spins
+
+
+def drawing(model: Model, batch: int) -> Work:
+    """Draws with ln q."""
+    generator = torch.Generator().manual_seed(1)
+    return lambda: model.sample(batch, beta=BETA, generator=generator)
+
+
+def training(model: Model, batch: int) -> Work:
+    """One step of the reverse-KL training."""
+    generator = torch.Generator().manual_seed(1)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+
+    def step() -> None:
+        drawn = model.training_batch(batch, beta=BETA, generator=generator)
+        optimizer.zero_grad(set_to_none=True)
+        ((drawn.signal - drawn.signal.mean()) * drawn.log_prob).mean().backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+
+    return step
+
+
+def least(works: Mapping[str, tuple[int, Work]], rounds: int) -> dict[str, float]:
+    """Seconds of each work on its threads: the least of the rounds, after one that counts for nothing."""
+    best = dict.fromkeys(works, float("inf"))
+    for turn in range(rounds + (rounds > 1)):
+        for name, (threads, work) in works.items():
+            torch.set_num_threads(threads)
+            numba.set_num_threads(threads)
+            begin = time.perf_counter()
+            work()
+            if turn or rounds == 1:
+                best[name] = min(best[name], time.perf_counter() - begin)
+    return best
+
+
+if __name__ == "__main__":
+    main()
