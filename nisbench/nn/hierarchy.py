@@ -5,22 +5,30 @@ a scale are independent given all that was drawn before. Sites are numbers r L +
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 __all__ = ["Level", "exact_blocks", "heat_bath_sites", "known_neighbours", "levels"]
 
 
-@dataclass(frozen=True)
-class Level:
-    """The sites that are drawn together in all blocks of a scale, and the sites around them."""
+class Level(nn.Module):
+    """The sites that are drawn together in all blocks of a scale, and the sites around them; moves with its model."""
 
     drawn: Tensor
     """(n_drawn, n_blocks)"""
     border: Tensor
     """(n_border, n_blocks)"""
+
+    def __init__(self, drawn: Tensor, border: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("drawn", drawn, persistent=False)
+        self.register_buffer("border", border, persistent=False)
+
+    @property
+    def n_blocks(self) -> int:
+        """Blocks of the scale."""
+        return self.drawn.shape[1]
 
 
 def levels(L: int, *, lines: int = 2, smallest: int = 3, bisect: bool = False) -> list[Level]:

@@ -16,13 +16,14 @@ steps of batch 512, cosine decay and annealing over half the budget, ess_fractio
 rate, 0.94 at the default and 0.89 at three times it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Generator, Tensor
 
 from nisbench.api import (
     AutoregressiveDense,
+    Level,
     Model,
     ModelDraws,
     Stack,
@@ -50,13 +51,10 @@ class Hier(Model):
 
     def __init__(self, target: Target, options: HierOptions) -> None:
         super().__init__(target, options)
-        scales = levels(target.L)
+        self.levels = Stack(levels(target.L))
         self.networks = Stack(
-            AutoregressiveDense(level.drawn.shape[0], level.border.shape[0], width=options.width) for level in scales
+            AutoregressiveDense(len(level.drawn), len(level.border), width=options.width) for level in self.levels
         )
-        for i, level in enumerate(scales):
-            self.register_buffer(f"drawn_{i}", level.drawn, persistent=False)
-            self.register_buffer(f"border_{i}", level.border, persistent=False)
         isolated, neighbours = heat_bath_sites(target.L)
         self.register_buffer("isolated", isolated, persistent=False)
         self.register_buffer("neighbours", neighbours, persistent=False)
@@ -101,9 +99,8 @@ class Hier(Model):
 
     def costs(self) -> Mapping[str, float]:
         """Multiply-adds count as two operations; masked zeros are left out, the Z2 average is counted."""
-        blocks = [self._sites("drawn", i).shape[1] for i in range(len(self.networks))]
         passes = 2 if self.options.z2 else 1
-        operations = sum(2 * net.multiply_adds() * count for net, count in zip(self.networks, blocks, strict=True))
+        operations = sum(2 * net.multiply_adds() * level.n_blocks for net, level in self._scales())
         return {
             "flops_per_draw": float(passes * operations),
             "network_calls_per_draw": float(sum(net.n_spins for net in self.networks)),
@@ -113,18 +110,17 @@ class Hier(Model):
     def _like(self) -> Tensor:
         return next(self.parameters())
 
-    def _sites(self, what: str, level: int) -> Tensor:
-        return self.get_buffer(f"{what}_{level}")
+    def _scales(self) -> Iterator[tuple[AutoregressiveDense, Level]]:
+        return zip(self.networks, self.levels, strict=True)
 
     def _draw(self, n: int, beta: float, generator: Generator) -> tuple[Tensor, list[Tensor], Tensor]:
         """Lattices (sites, n) before the Z2 flip, ln q of each level and of the isolated spins, (n,)."""
         like = self._like
         lattice = torch.empty(self.target.n_sites, n, dtype=torch.int8, device=like.device)
         parts = []
-        for i, net in enumerate(self.networks):
-            drawn, border = self._sites("drawn", i), self._sites("border", i)
-            uniform = thresholds(len(drawn), drawn.shape[1] * n, like=like, generator=generator)
-            parts.append(net.draw_blocks(lattice, drawn, border, uniform))
+        for net, level in self._scales():
+            uniform = thresholds(net.n_spins, level.n_blocks * n, like=like, generator=generator)
+            parts.append(net.draw_blocks(lattice, level.drawn, level.border, uniform))
         uniform = thresholds(len(self.isolated), n, like=like, generator=generator)
         inner = heat_bath(lattice, self.isolated, self.neighbours, beta=beta, thresholds=uniform)
         return lattice, parts, inner
@@ -133,7 +129,7 @@ class Hier(Model):
         """ln q of lattices before the Z2 average, differentiable; `known` holds its parts if they were drawn."""
         known = [None] * len(self.networks) if known is None else known
         parts = [
-            net.score_blocks(lattice, self._sites("drawn", i), self._sites("border", i), known=known[i])
-            for i, net in enumerate(self.networks)
+            net.score_blocks(lattice, level.drawn, level.border, known=part)
+            for (net, level), part in zip(self._scales(), known, strict=True)
         ]
         return torch.stack(parts).sum(0) + inner

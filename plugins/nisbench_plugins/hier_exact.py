@@ -49,24 +49,14 @@ class HierExact(Model):
     The upper spins are those that the networks draw, the inner ones those of the exact blocks.
     """
 
-    inner: Tensor
-    """(side^2, n_blocks) sites"""
-    loops: Tensor
-    """(4 side, n_blocks) sites around them"""
-
     def __init__(self, target: Target, options: HierExactOptions) -> None:
         super().__init__(target, options)
         scales = levels(target.L, lines=options.lines, smallest=options.block + 1, bisect=options.bisect)
+        self.levels, self.n_levels = Stack(scales), len(scales)
         self.networks = Stack(
             AutoregressiveOdd(self._known(level), width=options.width, skip=options.skip) for level in scales
         )
-        for i, level in enumerate(scales):
-            self.register_buffer(f"drawn_{i}", level.drawn, persistent=False)
-            self.register_buffer(f"border_{i}", level.border, persistent=False)
-        self.n_levels = len(scales)
-        self.side, blocks = exact_blocks(target.L, lines=options.lines, largest=options.block)
-        self.register_buffer("inner", blocks.drawn, persistent=False)
-        self.register_buffer("loops", blocks.border, persistent=False)
+        self.side, self.blocks = exact_blocks(target.L, lines=options.lines, largest=options.block)
 
     @classmethod
     def unsupported(cls, target: Target, options: HierExactOptions) -> str | None:
@@ -101,9 +91,9 @@ class HierExact(Model):
         lattice = spins.reshape(n, -1).T.to(self._like.dtype)  # (n, L, L) -> (sites, n)
         parts = [self._log_prob_of_level(lattice, i, beta) for i in range(self.n_levels)]
         upper = lattice.clone()
-        upper[self.inner] = 0
+        upper[self.blocks.drawn] = 0
         inner = self._energy(lattice) - self._energy(upper)
-        log_z = block_log_z(self._gather(lattice, self.loops), self.side, beta)
+        log_z = block_log_z(self._gather(lattice, self.blocks.border), self.side, beta)
         return torch.stack(parts).sum(0) - beta * inner - self._per_lattice(log_z, n)
 
     def training_batch(self, n: int, *, beta: float, generator: Generator) -> TrainingBatch:
@@ -112,7 +102,7 @@ class HierExact(Model):
         traces = [self._draw_level(lattice, i, beta, generator) for i in range(self.n_levels)]
         parts = [net.log_prob(trace, beta=beta) for net, trace in zip(self.networks, traces, strict=True)]
         log_prob = torch.stack([self._per_lattice(part, n) for part in parts]).sum(0)
-        log_z = block_log_z(self._gather(lattice, self.loops), self.side, beta)
+        log_z = block_log_z(self._gather(lattice, self.blocks.border), self.side, beta)
         action = beta * self._energy(lattice) - self._per_lattice(log_z, n)
         return TrainingBatch(log_prob, log_prob.detach() + action)
 
@@ -121,9 +111,9 @@ class HierExact(Model):
 
         In a block each state of the strip takes three operations for every site, and three for every row to draw.
         """
-        counts = [self._sites("drawn", i).shape[1] for i in range(self.n_levels)]
-        operations = sum(2 * net.multiply_adds() * count for net, count in zip(self.networks, counts, strict=True))
-        operations += 3 * 2**self.side * self.side * (self.side + 1) * self.inner.shape[1]
+        scales = zip(self.networks, self.levels, strict=True)
+        operations = sum(2 * net.multiply_adds() * level.n_blocks for net, level in scales)
+        operations += 3 * 2**self.side * self.side * (self.side + 1) * self.blocks.n_blocks
         return {
             "flops_per_draw": float(operations),
             "network_calls_per_draw": float(sum(net.n_spins for net in self.networks)),
@@ -140,11 +130,8 @@ class HierExact(Model):
 
     def _border(self, lattice: Tensor, level: int) -> Tensor:
         """(n_border, n_blocks * n) what the network of a level is given: the border, and a constant where not odd."""
-        border = self._gather(lattice, self._sites("border", level))
+        border = self._gather(lattice, self.levels[level].border)
         return border if self.options.odd else torch.nn.functional.pad(border, (0, 0, 1, 0), value=1.0)
-
-    def _sites(self, what: str, level: int) -> Tensor:
-        return self.get_buffer(f"{what}_{level}")
 
     def _empty(self, n: int) -> Tensor:
         """(sites, n) of no spins yet"""
@@ -152,7 +139,7 @@ class HierExact(Model):
 
     def _draw_level(self, lattice: Tensor, level: int, beta: float, generator: Generator) -> OddTrace:
         """Writes the spins of a level into the lattice; what its network computed."""
-        drawn = self._sites("drawn", level)
+        drawn = self.levels[level].drawn
         uniform = thresholds(len(drawn), drawn.shape[1] * lattice.shape[1], like=lattice, generator=generator)
         trace: OddTrace = self.networks[level].sample(uniform, self._border(lattice, level), beta=beta)
         lattice[drawn] = trace.spins.view(*drawn.shape, lattice.shape[1])
@@ -169,15 +156,15 @@ class HierExact(Model):
     def _with_blocks(self, lattice: Tensor, log_upper: Tensor, beta: float, generator: Generator) -> ModelDraws:
         """Draws the blocks into a lattice of upper spins, whose ln q is given."""
         n, upper = lattice.shape[1], self._energy(lattice)
-        uniform = thresholds(len(self.inner), self.inner.shape[1] * n, like=lattice, generator=generator)
-        spins, log_z = block_draw(self._gather(lattice, self.loops), self.side, beta, uniform)
-        lattice[self.inner] = spins.view(*self.inner.shape, n)
+        uniform = thresholds(len(self.blocks.drawn), self.blocks.n_blocks * n, like=lattice, generator=generator)
+        spins, log_z = block_draw(self._gather(lattice, self.blocks.border), self.side, beta, uniform)
+        lattice[self.blocks.drawn] = spins.view(*self.blocks.drawn.shape, n)
         inner = self._energy(lattice) - upper
         return ModelDraws(configurations(lattice), log_upper - beta * inner - self._per_lattice(log_z, n))
 
     def _log_prob_of_level(self, lattice: Tensor, level: int, beta: float) -> Tensor:
         """(n,), differentiable."""
-        spins, border = self._gather(lattice, self._sites("drawn", level)), self._border(lattice, level)
+        spins, border = self._gather(lattice, self.levels[level].drawn), self._border(lattice, level)
         log_prob = spin_log_prob(spins, self.networks[level](spins, border, beta=beta))
         return self._per_lattice(log_prob, lattice.shape[1])
 

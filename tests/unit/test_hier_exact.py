@@ -162,8 +162,8 @@ def test_weights_depend_on_the_upper_spins_alone() -> None:
         return -net.log_prob(spins, beta=beta).detach() - beta * net.target.energy(spins)
 
     inner, upper = spins.clone().flatten(1), spins.clone().flatten(1)
-    inner[:, net.inner[10, 2]] *= -1
-    upper[:, net.loops[10, 2]] *= -1
+    inner[:, net.blocks.drawn[10, 2]] *= -1
+    upper[:, net.blocks.border[10, 2]] *= -1
     torch.testing.assert_close(log_weight(inner.view_as(spins)), log_weight(spins), rtol=0, atol=1e-9)
     assert (log_weight(upper.view_as(spins)) - log_weight(spins)).abs().min() > 1e-3
 
@@ -178,9 +178,9 @@ def test_pairs_share_the_levels_before_and_carry_their_log_prob(block: int, line
             torch.testing.assert_close(draws.log_prob, found, rtol=0, atol=1e-9)
         equal = (first.spins == second.spins).flatten(1)
         for i in range(net.n_levels):
-            same = equal[:, net.get_buffer(f"drawn_{i}").flatten()].all(1)
+            same = equal[:, net.levels[i].drawn.flatten()].all(1)
             assert bool(same.all()) if i < level else not bool(same.any())
-        assert not equal[:, net.inner.flatten()].all(1).any()
+        assert not equal[:, net.blocks.drawn.flatten()].all(1).any()
 
 
 def test_what_the_levels_lose_is_their_exact_kl() -> None:
@@ -194,7 +194,7 @@ def test_what_the_levels_lose_is_their_exact_kl() -> None:
         torch.manual_seed(2)
         net = HierExact(Ising(L), HierExactOptions(block=1, lines=1)).double()
     assert net.n_levels == 2
-    before = net.get_buffer("drawn_0").flatten()
+    before = net.levels[0].drawn.flatten()
     frame = ((states.flatten(1)[:, before] > 0).long() << torch.arange(len(before))).sum(1)  # (2^16,)
     log_p = -beta * Ising(L).energy(states)
     log_p -= torch.logsumexp(log_p, 0)
