@@ -32,6 +32,19 @@ class Models(Timed):
         training_step(self.model, self.generator, WORK // extent)
 
 
+class ExactBlocks(Timed):
+    """The kernels of `hier-exact`: odd networks, and blocks that are drawn exactly."""
+
+    def setup(self):
+        self.model, self.generator = build("hier-exact", 32)
+
+    def time_draw(self):
+        draw(self.model, self.generator, WORK // 32)
+
+    def time_training_step(self):
+        training_step(self.model, self.generator, WORK // 32)
+
+
 class Density(Timed):
     params = ["hier", "van"]
     param_names = ["plugin"]

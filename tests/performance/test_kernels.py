@@ -3,13 +3,19 @@
 Each fast path stands beside the naive form of the same numbers, and is held against it.
 """
 
+import math
+
 import numba
 import numpy as np
 import pytest
 import torch
 
-from nisbench.nn.bernoulli import spin_log_prob
+from nisbench.nn.bernoulli import heat_bath, spin_log_prob
+from nisbench.nn.bernoulli import thresholds as draw_thresholds
 from nisbench.nn.dense import AutoregressiveDense
+from nisbench.nn.hierarchy import heat_bath_sites, known_neighbours, levels
+from nisbench.nn.odd import AutoregressiveOdd
+from nisbench.nn.strip import block_draw, block_log_z
 from nisbench.physics.ising import Ising
 from nisbench.statistics.autocorrelation import gamma_method
 
@@ -89,6 +95,144 @@ def test_score_naive(benchmark, network, thresholds):
     with torch.no_grad():
         naive = benchmark(lambda: spin_log_prob(spins, network(spins)))
     torch.testing.assert_close(naive, log_prob, rtol=1e-5, atol=1e-4)
+
+
+def gradient(log_prob, network):
+    """Of the sum over the draws, by the parameters."""
+    return torch.autograd.grad(log_prob.sum(), list(network.parameters()))
+
+
+@pytest.mark.benchmark(group="gradient")
+def test_gradient(benchmark, network, thresholds):
+    spins, known = network.draw(thresholds)
+    found = benchmark(lambda: gradient(network.score(spins, known=known), network))
+    for a, b in zip(found, gradient(spin_log_prob(spins, network(spins)), network), strict=True):
+        torch.testing.assert_close(a, b, rtol=2e-3, atol=2e-3)
+
+
+@pytest.mark.benchmark(group="gradient")
+def test_gradient_naive(benchmark, network, thresholds):
+    spins, _ = network.draw(thresholds)
+    benchmark(lambda: gradient(spin_log_prob(spins, network(spins)), network))
+
+
+@pytest.fixture
+def odd():
+    torch.manual_seed(1)
+    network = AutoregressiveOdd(known_neighbours(levels(32)[1], 32), width=8)
+    network.last.data += torch.randn_like(network.last) / 8
+    border = torch.randint(0, 2, (network.n_border, DRAWS)).float() * 2 - 1
+    return network, torch.randn(network.n_spins, DRAWS), border
+
+
+def naive_odd_draw(network, thresholds, border):
+    """One full pass a spin."""
+    spins = torch.zeros_like(thresholds)
+    with torch.no_grad():
+        for k in range(len(spins)):
+            spins[k] = torch.where(network(spins, border, beta=0.44)[k] > thresholds[k], 1.0, -1.0)
+    return spins
+
+
+@pytest.mark.benchmark(group="odd draw")
+def test_odd_draw(benchmark, odd):
+    network, thresholds, border = odd
+    trace = benchmark(network.sample, thresholds, border, beta=0.44)
+    assert (trace.spins == naive_odd_draw(*odd)).all(0).float().mean() > 0.98
+
+
+@pytest.mark.benchmark(group="odd draw")
+def test_odd_draw_naive(benchmark, odd):
+    benchmark(naive_odd_draw, *odd)
+
+
+@pytest.mark.benchmark(group="odd gradient")
+def test_odd_gradient(benchmark, odd):
+    network, thresholds, border = odd
+    trace = network.sample(thresholds, border, beta=0.44)
+    found = benchmark(lambda: gradient(network.log_prob(trace, beta=0.44), network))
+    plain = spin_log_prob(trace.spins, network(trace.spins, border, beta=0.44))
+    for a, b in zip(found, gradient(plain, network), strict=True):
+        torch.testing.assert_close(a, b, rtol=2e-3, atol=2e-3)
+
+
+@pytest.mark.benchmark(group="odd gradient")
+def test_odd_gradient_naive(benchmark, odd):
+    network, thresholds, border = odd
+    spins = network.sample(thresholds, border, beta=0.44).spins
+    benchmark(lambda: gradient(spin_log_prob(spins, network(spins, border, beta=0.44)), network))
+
+
+@pytest.fixture
+def block_border():
+    return torch.randint(0, 2, (12, 64), generator=torch.Generator().manual_seed(1)).float() * 2 - 1
+
+
+def naive_block_log_z(border, beta):
+    """The sum over all 512 states of a block of side 3."""
+    bits = torch.arange(512).unsqueeze(1) >> torch.arange(9) & 1
+    spins = (2 * bits - 1).double().view(512, 3, 3)
+    inside = (spins[:, 1:] * spins[:, :-1]).sum((1, 2)) + (spins[:, :, 1:] * spins[:, :, :-1]).sum((1, 2))
+    above, right, below, left = border.double().view(4, 3, -1)
+    outside = spins[:, 0] @ above + spins[:, :, 2] @ right + spins[:, 2] @ below + spins[:, :, 0] @ left
+    return torch.logsumexp(beta * (inside.unsqueeze(1) + outside), 0)
+
+
+@pytest.mark.benchmark(group="block ln Z")
+def test_block_log_z(benchmark, block_border):
+    found = benchmark(block_log_z, block_border, 3, 0.44)
+    torch.testing.assert_close(found, naive_block_log_z(block_border, 0.44), rtol=0, atol=1e-5)
+
+
+@pytest.mark.benchmark(group="block ln Z")
+def test_block_log_z_naive(benchmark, block_border):
+    benchmark(naive_block_log_z, block_border, 0.44)
+
+
+@pytest.mark.benchmark(group="block draw")
+def test_block_draw(benchmark, block_border):
+    limits = torch.randn(9, 64, generator=torch.Generator().manual_seed(2))
+    spins, log_z = benchmark(block_draw, block_border, 3, 0.44, limits)
+    assert set(spins.unique().tolist()) == {-1.0, 1.0}
+    torch.testing.assert_close(log_z, naive_block_log_z(block_border, 0.44), rtol=0, atol=1e-5)
+
+
+@pytest.mark.benchmark(group="heat bath")
+def test_heat_bath(benchmark):
+    sites, neighbours = heat_bath_sites(32)
+    lattice = torch.randint(0, 2, (1024, DRAWS), dtype=torch.int8, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    limits = torch.randn(len(sites), DRAWS, generator=torch.Generator().manual_seed(2))
+    expected, expected_log_prob = naive_heat_bath(lattice, sites, neighbours, limits)
+    log_prob = benchmark(heat_bath, lattice, sites, neighbours, beta=0.44, thresholds=limits)
+    assert torch.equal(lattice[sites].float(), expected)
+    torch.testing.assert_close(log_prob, expected_log_prob, rtol=1e-5, atol=1e-4)
+
+
+def naive_heat_bath(lattice, sites, neighbours, limits):
+    """All at once with torch operations."""
+    logits = 0.88 * lattice[neighbours].sum(0).float()
+    spins = torch.where(logits > limits, 1.0, -1.0)
+    return spins, spin_log_prob(spins, logits)
+
+
+@pytest.mark.benchmark(group="heat bath")
+def test_heat_bath_naive(benchmark):
+    sites, neighbours = heat_bath_sites(32)
+    lattice = torch.randint(0, 2, (1024, DRAWS), dtype=torch.int8) * 2 - 1
+    benchmark(naive_heat_bath, lattice, sites, neighbours, torch.randn(len(sites), DRAWS))
+
+
+@pytest.mark.benchmark(group="thresholds")
+def test_thresholds(benchmark):
+    """Logistic numbers: variance pi^2/3, here within 5 standard errors."""
+    generator = torch.Generator().manual_seed(1)
+    drawn = benchmark(draw_thresholds, SPINS, 4096, like=torch.zeros(()), generator=generator)
+    assert abs(drawn.square().mean().item() - math.pi**2 / 3) < 5 * (16 * math.pi**4 / 45 / drawn.numel()) ** 0.5
+
+
+@pytest.mark.benchmark(group="thresholds")
+def test_thresholds_naive(benchmark):
+    benchmark(lambda: torch.rand(SPINS, 4096).logit_())
 
 
 @pytest.fixture
