@@ -7,6 +7,7 @@ itself, because pluggy's own loader stops at the first plugin that fails to impo
 import dataclasses
 import importlib
 import typing
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
@@ -161,10 +162,10 @@ def load_catalog(points: typing.Iterable[EntryPoint] | None = None) -> Catalog:
         version = point.dist.version if point.dist else "unknown"
         try:
             registry = _collect(point.load(), distribution, version)
-            twice = [e.name for e in registry.plugins if e.name in plugins]
-            twice += [t.name for t in registry.targets if t.name in targets]
+            twice = _twice([*plugins, *(e.name for e in registry.plugins)])
+            twice += _twice([*targets, *(t.name for t in registry.targets)])
             if twice:
-                raise PluginError(f"'{twice[0]}' is registered already by another plugin")
+                raise PluginError(f"'{twice[0]}' is registered already")
         # A plugin may fail in any way at import; SystemExit would otherwise end the run.
         except (Exception, SystemExit) as error:
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
@@ -173,6 +174,10 @@ def load_catalog(points: typing.Iterable[EntryPoint] | None = None) -> Catalog:
         plugins.update({entry.name: entry for entry in registry.plugins})
         targets.update({entry.name: entry for entry in registry.targets})
     return Catalog(plugins=plugins, targets=targets, broken=tuple(broken))
+
+
+def _twice(names: typing.Iterable[str]) -> list[str]:
+    return [name for name, count in Counter(names).items() if count > 1]
 
 
 def _collect(module: Any, distribution: str, version: str) -> _Registry:
