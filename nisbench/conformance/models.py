@@ -206,6 +206,31 @@ def unsupported_sizes(subject: Subject) -> str:
     return f"Refused: {refused}."
 
 
+def level_pairs(subject: Subject) -> str:
+    """With levels, `draw_pairs` shares more sites from level to level, never all, and log_prob is that of each draw."""
+    checked = 0
+    for extent in (SMALL, 8, 16, 32):
+        if subject.unsupported(extent) is not None:
+            continue
+        model = subject.model(extent)
+        if not model.n_levels:
+            return "It has no levels."
+        shared = 0
+        for level in range(1, model.n_levels):
+            pair = model.draw_pairs(20, level=level, beta=BETA, generator=generator(14))
+            for draws in pair:
+                _check_draws(draws, 20, extent, torch.device("cpu"))
+                with torch.no_grad():
+                    difference = largest(draws.log_prob - model.log_prob(draws.spins, beta=BETA))
+                if not difference <= 1e-12 * extent**2 + 1e-10:
+                    raise Violation(f"log_prob at level {level} is off by {difference:.3g}, L = {extent}")
+            same = int((pair[0].spins == pair[1].spins).all(0).sum())
+            if not shared < same < extent**2:
+                raise Violation(f"{same} of {extent**2} sites agree at level {level} after {shared} before")
+            shared, checked = same, checked + 1
+    return f"Levels checked: {checked}."
+
+
 def costs(subject: Subject) -> None:
     """`costs` names known counters, each a finite number per draw."""
     for name, value in subject.model().costs().items():
@@ -231,6 +256,7 @@ MODEL_CHECKS: tuple[Check, ...] = (
     state_dict,
     no_global_state,
     unsupported_sizes,
+    level_pairs,
     costs,
 )
 

@@ -8,7 +8,15 @@ from nisbench.conformance.checks import CheckResult, checks_for, run_checks
 from nisbench.contract.catalog import Catalog, Entry, load_catalog
 from nisbench.errors import PluginError, UnknownName
 
-RIGHT = [models.Logistic, models.OtherDraws, models.Marginal, models.Exact, samplers.HeatBath, samplers.Weighted]
+RIGHT = [
+    models.Logistic,
+    models.OtherDraws,
+    models.Marginal,
+    models.Rows,
+    models.Exact,
+    samplers.HeatBath,
+    samplers.Weighted,
+]
 
 WRONG = [
     (models.NotAModel, "loads"),
@@ -32,6 +40,9 @@ WRONG = [
     (models.DefaultDtype, "no_global_state"),
     (models.EmptyReason, "unsupported_sizes"),
     (models.FalsePromise, "unsupported_sizes"),
+    (models.NothingShared, "level_pairs"),
+    (models.AllShared, "level_pairs"),
+    (models.OtherLogProb, "level_pairs"),
     (models.UnknownCost, "costs"),
     (models.EndlessCost, "costs"),
     (samplers.NotASampler, "loads"),

@@ -72,6 +72,45 @@ class Marginal(Logistic):
         return TrainingBatch(batch.log_prob - 0.1 * batch.signal, batch.signal)
 
 
+class Rows(Logistic):
+    """A right model whose levels are the rows."""
+
+    def __init__(self, target, options):
+        super().__init__(target, options)
+        self.n_levels = target.L
+
+    def draw_pairs(self, n, *, level, beta, generator):
+        with torch.no_grad():
+            uniform, other = torch.rand(2, n, self.target.n_sites, generator=generator, dtype=torch.float64)
+            other[:, : level * self.target.L] = uniform[:, : level * self.target.L]
+            signs = 2 * torch.randint(2, (n, 1), generator=generator) - 1 if self.options.z2 else 1
+            pair = [self.draw(u, beta) * signs for u in (uniform, other)]
+            spins = [s.to(torch.int8).view(n, self.target.L, self.target.L) for s in pair]
+            return tuple(ModelDraws(s, self.log_prob(s, beta=beta)) for s in spins)
+
+
+class NothingShared(Rows):
+    """Pairs of draws that have nothing to do with each other."""
+
+    def draw_pairs(self, n, *, level, beta, generator):
+        return tuple(self.sample(n, beta=beta, generator=generator) for _ in range(2))
+
+
+class AllShared(Rows):
+    """The same draw twice."""
+
+    def draw_pairs(self, n, *, level, beta, generator):
+        return (self.sample(n, beta=beta, generator=generator),) * 2
+
+
+class OtherLogProb(Rows):
+    """Pairs with a log_prob that lacks a little."""
+
+    def draw_pairs(self, n, *, level, beta, generator):
+        pair = super().draw_pairs(n, level=level, beta=beta, generator=generator)
+        return tuple(ModelDraws(draws.spins, draws.log_prob + 1e-6) for draws in pair)
+
+
 class Exact(Model):
     """q = p at (1 + theta) beta over all states of L <= 4; theta = 0 at the start is the perfect model."""
 
