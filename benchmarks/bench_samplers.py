@@ -19,6 +19,7 @@ def training_step(model: Any, generator: Any, n: int) -> None:
 
 
 class Models(Timed):
+    version = "2"
     params = ["hier", "van"]
     param_names = ["plugin"]
 
