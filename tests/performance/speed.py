@@ -5,11 +5,12 @@ are useful (`Model.costs`, masked zeros not counted) per second, over those of a
 matrices, on one thread. A training step is drawing, loss, gradient and Adam on the batch that is drawn beside it.
 `naive` is one full forward pass a spin of the same network in torch, without gradient.
 
-Run with `python -m tests.performance.speed [--sizes 16,32,64,128] [--van 16,32] [--batch 1000] [--rounds 7]`.
+Run with `python -m tests.performance.speed [--sizes 16,32,64,128] [--van 16,32] [--large 256:32,512:8]`.
 """
 
 import argparse
 import os
+import resource
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -33,19 +34,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", default="16,32,64,128", help="of hier")
     parser.add_argument("--van", default="16,32", help="sizes of van; the naive form at L = 32 takes a minute")
+    parser.add_argument("--large", default="256:32,512:8", help="sizes of hier and their batches, for the memory")
     parser.add_argument("--batch", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=7)
     given = parser.parse_args()
     cores = len(os.sched_getaffinity(0))
     say = sys.stdout.write
-    say("| L | ms per 1000 draws | of GEMM | step/draw | step/draw, Z2 | draws on 2 threads | steps on 2 threads |\n")
-    say("|---:|---:|---:|---:|---:|---:|---:|\n")
+    say(
+        "| L | ms per 1000 draws | of GEMM | step/draw | step/draw, Z2 | draws on 2 threads | steps on 2 | GEMM on 2 |\n"
+    )
+    say("|---:|---:|---:|---:|---:|---:|---:|---:|\n")
     for L in map(int, filter(None, given.sizes.split(","))):
         say(f"{hier(L, given.batch, given.rounds, two=cores > 1)}\n")
         sys.stdout.flush()
     say("\n| L | van, ms per 1000 draws | naive, ms per 1000 draws | ratio |\n|---:|---:|---:|---:|\n")
     for L in map(int, filter(None, given.van.split(","))):
         say(f"{van(L, given.batch)}\n")
+        sys.stdout.flush()
+    say("\n| L | batch | hier, s a step | peak of this process so far, GiB |\n|---:|---:|---:|---:|\n")
+    for L, batch in (map(int, size.split(":")) for size in given.large.split(",") if size):
+        say(f"{large(L, batch)}\n")
         sys.stdout.flush()
 
 
@@ -61,12 +69,12 @@ def hier(L: int, batch: int, rounds: int, *, two: bool) -> str:
         "step z2": (1, training(averaged, batch)),
     }
     if two:
-        works |= {f"{name} on 2": (2, works[name][1]) for name in ("draw", "step")}
+        works |= {f"{name} on 2": (2, works[name][1]) for name in ("draw", "step", "gemm")}
     best = least(works, rounds)
     rate = 2 * GEMM**3 / best["gemm"]
     fraction = plain.costs()["flops_per_draw"] * batch / best["draw"] / rate
     ratios = [best["step"] / best["draw"], best["step z2"] / best["draw z2"]]
-    gains = [f"{best[name] / best[f'{name} on 2']:.2f} x" if two else "one core" for name in ("draw", "step")]
+    gains = [f"{best[name] / best[f'{name} on 2']:.2f} x" if two else "one core" for name in ("draw", "step", "gemm")]
     cells = [
         f"{L}",
         f"{1e6 * best['draw'] / batch:.1f}",
@@ -75,6 +83,14 @@ def hier(L: int, batch: int, rounds: int, *, two: bool) -> str:
         *gains,
     ]
     return f"| {' | '.join(cells)} |"
+
+
+def large(L: int, batch: int) -> str:
+    """One row, with the Z2 average, on all threads."""
+    threads = len(os.sched_getaffinity(0))
+    seconds = least({"step": (threads, training(Hier(Ising(L), HierOptions()), batch))}, 2)["step"]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # KiB on Linux
+    return f"| {L} | {batch} | {seconds:.2f} | {peak:.2f} |"
 
 
 def van(L: int, batch: int) -> str:
