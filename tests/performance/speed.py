@@ -40,9 +40,7 @@ def main() -> None:
     given = parser.parse_args()
     cores = len(os.sched_getaffinity(0))
     say = sys.stdout.write
-    say(
-        "| L | ms per 1000 draws | of GEMM | step/draw | step/draw, Z2 | draws on 2 threads | steps on 2 | GEMM on 2 |\n"
-    )
+    say("| L | ms per 1000 draws | of GEMM | step/draw | step/draw, Z2 | draws on 2 | steps on 2 | GEMM on 2 |\n")
     say("|---:|---:|---:|---:|---:|---:|---:|---:|\n")
     for L in map(int, filter(None, given.sizes.split(","))):
         say(f"{hier(L, given.batch, given.rounds, two=cores > 1)}\n")
