@@ -1,5 +1,6 @@
 """The compiled passes for plain stacks on the CPU: tensors in, tensors out, no copy where the layout fits."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,7 +19,14 @@ PARTS, PART_NUMBERS = 8, 2**26
 
 
 def draw_compiled(
-    net: "AutoregressiveDense", lattice: Tensor, drawn: Tensor, border: Tensor, thresholds: Tensor | None
+    net: "AutoregressiveDense", lattice: Tensor, drawn: Tensor, border: Tensor, thresholds: Tensor
+) -> Tensor:
+    """Draws the blocks into the lattice; their ln q (n,) float64."""
+    return _log_prob(_parameters(net), lattice, drawn, border, thresholds)
+
+
+def _log_prob(
+    parameters: Sequence[Tensor], lattice: Tensor, drawn: Tensor, border: Tensor, thresholds: Tensor | None
 ) -> Tensor:
     """ln q (n,) float64 of the blocks, which `thresholds` draws; without them the spins are those of the lattice.
 
@@ -26,7 +34,6 @@ def draw_compiled(
     """
     n = lattice.shape[1]
     log_prob = torch.empty(drawn.shape[1] * n, dtype=torch.float64)
-    parameters = _parameters(net)
     limits = parameters[0].new_empty(0, 0) if thresholds is None else thresholds
     kernels.draw_stack(*_arrays(*parameters, lattice, drawn, border, limits, log_prob))
     return log_prob.view(-1, n).sum(0)
@@ -36,7 +43,7 @@ def score_compiled(
     net: "AutoregressiveDense", lattice: Tensor, drawn: Tensor, border: Tensor, known: Tensor | None
 ) -> Tensor:
     """Differentiable ln q (n,) float64 of given blocks; `known` is its value where a draw already told it."""
-    return _Score.apply(net, lattice, drawn, border, known, *_parameters(net))  # type: ignore[no-any-return, no-untyped-call]
+    return _Score.apply(lattice, drawn, border, known, *_parameters(net))  # type: ignore[no-any-return, no-untyped-call]
 
 
 class _Score(torch.autograd.Function):
@@ -45,7 +52,6 @@ class _Score(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        net: "AutoregressiveDense",
         lattice: Tensor,
         drawn: Tensor,
         border: Tensor,
@@ -54,7 +60,7 @@ class _Score(torch.autograd.Function):
     ) -> Tensor:
         """`parameters` as `_parameters` gives them."""
         ctx.save_for_backward(lattice, drawn, border, *parameters)
-        return draw_compiled(net, lattice, drawn, border, None) if known is None else known.clone()
+        return _log_prob(parameters, lattice, drawn, border, None) if known is None else known.clone()
 
     @staticmethod
     @once_differentiable
@@ -71,7 +77,7 @@ class _Score(torch.autograd.Function):
             *_arrays(*parameters, lattice, drawn, border, *transposed, factor.to(first.dtype)), *_arrays(*gradients)
         )
         sums = (gradient[..., : p.shape[-1]].sum(0) for gradient, p in zip(gradients, parameters, strict=True))
-        return None, None, None, None, None, *sums
+        return None, None, None, None, *sums
 
 
 def _room(parameter: Tensor, parts: int) -> Tensor:
