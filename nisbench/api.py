@@ -3,6 +3,7 @@
 from nisbench.contract.interfaces import (
     ChainDraws,
     ChainSeries,
+    LocalPairs,
     Model,
     ModelDraws,
     Sampler,
@@ -14,7 +15,7 @@ from nisbench.contract.records import TrainingOptions
 from nisbench.nn.bernoulli import configurations, forcing, heat_bath, spin_log_prob, thresholds, z2_average, z2_flip
 from nisbench.nn.conv import AutoregressiveConv
 from nisbench.nn.dense import AutoregressiveDense
-from nisbench.nn.hierarchy import Level, exact_blocks, heat_bath_sites, known_neighbours, levels
+from nisbench.nn.hierarchy import Level, displacements, exact_blocks, heat_bath_sites, known_neighbours, levels
 from nisbench.nn.modules import Stack
 from nisbench.nn.odd import AutoregressiveOdd, OddTrace
 from nisbench.nn.strip import block_draw, block_log_z
@@ -26,6 +27,7 @@ __all__ = [
     "ChainDraws",
     "ChainSeries",
     "Level",
+    "LocalPairs",
     "Model",
     "ModelDraws",
     "OddTrace",
@@ -38,6 +40,7 @@ __all__ = [
     "block_draw",
     "block_log_z",
     "configurations",
+    "displacements",
     "exact_blocks",
     "forcing",
     "heat_bath",

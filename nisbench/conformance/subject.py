@@ -172,5 +172,5 @@ def _train(model: Model, seed: int, steps: int = 20) -> None:
     for _ in range(steps):
         batch = model.training_batch(64, beta=BETA, generator=source)
         optimizer.zero_grad()
-        ((batch.signal - batch.signal.mean()) * batch.log_prob).mean().backward()  # type: ignore[no-untyped-call]
+        batch.loss().backward()  # type: ignore[no-untyped-call]
         optimizer.step()

@@ -9,10 +9,9 @@ import math
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from nisbench.conformance.subject import BETA, OTHER_BETA, Subject, Violation, generator, largest
-from nisbench.contract.interfaces import Model, TrainingBatch
+from nisbench.contract.interfaces import Model
 
 __all__ = ["gradient", "training_batch"]
 
@@ -28,16 +27,10 @@ def training_batch(subject: Subject) -> str:
 def gradient(subject: Subject) -> None:
     """The training loss has a finite gradient, not zero, in every parameter."""
     model = subject.model()
-    _loss(model.training_batch(200, beta=BETA, generator=generator(7))).backward()  # type: ignore[no-untyped-call]
+    model.training_batch(200, beta=BETA, generator=generator(7)).loss().backward()  # type: ignore[no-untyped-call]
     for name, parameter in model.named_parameters():
         if parameter.grad is None or not parameter.grad.isfinite().all() or not parameter.grad.any():
             raise Violation(f"{name} has no gradient, a zero one or one that is not finite")
-
-
-def _loss(batch: TrainingBatch) -> Tensor:
-    """An unbiased estimate whose gradient is that of E_q[ln q + beta E]."""
-    loss: Tensor = ((batch.signal - batch.signal.mean()) * batch.log_prob).sum() / (len(batch.signal) - 1)
-    return loss
 
 
 def _training_batch(subject: Subject, model: Model, beta: float) -> str:
@@ -48,7 +41,7 @@ def _training_batch(subject: Subject, model: Model, beta: float) -> str:
     same_signal, same_log_prob = (
         largest(a - b) <= 1e-8 for a, b in ((fast.signal, slow.signal), (fast.log_prob, slow.log_prob))
     )
-    if not (same_signal or same_log_prob):
+    if fast.pairs or not (same_signal or same_log_prob):
         return _training_batch_in_the_mean(subject, model, beta)
     if not same_signal:
         raise Violation(f"the signal differs from ln q + beta E by {largest(fast.signal - slow.signal):.3g}")
@@ -79,7 +72,7 @@ def _training_batch_in_the_mean(subject: Subject, model: Model, beta: float, bat
     source, found = generator(16), np.empty((2, batches))
     for i in range(batches):
         batch = model.training_batch(100, beta=beta, generator=source)
-        estimate = torch.autograd.grad(_loss(batch), parameters, allow_unused=True)
+        estimate = torch.autograd.grad(batch.loss(), parameters, allow_unused=True)
         along = sum(float((g * d).sum()) for g, d in zip(estimate, direction, strict=True) if g is not None)
         found[:, i] = float(batch.signal.mean()), along / length
     for what, values, exact in zip(("signal", "gradient"), found, (action, length), strict=True):

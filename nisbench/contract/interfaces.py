@@ -1,7 +1,7 @@
 """The two plugin interfaces, Model and Sampler, the Target they work on and what their draws look like."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,6 +13,7 @@ from torch import Generator, Tensor, nn
 __all__ = [
     "ChainDraws",
     "ChainSeries",
+    "LocalPairs",
     "Model",
     "ModelDraws",
     "Sampler",
@@ -51,13 +52,38 @@ class ModelDraws:
 
 
 @dataclass(frozen=True)
+class LocalPairs:
+    """Two draws of the inside of each block of a scale, given the same border.
+
+    By the Markov property what one network drew in a block changes ln q + beta E inside this block only. The other
+    draw of the pair is its baseline (W. Kool, H. van Hoof, M. Welling, 2019), and the noise of the rest of the
+    lattice is gone.
+    """
+
+    log_prob: Tensor
+    """(2, n_blocks, m) float64 with gradient: ln q of what the network of this scale drew, in m lattices"""
+    signal: Tensor
+    """(2, n_blocks, m) float64 without gradient: ln q + beta E of all that was drawn inside the block, or its mean"""
+
+
+@dataclass(frozen=True)
 class TrainingBatch:
     """What one step of the reverse-KL training needs."""
 
     log_prob: Tensor
-    """(n,) float64 with gradient: ln q, or that of a marginal"""
+    """(n,) float64 with gradient: ln q, or that of a marginal; without the scales that have `pairs`"""
     signal: Tensor
     """(n,) float64 without gradient; its mean is E_q[ln q + beta E]"""
+    pairs: Sequence[LocalPairs] = ()
+    """The scales whose gradient is estimated block by block"""
+
+    def loss(self) -> Tensor:
+        """() whose gradient is an unbiased estimate of that of E_q[ln q + beta E]; its value means nothing."""
+        loss = ((self.signal - self.signal.mean()) * self.log_prob).sum() / (len(self.signal) - 1)
+        for pair in self.pairs:  # the same with n = 2 in each block of each lattice
+            difference = pair.signal[0] - pair.signal[1]
+            loss = loss + 0.5 * (difference * (pair.log_prob[0] - pair.log_prob[1])).sum(0).mean()
+        return loss
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
-"""loss = mean((signal - mean signal) ln q): the reverse-KL loop, one for all models.
+"""The reverse-KL loop, one for all models: Adam on the gradient of E_q[ln q + beta_t E].
 
-signal = ln q + beta_t E of configurations drawn from q. Every step draws from a generator seeded by the step, so a
+Every step draws from a generator seeded by the step, so a
 checkpoint needs no generator state and a resumed training with a budget in steps repeats the same numbers.
 Evaluation and checkpoints are off the clock.
 """
@@ -66,7 +66,7 @@ def train(
     Raises Diverged when an evaluation or a parameter to be saved is no number; a checkpoint never holds one.
     """
     device = next(model.parameters()).device
-    optimizer = torch.optim.Adam(_groups(model, options.fan_in), fused=True)
+    optimizer = torch.optim.Adam(_groups(model, options.fan_in), betas=(0.9, options.adam_beta2), fused=True)
     state = _load(files.checkpoint, model, optimizer) if files.checkpoint.exists() else _State()
     files.keep_history_until(state.step)
     generator = Generator(device)
@@ -79,9 +79,8 @@ def train(
             group["lr"] = rate * group["scale"]
         generator.manual_seed(seeds(f"train/{state.step}"))
         batch = model.training_batch(options.batch_size, beta=beta_t, generator=generator)
-        loss = ((batch.signal - batch.signal.mean()) * batch.log_prob).mean()
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        batch.loss().backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(model.parameters(), options.clip_norm) if options.clip_norm > 0 else None
         optimizer.step()
         state.step += 1
@@ -119,12 +118,14 @@ def annealed_beta(options: TrainingOptions, beta: float, fraction: float, step: 
 
 
 def learning_rate(options: TrainingOptions, fraction: float) -> float:
-    """Linear warm-up, then constant or a cosine from the peak to zero."""
+    """Linear warm-up, then constant, or a cosine or a straight line from the peak to zero."""
     if fraction < options.warmup_fraction:
         return options.learning_rate * (fraction + 1e-3) / (options.warmup_fraction + 1e-3)
     if options.schedule == "constant":
         return options.learning_rate
     rest = (fraction - options.warmup_fraction) / (1 - options.warmup_fraction)
+    if options.schedule == "linear":
+        return options.learning_rate * (1 - rest)
     return options.learning_rate * 0.5 * (1 + math.cos(math.pi * rest))
 
 

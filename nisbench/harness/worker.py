@@ -253,7 +253,7 @@ def _warm_up_model(run: _Run, model: Model) -> None:
     generator = run.generator("warm-up")
     n = _WARM_UP_BATCH if run.device.type == "cpu" else int(model.options.batch_size)
     batch = model.training_batch(n, beta=run.cell.beta, generator=generator)
-    (batch.log_prob.mean() * 0).backward()  # type: ignore[no-untyped-call]
+    batch.loss().backward()  # type: ignore[no-untyped-call]
     model.zero_grad(set_to_none=True)
     with torch.no_grad():
         model.sample(n, beta=run.cell.beta, generator=generator)

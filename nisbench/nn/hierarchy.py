@@ -4,12 +4,18 @@ Inside a closed loop of known spins a nearest-neighbour model depends on that lo
 a scale are independent given all that was drawn before. Sites are numbers r L + c.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Level", "exact_blocks", "heat_bath_sites", "known_neighbours", "levels"]
+__all__ = ["Level", "displacements", "exact_blocks", "heat_bath_sites", "known_neighbours", "levels"]
+
+
+_Site = tuple[int, int]
+"""Row and column, on the torus or relative to the corner of a block."""
+_Lines = list[list[_Site]]
 
 
 class Level(nn.Module):
@@ -20,10 +26,14 @@ class Level(nn.Module):
     border: Tensor
     """(n_border, n_blocks)"""
 
-    def __init__(self, drawn: Tensor, border: Tensor) -> None:
+    def __init__(self, drawn: _Lines, border: _Lines, corners: Sequence[_Site], L: int) -> None:
+        """`drawn` and `border` are relative to the corners, one for each block."""
         super().__init__()
-        self.register_buffer("drawn", drawn, persistent=False)
-        self.register_buffer("border", border, persistent=False)
+        for name, lines in (("drawn", drawn), ("border", border)):
+            sites = [_flat(chain(*lines), corner, L) for corner in corners]
+            self.register_buffer(name, _sites(sites).T.contiguous(), persistent=False)
+        self.lengths = [len(line) for line in (*border, *drawn)]
+        """The border and then the drawn sites are straight lines one after the other, of so many sites."""
 
     @property
     def n_blocks(self) -> int:
@@ -39,17 +49,9 @@ def levels(L: int, *, lines: int = 2, smallest: int = 3, bisect: bool = False) -
     `exact_blocks`, or for smallest = 3 the sites of `heat_bath_sites`.
     """
     side, corners = _first_blocks(L, lines)
-    at = range(0, L, L // lines)
-    frame = [site for line in at for site in [*[(line, c) for c in range(L)], *[(r, line) for r in range(L)]]]
-    sites = _sites([r * L + c for r, c in dict.fromkeys(frame)])  # each site once
-    result = [Level(sites.unsqueeze(1), torch.empty(0, 1, dtype=torch.long, device="cpu"))]
+    result = [Level(_frame(L, lines), [], [(0, 0)], L)]
     while side >= smallest:
-        result.append(
-            Level(
-                _sites([_flat(_cross(side, bisect), corner, L) for corner in corners]).T.contiguous(),
-                _sites([_flat(_loop(side), corner, L) for corner in corners]).T.contiguous(),
-            )
-        )
+        result.append(Level(_cross(side, bisect), _loop(side), corners, L))
         side, corners = _split(side, corners)
     return result
 
@@ -62,11 +64,8 @@ def exact_blocks(L: int, *, lines: int = 2, largest: int) -> tuple[int, Level]:
     side, corners = _first_blocks(L, lines)
     while side > largest:
         side, corners = _split(side, corners)
-    square = [(r, c) for r in range(side) for c in range(side)]
-    return side, Level(
-        _sites([_flat(square, corner, L) for corner in corners]).T.contiguous(),
-        _sites([_flat(_loop(side), corner, L) for corner in corners]).T.contiguous(),
-    )
+    square = [[(r, c) for c in range(side)] for r in range(side)]
+    return side, Level(square, _loop(side), corners, L)
 
 
 def known_neighbours(level: Level, L: int) -> Tensor:
@@ -84,6 +83,27 @@ def known_neighbours(level: Level, L: int) -> Tensor:
     return result
 
 
+def displacements(level: Level, L: int) -> Tensor:
+    """(n_drawn, n_border + n_drawn) the class of each pair of a drawn site and one known by then, or itself.
+
+    Pairs on parallel lines have the class of their two lines and of their displacement along them, from 1 on; all the
+    others have 0.
+    """
+    sites = torch.cat([level.border[:, 0], level.drawn[:, 0]])
+    parts = []
+    for number, part in enumerate(torch.split(torch.stack([sites % L, sites // L]), level.lengths, 1)):
+        moves = (part != part[:, :1]).any(1).tolist()  # along a row, along a column
+        direction = moves.index(True) if any(moves) else -1  # a line of one site has none
+        parts.append(torch.stack([torch.full_like(part[0], i) for i in (number, direction)] + [part[direction]]))
+    line, direction, along = torch.cat(parts, 1)
+    order, drawn = _sites(range(len(sites))), slice(len(level.border), None)
+    shares = (direction[drawn, None] == direction) & (direction >= 0) & (order <= order[drawn, None])
+    key = (line[drawn, None] * len(level.lengths) + line) * 2 * L + along[drawn, None] - along + L
+    result = torch.zeros_like(key)
+    result[shares] = 1 + torch.unique(key[shares], return_inverse=True)[1]
+    return result
+
+
 def heat_bath_sites(L: int) -> tuple[Tensor, Tensor]:
     """The L^2/4 isolated spins that the levels leave, (n,), and their neighbours, (4, n)."""
     sites = [(r, c) for r in range(1, L, 2) for c in range(1, L, 2)]
@@ -91,23 +111,34 @@ def heat_bath_sites(L: int) -> tuple[Tensor, Tensor]:
     return _sites([r * L + c for r, c in sites]), _sites(around).T.contiguous()
 
 
-def _first_blocks(L: int, lines: int) -> tuple[int, list[tuple[int, int]]]:
+def _first_blocks(L: int, lines: int) -> tuple[int, list[_Site]]:
     """Side and corners of the blocks that level 0 leaves."""
     step = L // lines
     return step - 1, [(r + 1, c + 1) for r in range(0, L, step) for c in range(0, L, step)]
 
 
-def _split(side: int, corners: list[tuple[int, int]]) -> tuple[int, list[tuple[int, int]]]:
+def _split(side: int, corners: list[_Site]) -> tuple[int, list[_Site]]:
     """Side and corners of the blocks that the crosses leave."""
     step = (side + 1) // 2
     return (side - 1) // 2, [(r + i, c + j) for r, c in corners for i in (0, step) for j in (0, step)]
 
 
-def _cross(side: int, bisect: bool) -> list[tuple[int, int]]:
+def _frame(L: int, lines: int) -> _Lines:
+    """The row and the column of each line, without the sites that came before."""
+    at, seen = range(0, L, L // lines), set[_Site]()
+    result: _Lines = []
+    for line in at:
+        for sites in ([(line, c) for c in range(L)], [(r, line) for r in range(L)]):
+            result.append([site for site in sites if site not in seen])
+            seen.update(sites)
+    return result
+
+
+def _cross(side: int, bisect: bool) -> _Lines:
     """The vertical bar, the left arm and the right arm of a block: 2 side - 1 sites, side = 2^m - 1."""
     middle = side // 2
     bar, arm = _line(side, bisect), _line(middle, bisect)
-    return [*[(r, middle) for r in bar], *[(middle, c) for c in arm], *[(middle, middle + 1 + c) for c in arm]]
+    return [[(r, middle) for r in bar], [(middle, c) for c in arm], [(middle, middle + 1 + c) for c in arm]]
 
 
 def _line(length: int, bisect: bool) -> list[int]:
@@ -115,22 +146,17 @@ def _line(length: int, bisect: bool) -> list[int]:
     return sorted(range(length), key=lambda i: -((i + 1) & -(i + 1)) if bisect else i)
 
 
-def _loop(side: int) -> list[tuple[int, int]]:
+def _loop(side: int) -> _Lines:
     """The 4 side sites around a block: top, right, bottom, left."""
     along = range(side)
-    return [
-        *[(-1, c) for c in along],
-        *[(r, side) for r in along],
-        *[(side, c) for c in along],
-        *[(r, -1) for r in along],
-    ]
+    return [[(-1, c) for c in along], [(r, side) for r in along], [(side, c) for c in along], [(r, -1) for r in along]]
 
 
-def _flat(offsets: Sequence[tuple[int, int]], corner: tuple[int, int], L: int) -> list[int]:
+def _flat(offsets: Iterable[_Site], corner: _Site, L: int) -> list[int]:
     """Sites relative to a corner as r L + c on the torus."""
     return [((corner[0] + r) % L) * L + (corner[1] + c) % L for r, c in offsets]
 
 
 def _sites(rows: Sequence[Sequence[int]] | Sequence[int]) -> Tensor:
     """Indices, on the CPU even where a model is built on `meta` to learn its size."""
-    return torch.tensor(rows, device="cpu")
+    return torch.tensor(rows, dtype=torch.long, device="cpu")

@@ -4,25 +4,27 @@ What it samples: a normalised density q(s) of 2-D Ising configurations on an L x
 a frame of full rows and columns is drawn first and then, scale by scale, the crosses of the blocks that are left, one
 network for all blocks of a scale. The recursion ends at blocks of side `block` instead of single spins: given its
 border a block is drawn from the exact conditional by a transfer matrix, and its exact ln Z(border) is part of ln q.
-The networks are odd, so that q(s) = q(-s) without an average over the two, and start as the known neighbours' field;
-`odd` and `skip` switch either off, for comparison.
+The networks are odd, so that q(s) = q(-s) without an average over the two, start as the known neighbours' field and
+share weights between equal displacements along parallel lines; `odd`, `skip` and `shared` switch these off.
 Exact, asymptotic or biased: q is exactly normalised; averages need importance weights or a Metropolis step.
 Training: only the spins outside the blocks are learned. With u these spins, signal = ln q(u) + beta E(u) - sum over the
-blocks of ln Z(border), whose mean is that of ln q + beta E over the whole lattice; no inner spin is drawn.
+blocks of ln Z(border), whose mean is that of ln q + beta E over the whole lattice; no inner spin is drawn. Below the
+frame each block has a signal of its own, the same sum over what is inside it, and is drawn twice given its border, so
+that the other draw is its baseline and the noise of the rest of the lattice is gone (`pairs`).
 Cost per draw: with 8 hidden units a spin and blocks of side 7 about (130 + 95 (log2 L - 4)) L^2 multiply-adds of the
 networks and 340 L^2 operations of the blocks; 4 to 6 L network calls in sequence.
 Known failure: the unconditioned frame is the hardest part and limits the quality at large L.
 Reference: builds on P. Bialas, P. Korcyl, T. Stebel, Comput. Phys. Commun. 281, 108502 (2022).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Generator, Tensor
 
 from nisbench.api import (
     AutoregressiveOdd,
-    Level,
+    LocalPairs,
     Model,
     ModelDraws,
     OddTrace,
@@ -32,6 +34,7 @@ from nisbench.api import (
     block_draw,
     block_log_z,
     configurations,
+    displacements,
     exact_blocks,
     known_neighbours,
     levels,
@@ -41,6 +44,9 @@ from nisbench.api import (
 from nisbench_plugins.registration import HierExactOptions
 
 __all__ = ["HierExact"]
+
+PAIRS = 2
+"""Pairs of blocks of a scale for each configuration of a training batch."""
 
 
 class HierExact(Model):
@@ -54,7 +60,13 @@ class HierExact(Model):
         scales = levels(target.L, lines=options.lines, smallest=options.block + 1, bisect=options.bisect)
         self.levels, self.n_levels = Stack(scales), len(scales)
         self.networks = Stack(
-            AutoregressiveOdd(self._known(level), width=options.width, skip=options.skip) for level in scales
+            AutoregressiveOdd(
+                self._inputs(known_neighbours(level, target.L)),
+                width=options.width,
+                classes=self._inputs(displacements(level, target.L)) if options.shared else None,
+                skip=options.skip,
+            )
+            for level in scales
         )
         self.side, self.blocks = exact_blocks(target.L, lines=options.lines, largest=options.block)
 
@@ -97,14 +109,25 @@ class HierExact(Model):
         return torch.stack(parts).sum(0) - beta * inner - self._per_lattice(log_z, n)
 
     def training_batch(self, n: int, *, beta: float, generator: Generator) -> TrainingBatch:
-        """ln q of the upper spins with gradient; the signal has the blocks summed over instead of drawn."""
+        """ln q of the upper spins with gradient; the signals have the blocks summed over instead of drawn."""
         lattice = self._empty(n)
         traces = [self._draw_level(lattice, i, beta, generator) for i in range(self.n_levels)]
-        parts = [net.log_prob(trace, beta=beta) for net, trace in zip(self.networks, traces, strict=True)]
-        log_prob = torch.stack([self._per_lattice(part, n) for part in parts]).sum(0)
-        log_z = block_log_z(self._gather(lattice, self.blocks.border), self.side, beta)
-        action = beta * self._energy(lattice) - self._per_lattice(log_z, n)
-        return TrainingBatch(log_prob, log_prob.detach() + action)
+        signals = self._signals(lattice, traces, beta)
+        paired = range(1 if self.options.pairs else self.n_levels, self.n_levels)
+        log_prob = torch.stack([self._log_prob_of_trace(i, traces[i], beta, n).sum(0) for i in range(paired.start)])
+        pairs = []
+        for i in paired:
+            m = max(1, min(n, PAIRS * n // self.levels[i].n_blocks))
+            again = lattice[:, :m].clone()  # what is drawn from this level on is drawn anew
+            others = [self._draw_level(again, j, beta, generator) for j in range(i, self.n_levels)]
+            both = self._of_first(traces[i], n, m), others[0]
+            pairs.append(
+                LocalPairs(
+                    torch.stack([self._log_prob_of_trace(i, trace, beta, m) for trace in both]),
+                    torch.stack([signals[i][:, :m], self._signals(again, others, beta)[0]]),
+                )
+            )
+        return TrainingBatch(log_prob.sum(0), signals[0].sum(0), pairs)
 
     def costs(self) -> Mapping[str, float]:
         """Multiply-adds count as two operations; masked zeros are left out.
@@ -123,10 +146,9 @@ class HierExact(Model):
     def _like(self) -> Tensor:
         return next(self.parameters())
 
-    def _known(self, level: Level) -> Tensor:
-        """(n_drawn, n_inputs) the known neighbours of each drawn spin among the inputs of its network."""
-        known = known_neighbours(level, self.target.L)
-        return known if self.options.odd else torch.nn.functional.pad(known, (1, 0))
+    def _inputs(self, sites: Tensor) -> Tensor:
+        """Numbers of the sites that a network is given, with a zero for the constant where not odd."""
+        return sites if self.options.odd else torch.nn.functional.pad(sites, (1, 0))
 
     def _border(self, lattice: Tensor, level: int) -> Tensor:
         """(n_border, n_blocks * n) what the network of a level is given: the border, and a constant where not odd."""
@@ -152,6 +174,31 @@ class HierExact(Model):
         for i in which:
             log_prob += self._per_lattice(self._draw_level(lattice, i, beta, generator).log_prob(), n)
         return log_prob
+
+    def _signals(self, lattice: Tensor, traces: Sequence[OddTrace], beta: float) -> list[Tensor]:
+        """(n_blocks, n) for each of the last levels, whose traces are given: ln q + beta E of what is inside a block.
+
+        The exact blocks enter by their mean, - ln Z(border). A block holds the next four blocks in turn (a frame all
+        of the first ones).
+        """
+        n = lattice.shape[1]
+        inside, result = -block_log_z(self._gather(lattice, self.blocks.border), self.side, beta).view(-1, n), []
+        for i, trace in zip(reversed(range(self.n_levels)), reversed(traces), strict=False):
+            drawn = (trace.log_prob() + beta * self.networks[i].energy(trace)).view(-1, n)
+            inside = drawn + inside.view(len(drawn), -1, n).sum(1)
+            result.append(inside)
+        return result[::-1]
+
+    def _log_prob_of_trace(self, level: int, trace: OddTrace, beta: float, n: int) -> Tensor:
+        """(n_blocks, n) with gradient."""
+        log_prob: Tensor = self.networks[level].log_prob(trace, beta=beta)
+        return log_prob.view(-1, n)
+
+    @staticmethod
+    def _of_first(trace: OddTrace, n: int, m: int) -> OddTrace:
+        """The trace of the first m of n lattices."""
+        parts = (x.view(len(x), -1, n)[:, :, :m].reshape(len(x), -1) for x in vars(trace).values())
+        return OddTrace(*parts)
 
     def _with_blocks(self, lattice: Tensor, log_upper: Tensor, beta: float, generator: Generator) -> ModelDraws:
         """Draws the blocks into a lattice of upper spins, whose ln q is given."""

@@ -62,10 +62,22 @@ class HierExactOptions(TrainingOptions):
     skip: bool = field(
         default=True, metadata={"help": "a linear part of the logits, at first the field of the known neighbours"}
     )
+    shared: bool = field(
+        default=True,
+        metadata={"help": "add a weight for each displacement along parallel lines, for all spins"},
+    )
     bisect: bool = field(default=False, metadata={"help": "draw the bars of a cross from their middles"})
+    pairs: bool = field(
+        default=True,
+        metadata={"help": "train the levels after the first with two draws of a block given its border"},
+    )
     learning_rate: float = field(default=1e-2, metadata={"help": "peak learning rate of Adam"})
     fan_in: int = field(default=64, metadata={"help": "layers with more inputs get learning_rate * fan_in / inputs"})
     batch_size: int = field(default=512, metadata={"help": "configurations per training step"})
+    schedule: Literal["constant", "cosine", "linear"] = field(
+        default="linear", metadata={"help": "learning rate over the budget: constant, or decay to zero"}
+    )
+    adam_beta2: float = field(default=0.99, metadata={"help": "decay of Adam's mean of squared gradients"})
     annealing: Literal["none", "linear", "stepwise"] = field(
         default="none",
         metadata={"help": "beta while training: fixed, linear rise, or beta (1 - annealing_rate^step)"},

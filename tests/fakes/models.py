@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn.functional import logsigmoid
 
-from nisbench.api import Model, ModelDraws, TrainingBatch, TrainingOptions
+from nisbench.api import LocalPairs, Model, ModelDraws, TrainingBatch, TrainingOptions
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,37 @@ class Rows(Logistic):
             pair = [self.draw(u, beta) * signs for u in (uniform, other)]
             spins = [s.to(torch.int8).view(n, self.target.L, self.target.L) for s in pair]
             return tuple(ModelDraws(s, self.log_prob(s, beta=beta)) for s in spins)
+
+
+class RowPairs(Logistic):
+    """A right fast path: the first row with the signal of the whole, the others in pairs that share the first."""
+
+    forgotten = 0.0
+
+    def __init__(self, target, options):
+        super().__init__(target, options)
+        del self.bias
+        self.register_buffer("bias", torch.zeros(target.n_sites), persistent=False)  # q(s) = q(-s) without an average
+
+    def log_prob(self, spins, *, beta):
+        return self.one_sided(spins.flatten(1).to(self.bias.dtype), beta)
+
+    def training_batch(self, n, *, beta, generator):
+        L, first = self.target.L, torch.arange(self.target.n_sites) < self.target.L
+        with torch.no_grad():
+            uniform, other = torch.rand(2, n, self.target.n_sites, generator=generator, dtype=torch.float64)
+            both = [self.draw(u, beta) for u in (uniform, torch.where(first, uniform, other))]
+            energy = torch.stack([self.target.energy(s.view(n, L, L)) for s in both])
+        terms = torch.stack([logsigmoid(s * self.all_logits(s, beta)).double() for s in both])  # (2, n, sites)
+        signal = terms.detach().sum(2) + beta * energy
+        pairs = LocalPairs(terms[:, :, L:].sum(2)[:, None], (signal - self.forgotten * beta * energy)[:, None])
+        return TrainingBatch(terms[0, :, :L].sum(1), signal[0], (pairs,))
+
+
+class ForgetfulPairs(RowPairs):
+    """Fails `training_batch`: the signal of the pairs lacks half the energy."""
+
+    forgotten = 0.5
 
 
 class NothingShared(Rows):
