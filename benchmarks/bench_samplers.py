@@ -15,7 +15,7 @@ def draw(model: Any, generator: Any, n: int) -> Any:
 def training_step(model: Any, generator: Any, n: int) -> None:
     batch = model.training_batch(n, beta=BETA, generator=generator)
     model.zero_grad()
-    ((batch.signal - batch.signal.mean()) * batch.log_prob).mean().backward()
+    batch.loss().backward()
 
 
 class Models(Timed):
@@ -35,6 +35,8 @@ class Models(Timed):
 
 class ExactBlocks(Timed):
     """The kernels of `hier-exact`: odd networks, and blocks that are drawn exactly."""
+
+    version = "2"
 
     def setup(self):
         self.model, self.generator = build("hier-exact", 32)

@@ -123,7 +123,7 @@ def training(model: Model, batch: int) -> Work:
     def step() -> None:
         drawn = model.training_batch(batch, beta=BETA, generator=generator)
         optimizer.zero_grad(set_to_none=True)
-        ((drawn.signal - drawn.signal.mean()) * drawn.log_prob).mean().backward()  # type: ignore[no-untyped-call]
+        drawn.loss().backward()  # type: ignore[no-untyped-call]
         optimizer.step()
 
     return step

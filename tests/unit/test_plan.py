@@ -202,7 +202,7 @@ def test_mistakes_in_names(file, tmp_path):
 
 def test_every_built_in_plan_is_valid():
     catalog = load_catalog()
-    own = {"hier-exact", "hier-exact-ablation", "hier-exact-range", "hier-exact-L128"}
+    own = {"hier-exact", *(f"hier-exact-{name}" for name in ("ablation", "range", "L128", "gpu"))}
     assert set(plan_names()) == own | {"quick", "paper", "paper-cpu", "timing", "critical", "learning-rate"}
     for name in plan_names():
         plan = load_plan(name, Overrides(), catalog, device="cuda")
