@@ -1,5 +1,6 @@
 """The kernel for GPUs is the plain pass, interpreted where there is no GPU, and compiles for one that is not there."""
 
+import math
 import os
 import subprocess
 import sys
@@ -7,10 +8,15 @@ import sys
 import pytest
 import torch
 
+from nisbench.nn import odd, strip
 from nisbench.nn.dense import AutoregressiveDense
 from nisbench.nn.fused import draw_dense_fused, solve_fused
 from nisbench.nn.hierarchy import known_neighbours, levels
 from nisbench.nn.odd import AutoregressiveOdd
+from nisbench.nn.strip import block_solve_torch
+from nisbench.physics.ising import Ising
+from nisbench_plugins.hier_exact import HierExact
+from nisbench_plugins.registration import HierExactOptions
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 if DEVICE == "cpu":
@@ -109,3 +115,28 @@ def test_it_compiles_for_a_gpu_and_fits_into_its_shared_memory() -> None:
     sizes = [tuple(map(int, line.split())) for line in done.stdout.splitlines()]
     assert len(sizes) == 4
     assert all(binary > 0 and shared < 227 * 2**10 for binary, shared in sizes)
+
+
+@pytest.mark.skipif(DEVICE == "cuda", reason="interprets the kernel; test_gpu runs it")
+def test_a_training_batch_of_the_device_is_that_of_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """hier-exact with the kernel and with blocks of torch operations: the same draws, signals and gradient."""
+
+    def blocks(border: torch.Tensor, side: int, beta: float, odds: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        spins, log_z = block_solve_torch(border, side, border.new_full((side,), math.exp(-2 * beta)), odds)
+        return spins, log_z + beta * 2 * side * (side + 1)
+
+    torch.manual_seed(1)
+    model = HierExact(Ising(16), HierExactOptions(lines=1, width=2)).double()
+    for parameter in model.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    found = []
+    for device in (False, True):
+        if device:
+            monkeypatch.setattr(odd, "can_fuse", lambda _: True)
+            monkeypatch.setattr(strip, "_solve", blocks)
+        batch = model.training_batch(5, beta=0.44, generator=torch.Generator().manual_seed(2))
+        gradient = torch.autograd.grad(batch.loss(), list(model.parameters()))
+        found.append([batch.signal, *(pair.signal for pair in batch.pairs), *gradient])
+    assert len(found[0]) == 2 + 12
+    for on_cpu, on_device in zip(*found, strict=True):
+        torch.testing.assert_close(on_device, on_cpu, rtol=0, atol=1e-9)
