@@ -11,7 +11,7 @@ Layout: units by samples, as (units, n).
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -22,12 +22,23 @@ from nisbench.nn import odd_kernels
 from nisbench.nn.bernoulli import spin_log_prob
 from nisbench.nn.fused import can_fuse, solve_fused
 
-__all__ = ["AutoregressiveOdd", "OddTrace", "solve_chunk_torch"]
+__all__ = ["AutoregressiveOdd", "OddTrace", "OddWeights", "solve_chunk_torch"]
 
 CHUNK = 16
 """Spins that are drawn one by one; what lies before them is one matrix product."""
 STRIPE = 64
 """Spins whose gradients are one product: the finer the fewer masked zeros are computed."""
+
+
+class OddWeights(NamedTuple):
+    """The masked matrices at one beta, with all that they are made of added up."""
+
+    skip: Tensor
+    """(n_spins, n_border + n_spins), with the factor 2 beta"""
+    first: Tensor
+    """(n_spins width, n_border + n_spins)"""
+    last: Tensor
+    """(n_spins, n_spins width)"""
 
 
 @dataclass(frozen=True)
@@ -96,17 +107,17 @@ class AutoregressiveOdd(nn.Module):
 
     def forward(self, spins: Tensor, border: Tensor, *, beta: float) -> Tensor:
         """(n_spins, n), (n_border, n) -> logits (n_spins, n), differentiable."""
-        skip, first, last = self._weights(beta)
+        skip, first, last = self.weights(beta)
         inputs = torch.cat([border, spins]).to(skip.dtype)
         return skip @ inputs + last @ torch.tanh(first @ inputs)
 
     @torch.no_grad()
-    def sample(self, thresholds: Tensor, border: Tensor, *, beta: float) -> OddTrace:
+    def sample(self, thresholds: Tensor, border: Tensor, weights: OddWeights) -> OddTrace:
         """Draws spin k as +1 where logit_k > thresholds[k], (n_spins, n); with thresholds logit(u), u uniform, it is q.
 
         `border` is (n_border, n) of -1, +1 and of the network's dtype. Every unit is computed once.
         """
-        skip, first, last = self._weights(beta)
+        skip, first, last = weights
         n, nb, w = thresholds.shape[1], self.n_border, self.width
         inputs = thresholds.new_empty(self.n_inputs, n)
         inputs[:nb] = border
@@ -126,12 +137,12 @@ class AutoregressiveOdd(nn.Module):
             solve(*blocks, thresholds[spins], inputs[drawn], hidden[units], logits[spins])
         return OddTrace(inputs, hidden, logits)
 
-    def log_prob(self, trace: OddTrace, *, beta: float) -> Tensor:
-        """(n,) float64 with gradient, from what a pass computed; nothing is evaluated again.
+    def log_prob(self, trace: OddTrace, weights: OddWeights) -> Tensor:
+        """(n,) float64 with gradient, from what a pass with these weights computed; nothing is evaluated again.
 
         Equals spin_log_prob(spins, self(spins, border, beta=beta)) in value and gradient.
         """
-        return _LogProb.apply(trace, self.width, *self._weights(beta))  # type: ignore[no-any-return, no-untyped-call]
+        return _LogProb.apply(trace, self.width, *weights)  # type: ignore[no-any-return, no-untyped-call]
 
     def energy(self, trace: OddTrace) -> Tensor:
         """(n,) float64 the Ising energy of the bonds that end in a drawn spin and begin in a known neighbour of it."""
@@ -141,8 +152,8 @@ class AutoregressiveOdd(nn.Module):
         """Multiply-adds of one pass, masked zeros left out."""
         return sum(int(mask.sum()) for mask in (self.skip_mask, self.first_mask, self.last_mask))
 
-    def _weights(self, beta: float) -> tuple[Tensor, Tensor, Tensor]:
-        """The masked matrices, the skip with its factor."""
+    def weights(self, beta: float) -> OddWeights:
+        """What `sample` and `log_prob` take, with gradient; a step that calls them several times makes it once."""
         skip: Tensor = self.skip
         first: Tensor = self.first
         last: Tensor = self.last
@@ -151,7 +162,7 @@ class AutoregressiveOdd(nn.Module):
             skip = skip + _spread(self.skip_kernel, self.classes).squeeze(2)
             first = first + _spread(self.first_kernel, self.classes).transpose(1, 2).reshape(k * w, -1)
             last = last + _spread(self.last_kernel, drawn).reshape(k, k * w)
-        return 2 * beta * skip * self.skip_mask, first * self.first_mask, last * self.last_mask
+        return OddWeights(2 * beta * skip * self.skip_mask, first * self.first_mask, last * self.last_mask)
 
 
 def _spread(kernel: Tensor, classes: Tensor) -> Tensor:

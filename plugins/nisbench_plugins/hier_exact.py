@@ -28,6 +28,7 @@ from nisbench.api import (
     Model,
     ModelDraws,
     OddTrace,
+    OddWeights,
     Stack,
     Target,
     TrainingBatch,
@@ -82,18 +83,18 @@ class HierExact(Model):
     def sample(self, n: int, *, beta: float, generator: Generator) -> ModelDraws:
         """Draws level by level, then the blocks; see the base class."""
         with torch.no_grad():
-            lattice = self._empty(n)
-            log_prob = self._draw_levels(lattice, range(self.n_levels), beta, generator)
+            lattice, weights = self._empty(n), self._weights(beta)
+            log_prob = self._draw_levels(lattice, range(self.n_levels), weights, generator)
             return self._with_blocks(lattice, log_prob, beta, generator)
 
     def draw_pairs(self, n: int, *, level: int, beta: float, generator: Generator) -> tuple[ModelDraws, ModelDraws]:
         """The levels before `level` once, the others and the blocks twice; see the base class."""
         with torch.no_grad():
-            first = self._empty(n)
-            shared = self._draw_levels(first, range(level), beta, generator)
+            first, weights = self._empty(n), self._weights(beta)
+            shared = self._draw_levels(first, range(level), weights, generator)
             second = first.clone()
             rest = range(level, self.n_levels)
-            drawn = [(one, shared + self._draw_levels(one, rest, beta, generator)) for one in (first, second)]
+            drawn = [(one, shared + self._draw_levels(one, rest, weights, generator)) for one in (first, second)]
             a, b = (self._with_blocks(lattice, log_prob, beta, generator) for lattice, log_prob in drawn)
         return a, b
 
@@ -110,20 +111,20 @@ class HierExact(Model):
 
     def training_batch(self, n: int, *, beta: float, generator: Generator) -> TrainingBatch:
         """ln q of the upper spins with gradient; the signals have the blocks summed over instead of drawn."""
-        lattice = self._empty(n)
-        traces = [self._draw_level(lattice, i, beta, generator) for i in range(self.n_levels)]
+        lattice, weights = self._empty(n), self._weights(beta)
+        traces = [self._draw_level(lattice, i, weights, generator) for i in range(self.n_levels)]
         signals = self._signals(lattice, traces, beta)
         paired = range(1 if self.options.pairs else self.n_levels, self.n_levels)
-        log_prob = torch.stack([self._log_prob_of_trace(i, traces[i], beta, n).sum(0) for i in range(paired.start)])
+        log_prob = torch.stack([self._log_prob_of_trace(i, traces[i], weights, n).sum(0) for i in range(paired.start)])
         pairs = []
         for i in paired:
             m = max(1, min(n, PAIRS * n // self.levels[i].n_blocks))
             again = lattice[:, :m].clone()  # what is drawn from this level on is drawn anew
-            others = [self._draw_level(again, j, beta, generator) for j in range(i, self.n_levels)]
+            others = [self._draw_level(again, j, weights, generator) for j in range(i, self.n_levels)]
             both = self._of_first(traces[i], n, m), others[0]
             pairs.append(
                 LocalPairs(
-                    torch.stack([self._log_prob_of_trace(i, trace, beta, m) for trace in both]),
+                    torch.stack([self._log_prob_of_trace(i, trace, weights, m) for trace in both]),
                     torch.stack([signals[i][:, :m], self._signals(again, others, beta)[0]]),
                 )
             )
@@ -159,20 +160,26 @@ class HierExact(Model):
         """(sites, n) of no spins yet"""
         return self._like.new_zeros(self.target.n_sites, n)
 
-    def _draw_level(self, lattice: Tensor, level: int, beta: float, generator: Generator) -> OddTrace:
+    def _weights(self, beta: float) -> list[OddWeights]:
+        """Of each network."""
+        return [net.weights(beta) for net in self.networks]
+
+    def _draw_level(self, lattice: Tensor, level: int, weights: Sequence[OddWeights], generator: Generator) -> OddTrace:
         """Writes the spins of a level into the lattice; what its network computed."""
         drawn = self.levels[level].drawn
         uniform = thresholds(len(drawn), drawn.shape[1] * lattice.shape[1], like=lattice, generator=generator)
-        trace: OddTrace = self.networks[level].sample(uniform, self._border(lattice, level), beta=beta)
+        trace: OddTrace = self.networks[level].sample(uniform, self._border(lattice, level), weights[level])
         lattice[drawn] = trace.spins.view(*drawn.shape, lattice.shape[1])
         return trace
 
-    def _draw_levels(self, lattice: Tensor, which: Iterable[int], beta: float, generator: Generator) -> Tensor:
+    def _draw_levels(
+        self, lattice: Tensor, which: Iterable[int], weights: Sequence[OddWeights], generator: Generator
+    ) -> Tensor:
         """(n,) float64 ln q of these levels, drawn into the lattice."""
         n = lattice.shape[1]
         log_prob = lattice.new_zeros(n, dtype=torch.float64)
         for i in which:
-            log_prob += self._per_lattice(self._draw_level(lattice, i, beta, generator).log_prob(), n)
+            log_prob += self._per_lattice(self._draw_level(lattice, i, weights, generator).log_prob(), n)
         return log_prob
 
     def _signals(self, lattice: Tensor, traces: Sequence[OddTrace], beta: float) -> list[Tensor]:
@@ -189,9 +196,9 @@ class HierExact(Model):
             result.append(inside)
         return result[::-1]
 
-    def _log_prob_of_trace(self, level: int, trace: OddTrace, beta: float, n: int) -> Tensor:
+    def _log_prob_of_trace(self, level: int, trace: OddTrace, weights: Sequence[OddWeights], n: int) -> Tensor:
         """(n_blocks, n) with gradient."""
-        log_prob: Tensor = self.networks[level].log_prob(trace, beta=beta)
+        log_prob: Tensor = self.networks[level].log_prob(trace, weights[level])
         return log_prob.view(-1, n)
 
     @staticmethod

@@ -149,8 +149,8 @@ def test_odd_draw_naive(benchmark, odd):
 @pytest.mark.benchmark(group="odd gradient")
 def test_odd_gradient(benchmark, odd):
     network, thresholds, border = odd
-    trace = network.sample(thresholds, border, beta=0.44)
-    found = benchmark(lambda: gradient(network.log_prob(trace, beta=0.44), network))
+    trace = network.sample(thresholds, border, network.weights(0.44))
+    found = benchmark(lambda: gradient(network.log_prob(trace, network.weights(0.44)), network))
     plain = spin_log_prob(trace.spins, network(trace.spins, border, beta=0.44))
     for a, b in zip(found, gradient(plain, network), strict=True):
         torch.testing.assert_close(a, b, rtol=2e-3, atol=2e-3)
@@ -159,7 +159,7 @@ def test_odd_gradient(benchmark, odd):
 @pytest.mark.benchmark(group="odd gradient")
 def test_odd_gradient_naive(benchmark, odd):
     network, thresholds, border = odd
-    spins = network.sample(thresholds, border, beta=0.44).spins
+    spins = network.sample(thresholds, border, network.weights(0.44)).spins
     benchmark(lambda: gradient(spin_log_prob(spins, network(spins, border, beta=0.44)), network))
 
 

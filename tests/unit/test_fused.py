@@ -64,8 +64,8 @@ def test_odd_draws_are_those_of_the_plain_pass(
     net = AutoregressiveOdd(known_neighbours(levels(16)[level], 16), width=width).to(dtype)
     net.last.data += torch.randn_like(net.last) / 4
     limits, border = thresholds(net.n_spins, n, dtype), signs(net.n_border, n, dtype)
-    trace = net.sample(limits, border, beta=0.4)
-    skip, first, last = (weight.to(DEVICE) for weight in net._weights(0.4))
+    trace = net.sample(limits, border, net.weights(0.4))
+    skip, first, last = (weight.to(DEVICE) for weight in net.weights(0.4))
     inputs = torch.cat([border, torch.zeros_like(limits)]).to(DEVICE)
     hidden = torch.zeros(len(first), n, dtype=dtype, device=DEVICE)
     with torch.no_grad():
