@@ -137,7 +137,7 @@ def naive_odd_draw(network, thresholds, border):
 @pytest.mark.benchmark(group="odd draw")
 def test_odd_draw(benchmark, odd):
     network, thresholds, border = odd
-    trace = benchmark(network.sample, thresholds, border, beta=0.44)
+    trace = benchmark(lambda: network.sample(thresholds, border, network.weights(0.44)))
     assert (trace.spins == naive_odd_draw(*odd)).all(0).float().mean() > 0.98
 
 
