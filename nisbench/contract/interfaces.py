@@ -79,11 +79,15 @@ class TrainingBatch:
 
     def loss(self) -> Tensor:
         """() whose gradient is an unbiased estimate of that of E_q[ln q + beta E]; its value means nothing."""
-        loss = ((self.signal - self.signal.mean()) * self.log_prob).sum() / (len(self.signal) - 1)
-        for pair in self.pairs:  # the same with n = 2 in each block of each lattice
-            difference = pair.signal[0] - pair.signal[1]
-            loss = loss + 0.5 * (difference * (pair.log_prob[0] - pair.log_prob[1])).sum(0).mean()
+        loss = _covariance(self.signal, self.log_prob)
+        for pair in self.pairs:
+            loss = loss + _covariance(pair.signal, pair.log_prob).sum(0).mean()  # blocks added up, lattices averaged
         return loss
+
+
+def _covariance(signal: Tensor, log_prob: Tensor) -> Tensor:
+    """Over the first axis, unbiased: the mean of the draws is the baseline of each."""
+    return ((signal - signal.mean(0)) * log_prob).sum(0) / (len(signal) - 1)
 
 
 @dataclass(frozen=True)

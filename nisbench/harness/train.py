@@ -1,8 +1,7 @@
 """The reverse-KL loop, one for all models: Adam on the gradient of E_q[ln q + beta_t E].
 
-Every step draws from a generator seeded by the step, so a
-checkpoint needs no generator state and a resumed training with a budget in steps repeats the same numbers.
-Evaluation and checkpoints are off the clock.
+Every step draws from a generator seeded by the step, so a checkpoint needs no generator state and a resumed training
+with a budget in steps repeats the same numbers. Evaluation and checkpoints are off the clock.
 """
 
 import math
