@@ -17,7 +17,7 @@ from nisbench.nn.conv import AutoregressiveConv
 from nisbench.nn.dense import AutoregressiveDense
 from nisbench.nn.hierarchy import Level, displacements, exact_blocks, heat_bath_sites, known_neighbours, levels
 from nisbench.nn.modules import Stack
-from nisbench.nn.odd import AutoregressiveOdd, OddTrace, OddWeights
+from nisbench.nn.odd import AutoregressiveOdd, OddRates, OddTrace, OddWeights
 from nisbench.nn.strip import block_draw, block_log_z
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "LocalPairs",
     "Model",
     "ModelDraws",
+    "OddRates",
     "OddTrace",
     "OddWeights",
     "Sampler",

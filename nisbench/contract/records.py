@@ -84,6 +84,7 @@ class TrainingOptions:
     schedule: Literal["constant", "cosine", "linear"] = field(
         default="cosine", metadata={"help": "learning rate over the budget: constant, or decay to zero"}
     )
+    adam_beta1: float = field(default=0.9, metadata={"help": "decay of Adam's mean of gradients"})
     adam_beta2: float = field(default=0.999, metadata={"help": "decay of Adam's mean of squared gradients"})
     warmup_fraction: float = field(
         default=0.0, metadata={"help": "fraction of the budget over which the learning rate rises linearly"}
@@ -104,6 +105,7 @@ class TrainingOptions:
             "learning_rate": self.learning_rate > 0,
             "fan_in": self.fan_in >= 0,
             "batch_size": self.batch_size >= 2,
+            "adam_beta1": 0 <= self.adam_beta1 < 1,
             "adam_beta2": 0 <= self.adam_beta2 < 1,
             "warmup_fraction": 0 <= self.warmup_fraction < 1,
             "annealing_start": 0 <= self.annealing_start <= 1,

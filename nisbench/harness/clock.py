@@ -1,5 +1,6 @@
 """Seconds and memory of a phase: the device is synchronised at both ends, and only the work lies in between."""
 
+import ctypes
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,6 +48,7 @@ class Clock:
             raise RuntimeError(f"phase '{name}' inside phase '{self._active}'")
         self._active = name
         phase = self.phases.setdefault(name, Phase())
+        _return_free_memory()
         resident, phase.host_reason = _reset_high_water_mark()
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
@@ -61,6 +63,13 @@ class Clock:
                 peak = torch.cuda.max_memory_allocated(self.device)
                 phase.peak_device_bytes = max(phase.peak_device_bytes or 0, peak)
             self._active = None
+
+
+def _return_free_memory() -> None:
+    """Gives the system what the C library keeps of earlier work, which would hide that much of the next phase's."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of glibc
+    if trim is not None:
+        trim(0)
 
 
 def _reset_high_water_mark() -> tuple[int | None, str | None]:

@@ -65,7 +65,8 @@ def train(
     Raises Diverged when an evaluation or a parameter to be saved is no number; a checkpoint never holds one.
     """
     device = next(model.parameters()).device
-    optimizer = torch.optim.Adam(_groups(model, options.fan_in), betas=(0.9, options.adam_beta2), fused=True)
+    betas = options.adam_beta1, options.adam_beta2
+    optimizer = torch.optim.Adam(_groups(model, options.fan_in), betas=betas, fused=True)
     state = _load(files.checkpoint, model, optimizer) if files.checkpoint.exists() else _State()
     files.keep_history_until(state.step)
     generator = Generator(device)

@@ -55,9 +55,9 @@ def forcing(spins: Tensor) -> Tensor:
 
 
 def configurations(lattice: Tensor) -> Tensor:
-    """(sites, n) spins of square lattices, in raster order -> (n, L, L) int8."""
+    """(sites, n) spins of square lattices, in raster order -> (n, L, L) int8, the sample dimension the dense one."""
     L = math.isqrt(len(lattice))
-    return lattice.to(torch.int8).T.contiguous().view(-1, L, L)
+    return lattice.to(torch.int8).T.view(-1, L, L)
 
 
 def z2_average(log_prob: Tensor, log_prob_flipped: Tensor) -> Tensor:

@@ -22,12 +22,24 @@ from nisbench.nn import odd_kernels
 from nisbench.nn.bernoulli import spin_log_prob
 from nisbench.nn.fused import can_fuse, solve_fused
 
-__all__ = ["AutoregressiveOdd", "OddTrace", "OddWeights", "solve_chunk_torch"]
+__all__ = ["AutoregressiveOdd", "OddRates", "OddTrace", "OddWeights", "solve_chunk_torch"]
 
 CHUNK = 16
 """Spins that are drawn one by one; what lies before them is one matrix product."""
 STRIPE = 64
 """Spins whose gradients are one product: the finer the fewer masked zeros are computed."""
+
+
+@dataclass(frozen=True)
+class OddRates:
+    """Factors of the learning rates of the three matrices.
+
+    A matrix is its factor times its parameters, and Adam moves the numbers of all parameters by like steps.
+    """
+
+    skip: float = 1.0
+    first: float = 1.0
+    last: float = 1.0
 
 
 class OddWeights(NamedTuple):
@@ -71,6 +83,7 @@ class AutoregressiveOdd(nn.Module):
     width : hidden units for each spin
     classes : (n_spins, n_border + n_spins) which entry of the kernels each pair shares, 0 for none (`displacements`)
     skip : whether logits see the inputs directly; without it they start at zero
+    rates : how fast the matrices learn; the density at the start does not depend on them
     """
 
     skip_mask: Tensor
@@ -79,8 +92,17 @@ class AutoregressiveOdd(nn.Module):
     known: Tensor
     classes: Tensor
 
-    def __init__(self, known: Tensor, *, width: int, classes: Tensor | None = None, skip: bool = True) -> None:
+    def __init__(
+        self,
+        known: Tensor,
+        *,
+        width: int,
+        classes: Tensor | None = None,
+        skip: bool = True,
+        rates: OddRates | None = None,
+    ) -> None:
         super().__init__()
+        self.rates = rates = rates or OddRates()
         self.n_spins, self.n_inputs, self.width = len(known), known.shape[1], width
         self.n_border = self.n_inputs - self.n_spins
         spin, site = torch.arange(self.n_spins).unsqueeze(1), torch.arange(self.n_inputs)
@@ -92,15 +114,16 @@ class AutoregressiveOdd(nn.Module):
         self.register_buffer("first_mask", first_mask, persistent=False)
         self.register_buffer("last_mask", up_to.repeat_interleave(width, 1), persistent=False)
         inputs = first_mask.sum(1, keepdim=True).clamp(min=1)
-        self.skip = nn.Parameter(known * self.skip_mask)
-        self.first = nn.Parameter(torch.randn(first_mask.shape) / inputs.sqrt() * first_mask)
+        self.skip = nn.Parameter(known * self.skip_mask / rates.skip)
+        self.first = nn.Parameter(torch.randn(first_mask.shape) / inputs.sqrt() * first_mask / rates.first)
         self.last = nn.Parameter(torch.zeros(self.last_mask.shape))
         self.shared = classes is not None and bool(classes.any())
         if classes is not None and self.shared:
             self.register_buffer("classes", classes, persistent=False)
             shape = width, int(classes.max())
             self.skip_kernel = nn.Parameter(torch.zeros(1, shape[1]))
-            self.first_kernel = nn.Parameter(torch.randn(shape) / inputs.mean(dtype=torch.float64).sqrt())
+            scale = inputs.mean(dtype=torch.float64).sqrt() * rates.first
+            self.first_kernel = nn.Parameter(torch.randn(shape) / scale)
             self.last_kernel = nn.Parameter(torch.zeros(shape))
             with torch.no_grad():
                 self.first.mul_((classes == 0).repeat_interleave(width, 0).to(self.first.device))
@@ -162,7 +185,10 @@ class AutoregressiveOdd(nn.Module):
             skip = skip + _spread(self.skip_kernel, self.classes).squeeze(2)
             first = first + _spread(self.first_kernel, self.classes).transpose(1, 2).reshape(k * w, -1)
             last = last + _spread(self.last_kernel, drawn).reshape(k, k * w)
-        return OddWeights(2 * beta * skip * self.skip_mask, first * self.first_mask, last * self.last_mask)
+        rates, masks = self.rates, (self.skip_mask, self.first_mask, self.last_mask)
+        factors = (2 * beta * rates.skip, rates.first, rates.last)
+        matrices = zip((skip, first, last), factors, masks, strict=True)
+        return OddWeights(*(matrix * (factor * mask) for matrix, factor, mask in matrices))
 
 
 def _spread(kernel: Tensor, classes: Tensor) -> Tensor:

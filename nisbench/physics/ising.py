@@ -47,8 +47,10 @@ class Ising:
         if not spins.dtype.is_signed:
             raise ValueError(f"spins of type {spins.dtype} cannot be -1; give a signed type")
         spins = spins.detach().to(torch.int8)
-        bonds = spins.roll(1, -1)
-        bonds += spins.roll(1, -2)
+        bonds = torch.empty_like(spins)  # the neighbours, in the layout of the spins, which `roll` would not keep
+        bonds[..., 1:, :], bonds[..., 0, :] = spins[..., :-1, :], spins[..., -1, :]
+        bonds[..., 1:] += spins[..., :-1]
+        bonds[..., 0] += spins[..., -1]
         bonds *= spins
         # summing one flattened dimension is ten times as fast as summing two
         total: Tensor = bonds.flatten(-2).sum(-1, dtype=torch.int32)

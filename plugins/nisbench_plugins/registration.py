@@ -51,7 +51,7 @@ class HierOptions(TrainingOptions):
 
 @dataclass(frozen=True)
 class HierExactOptions(TrainingOptions):
-    """Options of `hier-exact`; those of the training are the best of a few tried at L = 32."""
+    """Options of `hier-exact`; those of the training are the best of some tried at L = 32 and 64."""
 
     block: Literal[1, 3, 7] = field(default=7, metadata={"help": "largest side of the blocks that are drawn exactly"})
     width: int = field(default=8, metadata={"help": "hidden units per drawn spin"})
@@ -71,12 +71,14 @@ class HierExactOptions(TrainingOptions):
         default=True,
         metadata={"help": "train the levels after the first with two draws of a block given its border"},
     )
+    rates: bool = field(default=True, metadata={"help": "each matrix of a network learns at a rate of its own"})
     learning_rate: float = field(default=1e-2, metadata={"help": "peak learning rate of Adam"})
     fan_in: int = field(default=64, metadata={"help": "layers with more inputs get learning_rate * fan_in / inputs"})
     batch_size: int = field(default=512, metadata={"help": "configurations per training step"})
     schedule: Literal["constant", "cosine", "linear"] = field(
         default="linear", metadata={"help": "learning rate over the budget: constant, or decay to zero"}
     )
+    adam_beta1: float = field(default=0.8, metadata={"help": "decay of Adam's mean of gradients"})
     adam_beta2: float = field(default=0.99, metadata={"help": "decay of Adam's mean of squared gradients"})
     annealing: Literal["none", "linear", "stepwise"] = field(
         default="none",

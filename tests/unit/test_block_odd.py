@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from nisbench.nn.bernoulli import spin_log_prob, thresholds
-from nisbench.nn.odd import AutoregressiveOdd, solve_chunk_torch
+from nisbench.nn.odd import AutoregressiveOdd, OddRates, OddWeights, solve_chunk_torch
 from nisbench.nn.odd_kernels import solve_chunk, tanh
 
 BETA = 0.4
@@ -114,3 +114,20 @@ def test_it_starts_as_the_known_neighbours() -> None:
     spins, border = borders(2, 8, torch.float32), borders(2, 9, torch.float32)[:, :8]
     expected = torch.stack([2 * BETA * border[0], 2 * BETA * (border[1] + spins[0])])
     torch.testing.assert_close(net(spins, border, beta=BETA).detach(), expected)
+
+
+def test_rates_change_the_steps_of_adam_and_not_the_start() -> None:
+    rates, starts = OddRates(skip=0.5, first=4.0, last=0.25), []
+    for given in (OddRates(), rates):
+        torch.manual_seed(1)
+        net = AutoregressiveOdd(torch.ones(6, 9), width=2, rates=given).double()
+        net.last.data.fill_(0.1 / given.last)
+        starts.append([matrix.detach() for matrix in net.weights(BETA)])
+    for plain, scaled in zip(*starts, strict=True):
+        torch.testing.assert_close(plain, scaled, atol=1e-7, rtol=0)
+    net(borders(6, 4), borders(3, 4), beta=BETA).pow(3).sum().backward()
+    torch.optim.Adam(net.parameters(), lr=1e-3, eps=1e-30).step()  # the first step of Adam is lr for every number
+    skip, first, last = net.skip_mask * rates.skip, net.first_mask * rates.first, net.last_mask * rates.last
+    expected = OddWeights(2 * BETA * skip, first, last)
+    for after, before, step in zip(net.weights(BETA), starts[1], expected, strict=True):
+        torch.testing.assert_close((after.detach() - before).abs(), 1e-3 * step.double())

@@ -1,6 +1,8 @@
 """Clock: a phase measures its own block and no more."""
 
 import mmap
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import torch
 
 from nisbench.harness import clock as clock_module
 from nisbench.harness.clock import Clock
+from nisbench.harness.execute.local import worker_environment
 
 CPU = torch.device("cpu")
 MIB = 2**20
@@ -47,6 +50,23 @@ def test_peak_is_that_of_the_phase():
     with clock.phase("large"):
         _take(10)
     assert 99 * MIB < large.peak_host_bytes < 120 * MIB  # the highest of all entries
+
+
+def test_memory_that_the_c_library_keeps_hides_no_peak():
+    """In the environment of a worker, where freed blocks of this size stay with the process."""
+    code = f"""
+import torch
+from nisbench.harness.clock import Clock
+torch.ones(50, {MIB}, dtype=torch.int8)
+with Clock(torch.device("cpu")).phase("draw") as phase:
+    torch.ones(50, {MIB}, dtype=torch.int8)
+print(phase.host_reason or phase.peak_host_bytes)
+"""
+    environment = worker_environment(1)
+    told = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    if not told.stdout.strip().isdigit():
+        pytest.skip(told.stdout)
+    assert 49 * MIB < int(told.stdout) < 70 * MIB
 
 
 def test_a_kernel_that_refuses_gives_a_reason(monkeypatch):
