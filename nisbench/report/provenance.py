@@ -189,7 +189,8 @@ def _settings(results: Results) -> Table:
         for key, members in shared.items()
     ]
     heads = ("sampler", "plugin", "version", "dtype", "training budget", "draws", "L", "options")
-    return Table("Settings.", tuple(Column(head, numeric=False) for head in heads), tuple(rows))
+    caption = "Settings; a name says how a variant differs from what more than half of them have."
+    return Table(caption, tuple(Column(head, numeric=False) for head in heads), tuple(rows))
 
 
 def _setting(cell: Cell, label: str) -> tuple[str, ...]:

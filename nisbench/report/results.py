@@ -1,6 +1,6 @@
 """The cells of one or several runs as the report sees them: each with a label, its status and its quantities."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -147,7 +147,11 @@ def _order(row: Measured) -> tuple[object, ...]:
 
 
 def _labels(cells: Sequence[Cell]) -> dict[str, str]:
-    """cell_id -> the plugin's name and, where cells differ in nothing else, the settings in which they differ."""
+    """cell_id -> the plugin's name and, where cells differ in nothing else, the settings in which they differ.
+
+    A value that more than half of the variants have is not told, so that of many changes to one default each is named
+    by its own.
+    """
     by_plugin: dict[str, list[Cell]] = defaultdict(list)
     for cell in cells:
         by_plugin[cell.plugin].append(cell)
@@ -155,9 +159,11 @@ def _labels(cells: Sequence[Cell]) -> dict[str, str]:
     for plugin, group in by_plugin.items():
         settings = {cell.cell_id: _settings(cell) for cell in group}
         telling = _telling(group, settings)
+        usual = _usual([settings[cell.cell_id] for cell in group if not cell.reference_draws], telling)
         several_devices = len({cell.device for cell in group}) > 1
         for cell in group:
-            parts = [f"{key}={settings[cell.cell_id].get(key)}" for key in telling]
+            told = ((key, settings[cell.cell_id].get(key)) for key in telling)
+            parts = [f"{key}={value}" for key, value in told if (key, value) not in usual]
             parts += [cell.device] if several_devices else []
             labels[cell.cell_id] = f"{plugin} ({', '.join(parts)})" if parts else plugin
     return labels
@@ -178,6 +184,13 @@ def _telling(cells: Sequence[Cell], settings: Mapping[str, Mapping[str, str]]) -
     }
     loud = differing - set(_QUIET_FIELDS)
     return sorted(loud or differing)
+
+
+def _usual(settings: Sequence[Mapping[str, str]], telling: Sequence[str]) -> set[tuple[str, str | None]]:
+    """The settings that more than half of the variants have."""
+    variants = {tuple((key, one.get(key)) for key in telling) for one in settings}
+    counts = Counter(pair for variant in variants for pair in variant)
+    return {pair for pair, count in counts.items() if 2 * count > len(variants)}
 
 
 def _settings(cell: Cell) -> dict[str, str]:

@@ -192,15 +192,25 @@ def test_reference_cell_steps_back_where_its_sampler_is_measured(tmp_path: Path)
     assert [row.cell.seed for row in alone.contest if row.label == "wolff"] == [0]
 
 
-def test_labels_tell_variants_by_what_differs(tmp_path: Path):
+@pytest.mark.parametrize(
+    ("variants", "labels"),
+    [
+        ([{"width": 1}, {"width": 2}], ["hier (width=1)", "hier (width=2)"]),
+        ([{}, {"width": 2}, {"fan_in": 0}], ["hier", "hier (fan_in=0)", "hier (width=2)"]),
+        (
+            [{"width": width, "z2": z2} for width in (1, 2) for z2 in (False, True)],
+            [f"hier (width={width}, z2={z2})" for width in (1, 2) for z2 in (False, True)],
+        ),
+    ],
+)
+def test_labels_tell_variants_by_what_is_not_usual(tmp_path: Path, variants: list[dict], labels: list[str]):
     maker = StoreMaker(draws=400)
     one = maker.model("hier", 4)
-    for width in (1, 2):
-        cell = type(one).from_json({**one.to_json(), "options": {**one.options, "width": width}})
-        maker.cells.append((cell, maker.cells[-1][1]))
-    maker.cells = [(cell, end) for cell, end in maker.cells if cell != one]
+    _, end = maker.cells.pop()
+    for changed in variants:
+        maker.cells.append((type(one).from_json({**one.to_json(), "options": {**one.options, **changed}}), end))
     maker.model("van", 4)
-    assert load([maker.write(tmp_path / "run")]).labels == ("hier (width=1)", "hier (width=2)", "van", "wolff")
+    assert load([maker.write(tmp_path / "run")]).labels == (*labels, "van", "wolff")
 
 
 def test_negative_control_a_wrong_exponent_would_be_seen(quick_store: Store):
