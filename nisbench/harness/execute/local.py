@@ -23,8 +23,8 @@ _GRACE_S = 5.0
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 # Threads that wait for others in a loop forever make a step ten times slower as soon as the machine has anything else
 # to do; threads that never do make it twice as slow on a machine that has not. So they wait a few microseconds.
-# Memory that each step returns to the system and asks for again costs a tenth of it, on two threads more: the system
-# clears every page. So glibc keeps what it has, up to blocks of 256 MiB.
+# Memory that each step returns to the system and asks for again costs up to a tenth of its time, for the system clears
+# every page. So glibc keeps what it has, up to blocks of 256 MiB.
 _DEFAULTS = {
     "GOMP_SPINCOUNT": "5000",
     "MALLOC_MMAP_THRESHOLD_": f"{2**28}",
