@@ -185,10 +185,12 @@ class AutoregressiveOdd(nn.Module):
             skip = skip + _spread(self.skip_kernel, self.classes).squeeze(2)
             first = first + _spread(self.first_kernel, self.classes).transpose(1, 2).reshape(k * w, -1)
             last = last + _spread(self.last_kernel, drawn).reshape(k, k * w)
-        rates, masks = self.rates, (self.skip_mask, self.first_mask, self.last_mask)
-        factors = (2 * beta * rates.skip, rates.first, rates.last)
-        matrices = zip((skip, first, last), factors, masks, strict=True)
-        return OddWeights(*(matrix * (factor * mask) for matrix, factor, mask in matrices))
+        rates = self.rates
+        return OddWeights(
+            skip * (2 * beta * rates.skip * self.skip_mask),
+            first * (rates.first * self.first_mask),
+            last * (rates.last * self.last_mask),
+        )
 
 
 def _spread(kernel: Tensor, classes: Tensor) -> Tensor:

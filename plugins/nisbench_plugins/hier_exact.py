@@ -50,8 +50,6 @@ __all__ = ["HierExact"]
 
 PAIRS = 2
 """Pairs of blocks of a scale for each configuration of a training batch."""
-
-
 RATES = OddRates(skip=0.3, first=3.0, last=0.2)
 """Found by trial at L = 64; the plan hier-exact-ablation holds what one rate for all gives at L = 32."""
 
