@@ -25,6 +25,14 @@ class Phase:
     """most that the allocator of the device had given out; None on the cpu"""
     host_reason: str | None = None
     """why there is no host peak"""
+    device_reason: str = "the cpu has no memory of its own"
+    """why there is no device peak, where there is none"""
+
+    def forget_peaks(self, reason: str) -> None:
+        """For a phase of which this process did a part only."""
+        self.peak_host_bytes, self.host_reason = None, reason
+        if self.peak_device_bytes is not None:
+            self.peak_device_bytes, self.device_reason = None, reason
 
 
 class Clock:
@@ -43,12 +51,18 @@ class Clock:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[Phase]:
-        """Measures the block as (part of) phase `name`; phases do not nest, for the high-water mark is one."""
+        """Measures the block as (part of) phase `name`; phases do not nest, for the high-water mark is one.
+
+        Memory that earlier phases left to the C library goes back to the system first; what a phase leaves there
+        itself serves its next parts, as it does the steps of a training.
+        """
         if self._active:
             raise RuntimeError(f"phase '{name}' inside phase '{self._active}'")
         self._active = name
-        phase = self.phases.setdefault(name, Phase())
-        _return_free_memory()
+        if name not in self.phases:
+            self.phases[name] = Phase()
+            _return_free_memory()
+        phase = self.phases[name]
         resident, phase.host_reason = _reset_high_water_mark()
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)

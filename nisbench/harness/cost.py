@@ -41,7 +41,7 @@ def phase_memory(phases: Mapping[str, Phase]) -> dict[str, Estimate]:
     for name, phase in phases.items():
         no_host = phase.host_reason or "not measured"
         found[f"peak_host_{name}_bytes"] = _bytes(phase.peak_host_bytes, no_host)
-        found[f"peak_device_{name}_bytes"] = _bytes(phase.peak_device_bytes, "the cpu has no memory of its own")
+        found[f"peak_device_{name}_bytes"] = _bytes(phase.peak_device_bytes, phase.device_reason)
     return found
 
 
@@ -50,8 +50,9 @@ def draw_costs(
 ) -> tuple[dict[str, Estimate], str]:
     """draw_s, draw_s_per_1000 and s_per_effective_sample, and the basis of the last.
 
-    One effectively independent draw costs 1/ess_fraction draws by reweighting and 2 tau_int draws along a chain,
-    tau_int being the larger one of energy and |m|; where a model has both, the cheaper one counts.
+    One effectively independent draw costs 1/ess_fraction draws by reweighting (1/ess_fraction_p where the p side is
+    lower by more than three errors) and 2 tau_int draws along a chain, tau_int being the larger one of energy and
+    |m|; where a model has both, the cheaper one counts.
 
     Parameters
     ----------
@@ -62,7 +63,7 @@ def draw_costs(
     chunk_s
         Seconds per draw of each chunk; their spread gives the error.
     quantities
-        ess_fraction and tau_int_* of the cell, those that it has.
+        ess_fraction, ess_fraction_p and tau_int_* of the cell, those that it has.
     """
     per_draw = seconds / n
     spread = float(np.std(chunk_s, ddof=1)) / math.sqrt(len(chunk_s)) if len(chunk_s) > 1 else None
@@ -70,7 +71,8 @@ def draw_costs(
         "draw_s": Estimate(seconds, n=n),
         "draw_s_per_1000": Estimate(1000 * per_draw, None if spread is None else 1000 * spread, n=n),
     }
-    factors = {"ess_fraction": _by_ess(quantities), "tau_int": _by_tau(quantities)}
+    basis = _basis_of_ess(quantities)
+    factors = {basis: _by_ess(quantities.get(basis)), "tau_int": _by_tau(quantities)}
     usable = {basis: factor for basis, factor in factors.items() if factor and math.isfinite(factor[0])}
     if not usable:
         found["s_per_effective_sample"] = Estimate.missing("neither ess_fraction nor tau_int is known and finite")
@@ -83,9 +85,17 @@ def draw_costs(
     return found, basis
 
 
-def _by_ess(quantities: Mapping[str, Estimate]) -> tuple[float, float] | None:
-    """1/ess_fraction, at least one draw, and its relative error."""
-    ess = quantities.get("ess_fraction")
+def _basis_of_ess(quantities: Mapping[str, Estimate]) -> str:
+    """ess_fraction; ess_fraction_p where that is lower by three errors, for the q side does not see what q misses."""
+    q, p = quantities.get("ess_fraction"), quantities.get("ess_fraction_p")
+    if q is None or p is None or q.value is None or p.value is None:
+        return "ess_fraction"
+    lower = q.value - p.value > 3 * math.hypot(q.error or 0.0, p.error or 0.0)
+    return "ess_fraction_p" if lower else "ess_fraction"
+
+
+def _by_ess(ess: Estimate | None) -> tuple[float, float] | None:
+    """1/ess, at least one draw, and its relative error."""
     if ess is None or not ess.value:
         return None
     return max(1.0, 1 / ess.value), (ess.error or 0.0) / ess.value

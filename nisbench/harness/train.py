@@ -38,6 +38,8 @@ class Training:
     steps: int
     seconds: float
     optimizer_bytes: int
+    resumed: bool
+    """whether another process did a part of it"""
 
 
 @dataclass
@@ -67,7 +69,8 @@ def train(
     device = next(model.parameters()).device
     betas = options.adam_beta1, options.adam_beta2
     optimizer = torch.optim.Adam(_groups(model, options.fan_in), betas=betas, fused=True)
-    state = _load(files.checkpoint, model, optimizer) if files.checkpoint.exists() else _State()
+    resumed = files.checkpoint.exists()
+    state = _load(files.checkpoint, model, optimizer) if resumed else _State()
     files.keep_history_until(state.step)
     generator = Generator(device)
     saved_at, next_evaluation = clock.now(), _following(state.step)
@@ -104,7 +107,7 @@ def train(
                 raise Diverged(f"a parameter is no number at step {state.step}; lower learning_rate or set clip_norm")
             _save(files.checkpoint, model, optimizer, state)
             saved_at = clock.now()
-    return Training(state.step, state.seconds, _optimizer_bytes(optimizer))
+    return Training(state.step, state.seconds, _optimizer_bytes(optimizer), resumed)
 
 
 def annealed_beta(options: TrainingOptions, beta: float, fraction: float, step: int) -> float:

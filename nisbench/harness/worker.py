@@ -144,6 +144,8 @@ def _run_model(run: _Run, plugin: type[Model], options: Any, load_s: float) -> l
             clock=run.clock,
             exact_log_z=None if log_z is None else log_z * run.target.n_sites,
         )
+    if training.resumed:
+        run.clock.phases["train"].forget_peaks("the training was resumed: its peak may lie in an earlier process")
     model.eval()
     run.stage("draw")
     measured = draw_model(model, cell.draws, beta=cell.beta, generator=run.generator("draw"), clock=run.clock)
@@ -188,7 +190,7 @@ def _run_model(run: _Run, plugin: type[Model], options: Any, load_s: float) -> l
         else Estimate.missing("no training"),
     }
     run.quantities |= {name: Estimate(float(value)) for name, value in model.costs().items()}
-    return validity("model", run.quantities)
+    return [*validity("model", run.quantities), *_doubts_of_reference(run)]
 
 
 def _run_sampler(run: _Run, sampler: Sampler, load_s: float) -> list[str]:
@@ -280,6 +282,18 @@ def _reference_series(run: _Run, model: Model) -> tuple[ReferenceSeries | None, 
     energy = run.target.energy(torch.from_numpy(reference.spins)).numpy()
     magnetisation = reference.spins.sum(axis=(1, 2), dtype=np.int64).astype(np.float64)
     return ReferenceSeries(log_prob, energy, magnetisation, reference.chain), None
+
+
+def _doubts_of_reference(run: _Run) -> list[str]:
+    """Why the p side proves nothing in a plan that has a reference sampler."""
+    if run.cell.reference is None:
+        return []
+    status, reason = run.store.status(run.cell.reference)
+    if status is not Status.OK:
+        return [f"the p side was not judged: reference cell {run.cell.reference} is {status or 'not run'}: {reason}"]
+    if run.store.reference(run.cell.reference) is None:
+        return [f"the p side was not judged: reference cell {run.cell.reference} left no configurations"]
+    return []
 
 
 def _leave_reference(run: _Run, sampler: Sampler, generator: torch.Generator) -> None:

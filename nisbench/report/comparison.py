@@ -8,11 +8,13 @@ import numpy as np
 
 from nisbench.contract.records import Estimate
 from nisbench.report.results import Measured, Problem, Results
+from nisbench.statistics.quantities import REFERENCE_QUANTITIES
 from nisbench.statistics.scaling import fit_exponent
 
 __all__ = [
     "EXPONENT_QUANTITIES",
     "SAMPLES_TO_SPREAD",
+    "TIMING_CHANGE",
     "Exponent",
     "Group",
     "Scale",
@@ -24,8 +26,13 @@ __all__ = [
     "exponents",
     "grouped",
     "rival",
+    "told_apart",
     "with_training",
 ]
+
+TIMING_CHANGE = 0.2
+"""Relative difference that two timings must exceed to count: their errors know the spread within a process alone, and
+the same cell run twice on one machine has differed by more."""
 
 SAMPLES_TO_SPREAD = 1_000_000
 """Effective samples over which the cost of training is spread where a table says `with training`."""
@@ -39,11 +46,12 @@ EXPONENT_QUANTITIES = (
     "flops_per_draw",
     "network_calls_per_draw",
     "peak_host_train_bytes",
-    "peak_host_draw_bytes",
     "peak_device_train_bytes",
-    "peak_device_draw_bytes",
 )
-"""The costs whose growth cost ~ L^a is fitted; the row is called `exponent_<quantity>`."""
+"""The costs whose growth cost ~ L^a is fitted; the row is called `exponent_<quantity>`.
+
+Peaks of drawing are left out: draws are taken in parts whose size the harness chooses by L.
+"""
 
 _COST = "s_per_effective_sample"
 
@@ -75,7 +83,9 @@ class Group:
 
     def estimate(self, quantity: str) -> Estimate | None:
         """The mean over the seeds that ran to their end, trusted or not; None where none has the quantity."""
-        return combine([m.quantities[quantity] for m in self.members if m.measured and quantity in m.quantities])
+        held = [m for m in self.members if m.measured and quantity in m.quantities]
+        one_reference = quantity in REFERENCE_QUANTITIES and len({m.cell.reference for m in held}) == 1
+        return combine([m.quantities[quantity] for m in held], independent=not one_reference)
 
 
 @dataclass(frozen=True)
@@ -99,15 +109,14 @@ class Exponent:
     fitted: Estimate
     last_two: float | None
     """ln(cost ratio) / ln(L ratio) of the two largest sizes; None with fewer than two"""
-    trusted: bool
-    """False where the cost depends on how good the samples are and a cell behind it is not `ok`."""
 
 
-def combine(estimates: Sequence[Estimate]) -> Estimate | None:
+def combine(estimates: Sequence[Estimate], *, independent: bool = True) -> Estimate | None:
     """The mean over seeds; its error is the larger of the seeds' own errors and of their spread.
 
-    The own part is sqrt(sum error^2)/k, the spread sd/sqrt(k). An infinite value makes the mean infinite; seeds
-    without a value are left out and the reason says so. None for no estimates at all.
+    The own part is sqrt(sum error^2)/k, the spread sd/sqrt(k). Seeds judged on the same reference configurations are
+    not `independent`: those err together, and the own part is sum(error)/k, its upper limit. An infinite value makes
+    the mean infinite; seeds without a value are left out and the reason says so. None for no estimates at all.
     """
     if len(estimates) < 2:
         return estimates[0] if estimates else None
@@ -121,7 +130,8 @@ def combine(estimates: Sequence[Estimate]) -> Estimate | None:
     exact = estimates[0].exact
     if not np.isfinite(values).all():
         return Estimate(math.inf, None, n, exact, reason or (reasons[0] if reasons else None))
-    own = math.sqrt(sum((error or 0.0) ** 2 for _, error in held if not math.isinf(error or 0.0))) / len(held)
+    errors = [error for _, error in held if error and not math.isinf(error)]
+    own = (math.hypot(*errors) if independent else sum(errors)) / len(held)
     spread = float(np.std(values, ddof=1)) / math.sqrt(len(held)) if len(held) > 1 else 0.0
     return Estimate(float(values.mean()), max(own, spread) or None, n, exact, reason)
 
@@ -176,7 +186,7 @@ def break_even(training: Estimate | None, marginal: Estimate | None, base: Estim
     """training / (base - marginal): effective samples from which on training has paid for itself.
 
     All in seconds, the last two per effective sample; `name` names the baseline. Infinite, with the reason, where
-    the trained model's samples cost no less than the baseline's.
+    the trained model's samples cost no less than the baseline's; missing where the two are not told apart.
     """
     if base is None or base.value is None:
         return Estimate.missing(name)
@@ -186,10 +196,22 @@ def break_even(training: Estimate | None, marginal: Estimate | None, base: Estim
     if marginal.value is None:
         return Estimate.missing(f"no cost per effective sample: {marginal.reason}")
     saved = base.value - marginal.value
+    if not told_apart(base, marginal):
+        return Estimate.missing(f"undecided: an effective sample costs as much as with {name} within the errors")
     if saved <= 0:
         return Estimate(math.inf, reason=f"never: an effective sample costs no less than with {name}")
     error = training.value * math.hypot(base.error or 0.0, marginal.error or 0.0) / saved**2
     return Estimate(training.value / saved, error or None)
+
+
+def told_apart(a: Estimate | None, b: Estimate | None) -> bool:
+    """Whether two costs differ by more than two combined errors and more than TIMING_CHANGE of the smaller one."""
+    if a is None or b is None or a.value is None or b.value is None:
+        return False
+    difference = abs(a.value - b.value)
+    return difference > 2 * math.hypot(a.error or 0.0, b.error or 0.0) and difference > TIMING_CHANGE * min(
+        a.value, b.value
+    )
 
 
 def compared(results: Results) -> Results:
@@ -208,12 +230,15 @@ def with_training(group: Group) -> Estimate | None:
 
 
 def exponents(rows: Iterable[Measured]) -> tuple[Exponent, ...]:
-    """One fit per problem, device, label and cost of EXPONENT_QUANTITIES that is there at two sizes or more."""
+    """One fit per problem, device, label and cost of EXPONENT_QUANTITIES that is there at two sizes or more.
+
+    A cost that depends on how good the samples are counts where every seed is `ok`.
+    """
     series: dict[tuple[Problem, str, str, str], list[Group]] = {}
     for group in grouped(rows):
         for quantity in EXPONENT_QUANTITIES:
             value = _value(group.estimate(quantity))
-            if quantity == "train_s" and not _counts_steps(group):
+            if (quantity == "train_s" and not _counts_steps(group)) or (quantity == _COST and not group.trusted):
                 continue
             if math.isfinite(value) and value > 0:
                 series.setdefault((group.problem, group.device, group.label, quantity), []).append(group)
@@ -235,7 +260,7 @@ def _exponent(problem: Problem, device: str, label: str, quantity: str, groups: 
     fitted = fit_exponent(np.array(sizes, dtype=np.float64), np.array(costs, dtype=np.float64), known)
     last = math.log(costs[-1] / costs[-2]) / math.log(sizes[-1] / sizes[-2])
     scale = Scale(problem, device, label, quantity, sizes, costs, errors)
-    return Exponent(scale, fitted, last, quantity != _COST or all(group.trusted for group in ordered))
+    return Exponent(scale, fitted, last)
 
 
 def _with_break_even(row: Measured, rows: Sequence[Measured]) -> Measured:

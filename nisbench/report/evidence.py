@@ -56,8 +56,8 @@ def observables_section(results: Results) -> Section:
         panels = [_z_panel(results, problem, name) for name in _OBSERVABLES]
         caption = (
             "z-scores, one mark a cell: (value − exact)/error where the exact value is known, and against the cheapest "
-            "trusted cluster sampler elsewhere. Nine in ten should lie within ±1.6; the dashed lines are 0 and ±5. "
-            f"{MARKS}"
+            "trusted cluster sampler elsewhere, whose error the marks of one size then have in common. Nine in ten "
+            f"independent ones should lie within ±1.6; the dashed lines are 0 and ±5. {MARKS}"
         )
         if drawn := figure(panels, caption):
             blocks.append(drawn)

@@ -47,10 +47,12 @@ class Test:
 
 
 def combined_errors(a: Estimate, b: Estimate) -> float:
-    """(b - a) / sqrt(error_a^2 + error_b^2); 0 where an error is infinite."""
+    """(b - a) / sqrt(error_a^2 + error_b^2); 0 where an error is infinite, infinite where none has any."""
     difference = (b.value or 0.0) - (a.value or 0.0)
     combined = math.hypot(a.error or 0.0, b.error or 0.0)
-    return difference / combined if combined and math.isfinite(combined) else 0.0
+    if not combined:
+        return math.copysign(math.inf, difference) if difference else 0.0
+    return difference / combined if math.isfinite(combined) else 0.0
 
 
 def timing_tests(pairs: Sequence[Pair], left_out: LeftOut) -> Iterator[Test]:

@@ -5,7 +5,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from nisbench.contract.records import Estimate
-from nisbench.report.comparison import SAMPLES_TO_SPREAD, Group, break_even_against, grouped, rival, with_training
+from nisbench.report.comparison import (
+    SAMPLES_TO_SPREAD,
+    TIMING_CHANGE,
+    Group,
+    break_even_against,
+    grouped,
+    rival,
+    told_apart,
+    with_training,
+)
 from nisbench.report.document import Block, Column, Entry, Paragraph, Section, Table, join, number, plain, z_entry
 from nisbench.report.numbers import power_of_ten, significant
 from nisbench.report.results import Problem, Results
@@ -94,7 +103,7 @@ def _cheapest(groups: Sequence[Group]) -> str:
     winners: dict[str, list[Group]] = {}
     for size in sorted({group.L for group in groups}):
         if best := best_at(groups, size):
-            winners.setdefault(best.label, []).append(best)
+            winners.setdefault(" or ".join(group.label for group in best), []).append(best[0])
     if not winners:
         return "the cost of an effective sample is not known"
     ranked = sorted(winners.items(), key=lambda item: item[1][-1].L)
@@ -106,13 +115,12 @@ def _cheapest(groups: Sequence[Group]) -> str:
 
 def _lead(groups: Sequence[Group], best: Group) -> str:
     """By how much the best is ahead at its largest size."""
-    others = [group for group in groups if group.L == best.L and group is not best and math.isfinite(_cost(group))]
+    tied = best_at(groups, best.L)
+    others = [group for group in groups if group.L == best.L and group not in tied and math.isfinite(_cost(group))]
     price = f": {significant(_cost(best), 2)} s each at L = {best.L}"
     if not others:
         return price
     rival = min(others, key=_cost)
-    if _cost(rival) - _cost(best) < 2 * math.hypot(_cost_error(rival), _cost_error(best)):
-        return f"{price}, no different from {rival.label} within two errors"
     aside = " without its training" if rival.kind == "model" else ""
     return f"{price}, {significant(_cost(rival) / _cost(best), 2)} times cheaper than {rival.label}{aside}"
 
@@ -134,20 +142,16 @@ def _crossed(results: Results, trusted: Sequence[Group]) -> list[str]:
     return told
 
 
-def best_at(groups: Iterable[Group], size: int) -> Group | None:
-    """The trusted sampler with the least seconds per effective sample at that size."""
-    priced = [(_cost(group), group) for group in groups if group.trusted and size == group.L]
-    return min(((c, g) for c, g in priced if math.isfinite(c)), key=lambda pair: pair[0], default=(0.0, None))[1]
+def best_at(groups: Iterable[Group], size: int) -> tuple[Group, ...]:
+    """The trusted samplers with the least seconds per effective sample at that size, all that are not told apart."""
+    priced = [group for group in groups if group.trusted and size == group.L and math.isfinite(_cost(group))]
+    ranked = sorted(priced, key=_cost)
+    return tuple(g for g in ranked if g is ranked[0] or not told_apart(g.estimate(_COST), ranked[0].estimate(_COST)))
 
 
 def _cost(group: Group) -> float:
     estimate = group.estimate(_COST)
     return math.nan if estimate is None or estimate.value is None else estimate.value
-
-
-def _cost_error(group: Group) -> float:
-    estimate = group.estimate(_COST)
-    return 0.0 if estimate is None or estimate.error is None else estimate.error
 
 
 def _paying(results: Results, trusted: Sequence[Group]) -> list[str]:
@@ -200,19 +204,21 @@ def _table(results: Results) -> Table:
         Column("break-even", "samples", key="break_even_samples"),
         *((Column("device", numeric=False),) if _several_devices(results) else ()),
     )
-    caption = f"Measured on {devices(results)}. Bold: the cheapest trusted sampler at that size."
+    caption = f"Measured on {devices(results)}. Bold: the cheapest trusted samplers at that size."
     return Table(caption, heads, tuple(_row(results, groups, group) for group in groups))
 
 
 def _reading(results: Results) -> str:
     return (
         "How to read it. In parentheses: one standard error in the last digits; with several seeds, the larger of the "
-        "seeds' own errors and of their spread. z = (value − exact)/error. ESS: effective samples per draw; 1 is "
-        "perfect, and both sides must agree. Per effective sample: seconds for one effectively independent "
-        f"configuration, {_basis(results)}. With training: the same, with training and preparation spread over "
-        f"{power_of_ten(SAMPLES_TO_SPREAD)} of them. Break-even: training time / (cost of the cheapest cluster sampler "
-        "− own cost), in effective samples; ∞ is never. Where a device has no cluster sampler, that of another one "
-        "stands in and is named."
+        "seeds' own errors (those of the p side do not average out where the seeds share a reference) and of their "
+        "spread. z = (value − exact)/error. ESS: effective samples per draw; 1 is perfect, and both sides must agree. "
+        f"Per effective sample: seconds for one effectively independent configuration, {_basis(results)}. With "
+        f"training: the same, with training and preparation spread over {power_of_ten(SAMPLES_TO_SPREAD)} of them. "
+        "Break-even: training time / (cost of the cheapest cluster sampler − own cost), in effective samples; ∞ is "
+        "never. Two costs are told apart where they differ by more than two errors and by more than "
+        f"{TIMING_CHANGE:.0%}, for processes on one machine differ by more than each one's own spread. Where a device "
+        "has no cluster sampler, that of another one stands in and is named."
     )
 
 
@@ -220,7 +226,7 @@ def _row(results: Results, groups: Sequence[Group], group: Group) -> tuple[Entry
     here = [g for g in groups if (g.problem, g.device) == (group.problem, group.device)]
     best = best_at(here, group.L)
     cost = number(group.estimate(_COST), digits=3)
-    marked = replace(cost, tone="best") if best is group else cost
+    marked = replace(cost, tone="best") if group in best else cost
     return (
         *lead_entries(results, group, reasons=True),
         number(group.estimate("kl_nats")),
@@ -237,7 +243,11 @@ def _row(results: Results, groups: Sequence[Group], group: Group) -> tuple[Entry
 
 def _basis(results: Results) -> str:
     """On what the cost per effective sample rests, sampler by sampler."""
-    words = {"ess_fraction": "time per draw / ESS per draw", "tau_int": "time per draw × 2 τ_int"}
+    words = {
+        "ess_fraction": "time per draw / ESS per draw",
+        "ess_fraction_p": "time per draw / ESS per draw of the p side, the lower one,",
+        "tau_int": "time per draw × 2 τ_int",
+    }
     found: dict[str, list[str]] = {}
     for row in results.contest:
         basis = words.get(row.notes.get("draw_cost_basis", ""))
@@ -275,9 +285,12 @@ def _claims(results: Results) -> list[Block]:
         Column("claim", numeric=False),
         Column("samplers", numeric=False),
         Column("L", numeric=False),
-        Column("cells", numeric=False),
+        Column("states", numeric=False),
     )
     return [
-        Paragraph("What the plan sets out to check:"),
-        Table("The claims of the plan and its cells.", heads, tuple(rows)),
+        Paragraph(
+            "What the plan sets out to check. The states tell whether the numbers of the cells are to be trusted; "
+            "whether a claim holds is for the reader to see in them."
+        ),
+        Table("The claims of the plan and the states of their cells.", heads, tuple(rows)),
     ]

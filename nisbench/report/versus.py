@@ -1,7 +1,7 @@
 """Two sides -> what became better or worse beyond the errors, cell by cell and quantity by quantity.
 
 The threshold in combined errors is raised until all comparisons together are expected to give at most _FALSE_ALARMS
-by chance. A timing must have changed by more than _TIMING_CHANGE as well, for its spread does not know everything
+by chance. A timing must have changed by more than TIMING_CHANGE as well, for its spread does not know everything
 that a machine does.
 """
 
@@ -13,6 +13,7 @@ from statistics import NormalDist
 from typing import Any, Literal
 
 from nisbench.contract.records import Estimate, Status
+from nisbench.report.comparison import TIMING_CHANGE
 from nisbench.report.numbers import concise
 from nisbench.report.sides import ComparedCell, Side, matched
 from nisbench.report.timing import TIMED, LeftOut, Test, combined_errors, timing_tests
@@ -22,7 +23,6 @@ __all__ = ["COUNTS", "DIRECTIONS", "Comparison", "Finding", "compare", "lines"]
 Verdict = Literal["worse", "better", "differs"]
 
 _FALSE_ALARMS = 0.05
-_TIMING_CHANGE = 0.2
 
 _LOWER = (
     *("kl_nats", "kl_forward_nats", "relative_free_energy_error", "free_energy_variational"),
@@ -215,7 +215,7 @@ def _judged(test: Test, threshold: float) -> Finding | None:
     assert a.value is not None
     assert b.value is not None
     timed = test.quantity in TIMED
-    small = timed and abs(b.value - a.value) <= _TIMING_CHANGE * abs(a.value)
+    small = timed and abs(b.value - a.value) <= TIMING_CHANGE * abs(a.value)
     if abs(test.errors) <= threshold or small:
         return None
     direction = DIRECTIONS[test.quantity]

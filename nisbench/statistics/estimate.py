@@ -79,20 +79,21 @@ def tau_estimate(found: Autocorrelation, scale: float = 1.0) -> Estimate:
 def blocked_error(deviations: NDArray[np.float64], chain: NDArray[np.int64]) -> float | None:
     """Standard error of the mean of (m,) `deviations` from their mean, by blocks that lie within one chain.
 
-    `chain` holds the number of the chain of each value, in the order of drawing. With unequal blocks the sums of the
-    deviations over the blocks are what is independent: error^2 = b/(b - 1) sum_b S_b^2/m^2. None for fewer than two
-    blocks, and for no spread.
+    `chain` holds the number of the chain of each value; within a chain the values are in the order of drawing. With
+    unequal blocks the sums of the deviations over the blocks are what is independent: error^2 = b/(b - 1) sum_b
+    S_b^2/m^2. None for fewer than two blocks, and for no spread.
     """
-    starts = _block_starts(chain)
+    order = np.argsort(chain, kind="stable")
+    starts = _block_starts(chain[order])
     if len(starts) < 2:
         return None
-    sums = np.add.reduceat(deviations - deviations.mean(), starts)
+    sums = np.add.reduceat(deviations[order] - deviations.mean(), starts)
     variance = len(starts) / (len(starts) - 1) * float(sums @ sums) / len(deviations) ** 2
     return math.sqrt(variance) or None
 
 
 def _block_starts(chain: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Where the blocks start in a series sorted or interrupted by chain; each chain is cut evenly, at least once."""
+    """Where the blocks start in a series sorted by chain; each chain is cut evenly, at least once."""
     length = max(BLOCK_LENGTH, len(chain) // BLOCKS)
     edges = np.flatnonzero(np.diff(chain)) + 1
     bounds = [0, *edges.tolist(), len(chain)]

@@ -22,6 +22,7 @@ from nisbench.statistics.gates import NOT_FINITE, validity
 __all__ = [
     "CHAIN_QUANTITIES",
     "MODEL_QUANTITIES",
+    "REFERENCE_QUANTITIES",
     "WEIGHTED_QUANTITIES",
     "ReferenceSeries",
     "chain_quantities",
@@ -35,14 +36,16 @@ _FloatArray = NDArray[np.float64]
 
 _Q_SIDE = ("log_z_per_site", "free_energy_nis", "ess_fraction", *OBSERVABLES, "entropy")
 _VARIATIONAL = ("free_energy_variational", "relative_free_energy_error", "kl_nats")
-_P_SIDE = ("free_energy_p", "kl_forward_nats", "ess_fraction_p")
 _TAU = ("tau_int_energy", "tau_int_abs_magnetisation")
 _SWEEPS = ("mean_cluster_size", "tau_int_sweeps_energy", "tau_int_sweeps_abs_magnetisation")
 
 WEIGHTED_QUANTITIES = _Q_SIDE
 """What independent draws with weights give."""
 
-MODEL_QUANTITIES = (*_Q_SIDE, *_VARIATIONAL, *_P_SIDE, "acceptance_rate", "longest_rejection_run", *_TAU)
+REFERENCE_QUANTITIES = ("free_energy_p", "kl_forward_nats", "ess_fraction_p")
+"""What a model's ln q on the reference configurations gives: models judged on the same ones err together."""
+
+MODEL_QUANTITIES = (*_Q_SIDE, *_VARIATIONAL, *REFERENCE_QUANTITIES, "acceptance_rate", "longest_rejection_run", *_TAU)
 """What draws of a normalised density give."""
 
 CHAIN_QUANTITIES = (*OBSERVABLES, *_TAU, *_SWEEPS)
@@ -243,11 +246,11 @@ def _variational(point: _Point, action: _FloatArray) -> dict[str, Estimate]:
 
 def _p_side(point: _Point, reference: ReferenceSeries | None, absent: str) -> dict[str, Estimate]:
     if reference is None or len(reference.log_prob) == 0:
-        return point.missing(_P_SIDE, absent)
+        return point.missing(REFERENCE_QUANTITIES, absent)
     # ln q = -inf is an answer, however bad; NaN and +inf are not
     wrong = _bad("the reference's log_prob", ~(reference.log_prob < np.inf)) or _not_finite(energy=reference.energy)
     if wrong:
-        return point.missing(_P_SIDE, wrong)
+        return point.missing(REFERENCE_QUANTITIES, wrong)
     log_weight, chain = -point.beta * reference.energy - reference.log_prob, reference.chain
     forward = Estimate.missing(_NO_EXACT)
     if point.log_z is not None:

@@ -122,6 +122,16 @@ def test_timings_without_an_error_are_compared_as_means_over_seeds(tmp_path):
     assert few.findings == ()
 
 
+def test_memory_that_is_the_same_for_all_seeds_is_compared(tmp_path):
+    def seeds(peak: float) -> dict[Cell, dict[str, Estimate]]:
+        return {cell(seed=s): {"peak_host_train_bytes": Estimate(peak)} for s in range(3)}
+
+    a, b = write(tmp_path / "a", seeds(1e6)), write(tmp_path / "b", seeds(2e6))
+    (found,) = compare(read_side(a), read_side(b)).findings
+    assert (found.verdict, found.quantity) == ("worse", "peak_host_train_bytes")
+    assert compare(read_side(a), read_side(write(tmp_path / "c", seeds(1e6)))).findings == ()
+
+
 def test_error_of_the_sample_size_alone_is_no_spread_in_time(tmp_path):
     def priced(price: float, spread: float | None) -> dict[str, Estimate]:
         return {"s_per_effective_sample": Estimate(price, 1e-3), "draw_s_per_1000": Estimate(1.0, spread)}

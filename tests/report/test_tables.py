@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,16 @@ from synthetic_store import StoreMaker, quick
 
 from nisbench.contract.records import Budget, CellResult, Estimate, Status
 from nisbench.harness.store import Store
-from nisbench.report.comparison import baseline, break_even, combine, compared, exponents, grouped, with_training
+from nisbench.report.comparison import (
+    baseline,
+    break_even,
+    combine,
+    compared,
+    exponents,
+    grouped,
+    told_apart,
+    with_training,
+)
 from nisbench.report.results import load
 from nisbench.report.tables import LONG_COLUMNS, long_table
 from nisbench.report.verdict import verdict_sentences
@@ -44,11 +54,28 @@ def test_break_even_by_hand():
     assert break_even(Estimate(0.0), Estimate(2e-6), Estimate(5e-6), "wolff").value == 0.0
 
 
-@pytest.mark.parametrize("marginal", [5e-6, 6e-6, math.inf])
+@pytest.mark.parametrize("marginal", [6.1e-6, math.inf])
 def test_training_that_saves_nothing_never_breaks_even(marginal: float):
     found = break_even(Estimate(60.0), Estimate(marginal), Estimate(5e-6), "wolff")
     assert found.value == math.inf
     assert found.reason == "never: an effective sample costs no less than with wolff"
+
+
+@pytest.mark.parametrize(
+    ("marginal", "base", "apart"),
+    [
+        (Estimate(4.0, 0.1), Estimate(5.0, 0.1), True),
+        (Estimate(4.0, 0.4), Estimate(5.0, 0.4), False),  # 1.8 combined errors
+        (Estimate(4.0, 0.01), Estimate(4.7, 0.01), False),  # 18 %
+        (Estimate(4.0), Estimate(4.0), False),
+    ],
+)
+def test_costs_that_are_not_told_apart_decide_nothing(marginal: Estimate, base: Estimate, apart: bool):
+    for one, other in ((marginal, base), (base, marginal)):
+        assert told_apart(one, other) is apart
+        found = break_even(Estimate(60.0), one, other, "wolff")
+        assert (found.value is not None) is apart
+        assert apart or (found.reason or "").startswith("undecided")
 
 
 def test_break_even_without_its_parts_says_which_is_missing():
@@ -92,6 +119,21 @@ def test_baseline_is_the_cheapest_trusted_cluster_sampler_of_the_same_place(tmp_
     assert table[table.quantity == "break_even_samples"].value.tolist() == [pytest.approx(3e7)]
 
 
+def test_samplers_that_are_not_told_apart_share_the_first_place(tmp_path: Path):
+    maker = StoreMaker(draws=400)
+    maker.model("hier", 8)
+    for plugin in ("wolff", "swendsen"):
+        maker.sampler(8, plugin=plugin)
+    store = maker.write(tmp_path / "run")
+    statuses = dict.fromkeys(("hier", "wolff", "swendsen"), Status.OK)
+    _priced(store, {"hier": 9.0e-6, "wolff": 9.9e-6, "swendsen": 1.8e-5}, statuses)
+    first = verdict_sentences(load([store]))[0]
+    assert "hier or wolff at L = 8 gives the cheapest" in first
+    assert "2 times cheaper than swendsen" in first
+    _priced(store, {"hier": 4.5e-6})
+    assert "hier at L = 8 gives the cheapest" in verdict_sentences(load([store]))[0]
+
+
 def test_model_without_a_baseline_has_null_and_the_reason(tmp_path: Path):
     maker = quick(sizes=(4,))
     store = maker.write(tmp_path / "run")
@@ -132,9 +174,25 @@ def test_with_training_spreads_training_and_preparation_over_a_million(tmp_path:
     assert spread.value == pytest.approx(2e-6 + 90 / 1e6)
 
 
+def test_seeds_judged_on_one_reference_do_not_average_its_error_out(tmp_path: Path):
+    results = load([quick(sizes=(4,), seeds=(1, 2, 3)).write(tmp_path / "run")])
+    group = next(group for group in grouped(results.contest) if group.label == "hier")
+    estimates = [member.quantities["kl_forward_nats"] for member in group.members]
+    pooled = group.estimate("kl_forward_nats")
+    assert len({member.cell.reference for member in group.members}) == 1
+    assert pooled == combine(estimates, independent=False)
+    alone = (replace(m, cell=replace(m.cell, reference=f"of seed {m.cell.seed}")) for m in group.members)
+    apart = replace(group, members=tuple(alone)).estimate("kl_forward_nats")
+    assert apart == combine(estimates)
+    assert apart != pooled
+
+
 def test_mean_over_seeds_by_hand():
     same = combine([Estimate(1.0, 0.3, 10, 1.1), Estimate(1.0, 0.4, 20, 1.1)])
     assert same == Estimate(1.0, 0.25, 30, 1.1)  # own errors: sqrt(0.09 + 0.16)/2
+    together = combine([Estimate(1.0, 0.3), Estimate(1.0, 0.4)], independent=False)
+    assert together is not None
+    assert together.error == pytest.approx(0.35)  # (0.3 + 0.4)/2
     apart = combine([Estimate(1.0, 0.01), Estimate(3.0, 0.01)])
     assert apart is not None
     assert apart.value == 2.0
@@ -155,8 +213,10 @@ def test_exponents_of_known_power_laws(quick_store: Store):
     assert found["hier", "n_parameters"].fitted.value == pytest.approx(2.0)
     assert found["hier", "draw_s_per_1000"].fitted.value == pytest.approx(1.4, abs=0.05)
     assert found["wolff", "draw_s_per_1000"].fitted.value == pytest.approx(1.8, abs=0.05)
-    assert not found["van", "s_per_effective_sample"].trusted
-    assert found["van", "train_step_s"].trusted
+    untrusted = {row.cell.L for row in load([quick_store]).contest if row.label == "van" and not row.trusted}
+    assert untrusted
+    assert not untrusted & set(found["van", "s_per_effective_sample"].scale.sizes)
+    assert untrusted < set(found["van", "train_step_s"].scale.sizes)
     assert found["van", "n_parameters"].last_two == pytest.approx(math.log(131_840 / 8_384) / math.log(2))
     table = long_table([quick_store])
     rows = table[table.quantity == "exponent_n_parameters"].set_index("plugin")

@@ -84,6 +84,17 @@ def test_blocks_never_span_two_chains():
     assert blocked_error(level, np.zeros(1000, dtype=int)) == pytest.approx(blocked_error(level, chain), rel=0.01)
 
 
+def test_blocks_follow_the_chains_in_whatever_order_they_are_stored(ar1):
+    """References are kept draw by draw, all chains in turn."""
+    rng = np.random.default_rng(76)
+    series = ar1(0.6, 500, 8, rng)  # (draw, chain)
+    number = np.arange(8)
+    by_chain = blocked_error(series.T.ravel(), np.repeat(number, 500))
+    in_turn = blocked_error(series.ravel(), np.tile(number, 500))
+    assert in_turn == pytest.approx(by_chain, rel=1e-12)
+    assert by_chain > 1.5 * series.std() / math.sqrt(series.size)  # sqrt((1 + 0.6)/(1 - 0.6)) = 2 without end
+
+
 @pytest.mark.parametrize("sigma", [0.3, 1.0, 2.0])
 def test_nmcmc_samples_p(sigma):
     """acceptance = erfc(sigma/2); the chain's <x> is sigma, which accepting everything misses by 100 errors."""

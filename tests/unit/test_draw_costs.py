@@ -23,6 +23,15 @@ def test_the_cheaper_way_counts_and_is_named():
     assert costs["draw_s_per_1000"].value == pytest.approx(10.0)
 
 
+def test_the_side_that_sees_what_is_missed_sets_the_price():
+    both = {"ess_fraction": Estimate(0.5, 0.05), "ess_fraction_p": Estimate(0.1, 0.01)}
+    costs, basis = draw_costs(10.0, 1000, [], both)
+    assert basis == "ess_fraction_p"
+    assert costs["s_per_effective_sample"].value == pytest.approx(0.1)
+    within = both | {"ess_fraction_p": Estimate(0.4, 0.05)}
+    assert draw_costs(10.0, 1000, [], within)[1] == "ess_fraction"
+
+
 def test_the_error_holds_the_spread_of_the_chunks():
     costs, _ = draw_costs(1.0, 100, [0.009, 0.011], {"ess_fraction": Estimate(1.0, 0.0)})
     assert costs["draw_s_per_1000"].error == pytest.approx(1000 * 0.001)

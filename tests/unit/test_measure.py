@@ -73,7 +73,7 @@ def _generator(seed=1):
     return torch.Generator().manual_seed(seed)
 
 
-def test_model_draws_are_chunked_and_off_the_clock(monkeypatch):
+def test_model_draws_are_chunked_and_timed_with_their_energies(monkeypatch):
     monkeypatch.setattr(measure, "_MODEL_CHUNK", {"cpu": 40})
     model, clock = Coin(SlowIsing(4)), Clock(CPU)
     measured = measure.draw_model(model, 100, beta=0.44, generator=_generator(), clock=clock)
@@ -90,8 +90,8 @@ def test_model_draws_are_chunked_and_off_the_clock(monkeypatch):
         measured.series["energy"][:16], Ising(4).energy(torch.from_numpy(measured.samples)).numpy()
     )
     assert len(measured.chunk_s) == 3
-    # three energies of 0.05 s were computed meanwhile
-    assert clock.phases["draw"].seconds < 0.05
+    # a chain counts its energies while it moves, so those of a model are on the clock too: three of 0.05 s
+    assert 0.15 <= clock.phases["draw"].seconds < 0.3
     assert sum(s * n for s, n in zip(measured.chunk_s, model.sizes, strict=True)) == pytest.approx(
         clock.phases["draw"].seconds
     )

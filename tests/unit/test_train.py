@@ -59,7 +59,7 @@ def test_training_lowers_the_divergence_and_the_bound_holds(tmp_path: Path) -> N
 def test_a_killed_training_continues_with_the_same_numbers(tmp_path: Path) -> None:
     options = HierOptions(batch_size=64, clip_norm=1.0)
     whole = build(options)
-    run(whole, options, Budget(steps=30), tmp_path / "whole", every_s=0)
+    assert not run(whole, options, Budget(steps=30), tmp_path / "whole", every_s=0).resumed
 
     class Killed(Hier):
         calls = 0
@@ -75,6 +75,7 @@ def test_a_killed_training_continues_with_the_same_numbers(tmp_path: Path) -> No
     resumed = build(options)
     result = run(resumed, options, Budget(steps=30), tmp_path / "killed", every_s=0)
     assert result.steps == 30
+    assert result.resumed
     for a, b in zip(whole.parameters(), resumed.parameters(), strict=True):
         assert torch.equal(a, b)
     for a_line, b_line in zip(history(tmp_path / "whole"), history(tmp_path / "killed"), strict=True):
@@ -93,7 +94,7 @@ def test_budget_zero_leaves_the_model_as_it_is(tmp_path: Path) -> None:
     options = HierOptions()
     model = build(options)
     before = [p.clone() for p in model.parameters()]
-    assert run(model, options, Budget(steps=0), tmp_path) == Training(0, 0.0, 0)
+    assert run(model, options, Budget(steps=0), tmp_path) == Training(0, 0.0, 0, resumed=False)
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
 
 

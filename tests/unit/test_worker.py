@@ -108,7 +108,11 @@ def _cell(plugin, given=None, **changes):
 
 def _run(path, *cells, **limits):
     store = Store.create(path / "run", Plan("p", "t", "d", groups=(), cells=cells), {})
-    return store, [run_cell(store, cell, CATALOG, **limits) for cell in cells]
+    results = []
+    for cell in cells:
+        results.append(run_cell(store, cell, CATALOG, **limits))
+        store.files(cell.cell_id).write_result(results[-1])
+    return store, results
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -238,6 +242,28 @@ def test_without_a_reference_the_p_side_has_a_reason(tmp_path):
     assert none.quantities["ess_fraction_p"].reason == "the plan has no reference sampler"
     assert absent.cell_id in missing.quantities["ess_fraction_p"].reason
     assert missing.notes["reference"] == "missing"
+    assert none.status is Status.OK
+    assert missing.status is Status.UNTRUSTED
+    assert f"the p side was not judged: reference cell {absent.cell_id} is not run" in missing.reason
+
+
+def test_a_reference_that_is_not_trusted_judges_nobody(tmp_path, monkeypatch):
+    reference = _cell("exact", reference_draws=500, seed=0)
+    monkeypatch.setattr(worker, "validity", lambda kind, _: ["made so"] if kind == "sampler" else [])
+    _, (left, model) = _run(tmp_path, reference, _cell("coin", reference=reference.cell_id))
+    assert left.status is Status.UNTRUSTED
+    assert model.status is Status.UNTRUSTED
+    assert f"reference cell {reference.cell_id} is untrusted: made so" in model.reason
+
+
+def test_a_resumed_training_has_no_peak(tmp_path):
+    cell = _cell("coin", budget=Budget(steps=3))
+    _run(tmp_path, cell)
+    _, (again,) = _run(tmp_path, cell)
+    assert again.quantities["peak_host_train_bytes"].value is None
+    assert "resumed" in again.quantities["peak_host_train_bytes"].reason
+    assert again.quantities["peak_device_train_bytes"].reason == "the cpu has no memory of its own"
+    assert "resumed" not in (again.quantities["peak_host_draw_bytes"].reason or "")
 
 
 def test_a_budget_of_zero_evaluates(tmp_path):
