@@ -51,7 +51,7 @@ class HierOptions(TrainingOptions):
 
 @dataclass(frozen=True)
 class HierExactOptions(TrainingOptions):
-    """Options of `hier-exact`; those of the training are the best of some tried at L = 32 and 64."""
+    """Options of `hier-exact`; those of the training are the best of some tried at L = 32 to 128."""
 
     block: Literal[1, 3, 7] = field(default=7, metadata={"help": "largest side of the blocks that are drawn exactly"})
     width: int = field(default=8, metadata={"help": "hidden units per drawn spin"})
@@ -72,9 +72,9 @@ class HierExactOptions(TrainingOptions):
         metadata={"help": "train the levels after the first with two draws of a block given its border"},
     )
     rates: bool = field(default=True, metadata={"help": "each matrix of a network learns at a rate of its own"})
-    learning_rate: float = field(default=1e-2, metadata={"help": "peak learning rate of Adam"})
+    learning_rate: float = field(default=5e-3, metadata={"help": "peak learning rate of Adam"})
     fan_in: int = field(default=64, metadata={"help": "layers with more inputs get learning_rate * fan_in / inputs"})
-    batch_size: int = field(default=512, metadata={"help": "configurations per training step"})
+    batch_size: int = field(default=256, metadata={"help": "configurations per training step"})
     schedule: Literal["constant", "cosine", "linear"] = field(
         default="linear", metadata={"help": "learning rate over the budget: constant, or decay to zero"}
     )
