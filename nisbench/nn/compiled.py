@@ -21,8 +21,8 @@ PARTS, PART_NUMBERS = 8, 2**26
 def draw_compiled(
     net: "AutoregressiveDense", lattice: Tensor, drawn: Tensor, border: Tensor, thresholds: Tensor
 ) -> Tensor:
-    """Draws the blocks into the lattice; their ln q (n,) float64."""
-    return _log_prob(_parameters(net), lattice, drawn, border, thresholds)
+    """Draws the blocks into the lattice; their ln q (n,) float64, differentiable."""
+    return _Pass.apply(lattice, drawn, border, thresholds, *_parameters(net))  # type: ignore[no-any-return, no-untyped-call]
 
 
 def _log_prob(
@@ -39,14 +39,12 @@ def _log_prob(
     return log_prob.view(-1, n).sum(0)
 
 
-def score_compiled(
-    net: "AutoregressiveDense", lattice: Tensor, drawn: Tensor, border: Tensor, known: Tensor | None
-) -> Tensor:
-    """Differentiable ln q (n,) float64 of given blocks; `known` is its value where a draw already told it."""
-    return _Score.apply(lattice, drawn, border, known, *_parameters(net))  # type: ignore[no-any-return, no-untyped-call]
+def score_compiled(net: "AutoregressiveDense", lattice: Tensor, drawn: Tensor, border: Tensor) -> Tensor:
+    """ln q (n,) float64 of given blocks, differentiable."""
+    return _Pass.apply(lattice, drawn, border, None, *_parameters(net))  # type: ignore[no-any-return, no-untyped-call]
 
 
-class _Score(torch.autograd.Function):
+class _Pass(torch.autograd.Function):
     """Backward goes through the network once more, tile by tile."""
 
     @staticmethod
@@ -55,12 +53,13 @@ class _Score(torch.autograd.Function):
         lattice: Tensor,
         drawn: Tensor,
         border: Tensor,
-        known: Tensor | None,
+        thresholds: Tensor | None,
         *parameters: Tensor,
     ) -> Tensor:
         """`parameters` as `_parameters` gives them."""
+        log_prob = _log_prob(parameters, lattice, drawn, border, thresholds)
         ctx.save_for_backward(lattice, drawn, border, *parameters)
-        return _log_prob(parameters, lattice, drawn, border, None) if known is None else known.clone()
+        return log_prob
 
     @staticmethod
     @once_differentiable

@@ -87,13 +87,21 @@ class AutoregressiveConv(nn.Module):
             z = self._combine(layer, z, self.layers[layer](self._activate(layer, z)))
         return z.reshape(-1, self.L * self.L).T
 
-    def score(self, spins: Tensor, *, known: Tensor | None = None) -> Tensor:
-        """ln q of given spins, (sites, n) -> (n,) float64, differentiable; autograd has no use for a known value."""
+    def score(self, spins: Tensor) -> Tensor:
+        """ln q of given spins, (sites, n) -> (n,) float64, differentiable."""
         return spin_log_prob(spins, self(spins))
 
-    @torch.no_grad()
     def draw(self, thresholds: Tensor) -> tuple[Tensor, Tensor]:
-        """Draws the spin of site k as +1 where logit_k > thresholds[k]: spins (sites, n) and ln q (n,) float64."""
+        """Draws the spin of site k as +1 where logit_k > thresholds[k]: spins (sites, n) and ln q (n,) float64.
+
+        ln q is differentiable; where gradients are enabled, a second pass of all spins at once computes it.
+        """
+        spins, logits = self._drawn(thresholds)
+        return spins, self.score(spins) if torch.is_grad_enabled() else spin_log_prob(spins, logits)
+
+    @torch.no_grad()
+    def _drawn(self, thresholds: Tensor) -> tuple[Tensor, Tensor]:
+        """Spins and logits, (sites, n) each."""
         L, h, n = self.L, self.half_kernel, thresholds.shape[1]
         padded = [thresholds.new_zeros(n, layer.weight.shape[1], L + h, L + 2 * h) for layer in self.layers]
         spins, logits = torch.empty_like(thresholds), torch.empty_like(thresholds)
@@ -104,7 +112,7 @@ class AutoregressiveConv(nn.Module):
                 logits[site] = self._logit(padded, above, row, column)
                 spins[site] = torch.where(logits[site] > thresholds[site], 1.0, -1.0)
                 padded[0][:, 0, row + h, column + h] = spins[site]
-        return spins, spin_log_prob(spins, logits)
+        return spins, logits
 
     def multiply_adds(self) -> int:
         """Multiply-adds of one pass, masked zeros left out, margins of zeros counted."""

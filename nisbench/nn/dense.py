@@ -127,7 +127,6 @@ class AutoregressiveDense(nn.Module):
         """Whether passes run in the compiled kernels: a plain stack with a hidden layer, on the CPU."""
         return self.depth > 1 and not self.residual and self.layers[0].weight.device.type == "cpu"
 
-    @torch.no_grad()
     def draw(self, thresholds: Tensor, border: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Draws spin k as +1 where logit_k > thresholds[k]; with thresholds logit(u), u uniform, that is q.
 
@@ -138,7 +137,7 @@ class AutoregressiveDense(nn.Module):
 
         Returns
         -------
-        spins, log_prob : (n_spins, n), (n,) float64
+        spins, log_prob : (n_spins, n), (n,) float64, the second one differentiable
         """
         lattice = torch.empty(self.n_sites, thresholds.shape[1], dtype=torch.int8, device=thresholds.device)
         if border is not None:
@@ -146,17 +145,13 @@ class AutoregressiveDense(nn.Module):
         log_prob = self.draw_blocks(lattice, *self._own_sites(lattice), thresholds)
         return lattice[self.n_border :].to(thresholds.dtype), log_prob
 
-    def score(self, spins: Tensor, border: Tensor | None = None, *, known: Tensor | None = None) -> Tensor:
-        """ln q of given spins, (n_spins, n) and (n_border, n) -> (n,) float64, differentiable.
-
-        `known` is the value where `draw` already told it: then only the gradient is left to compute.
-        """
+    def score(self, spins: Tensor, border: Tensor | None = None) -> Tensor:
+        """ln q of given spins, (n_spins, n) and (n_border, n) -> (n,) float64, differentiable."""
         lattice = (spins if border is None else torch.cat([border, spins])).to(torch.int8)
-        return self.score_blocks(lattice, *self._own_sites(lattice), known=known)
+        return self.score_blocks(lattice, *self._own_sites(lattice))
 
-    @torch.no_grad()
     def draw_blocks(self, lattice: Tensor, drawn: Tensor, border: Tensor, thresholds: Tensor) -> Tensor:
-        """Draws blocks that do not touch each other into lattices; their ln q together, (n,) float64.
+        """Draws blocks that do not touch each other into lattices; their ln q together, (n,) float64, differentiable.
 
         Every unit is computed once. Per block of spins and layer there is one product with all that is known
         before the block; what is left is the triangle inside the block.
@@ -169,16 +164,19 @@ class AutoregressiveDense(nn.Module):
         """
         if self.compiled:
             return draw_compiled(self, lattice, drawn, border, thresholds)
-        around = lattice[border].flatten(1).to(thresholds.dtype)
-        fuse = self.depth == 2 and not self.residual and can_fuse(thresholds.device)
-        spins, logits = draw_dense_fused(self, thresholds, around) if fuse else self._sweep(thresholds, around)
-        lattice[drawn] = spins.to(torch.int8).view(*drawn.shape, -1)
+        with torch.no_grad():
+            around = lattice[border].flatten(1).to(thresholds.dtype)
+            fuse = self.depth == 2 and not self.residual and can_fuse(thresholds.device)
+            spins, logits = draw_dense_fused(self, thresholds, around) if fuse else self._sweep(thresholds, around)
+            lattice[drawn] = spins.to(torch.int8).view(*drawn.shape, -1)
+        if torch.is_grad_enabled():
+            return self.score_blocks(lattice, drawn, border)
         return spin_log_prob(spins, logits).view(drawn.shape[1], -1).sum(0)
 
-    def score_blocks(self, lattice: Tensor, drawn: Tensor, border: Tensor, *, known: Tensor | None = None) -> Tensor:
-        """ln q of blocks of given lattices together, (n,) float64, differentiable; see `draw_blocks` and `score`."""
+    def score_blocks(self, lattice: Tensor, drawn: Tensor, border: Tensor) -> Tensor:
+        """ln q of blocks of given lattices together, (n,) float64, differentiable; see `draw_blocks`."""
         if self.compiled:
-            return score_compiled(self, lattice, drawn, border, known)
+            return score_compiled(self, lattice, drawn, border)
         spins, around = (lattice[sites].flatten(1).to(self.layers[0].weight.dtype) for sites in (drawn, border))
         return spin_log_prob(spins, self(spins, around)).view(drawn.shape[1], -1).sum(0)
 

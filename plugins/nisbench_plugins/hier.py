@@ -16,7 +16,7 @@ steps of batch 512, cosine decay and annealing over half the budget, ess_fractio
 rate, 0.94 at the default and 0.89 at three times it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Generator, Tensor
@@ -71,8 +71,7 @@ class Hier(Model):
     def sample(self, n: int, *, beta: float, generator: Generator) -> ModelDraws:
         """Draws level by level; see the base class."""
         with torch.no_grad():
-            lattice, parts, inner = self._draw(n, beta, generator)
-            log_prob = torch.stack(parts).sum(0) + inner
+            lattice, log_prob, inner = self._draw(n, beta, generator)
             spins = configurations(lattice)
             if self.options.z2:
                 log_prob = z2_average(log_prob, self._score(-lattice, inner))
@@ -89,9 +88,7 @@ class Hier(Model):
 
     def training_batch(self, n: int, *, beta: float, generator: Generator) -> TrainingBatch:
         """As the default, but ln q of the drawn lattices is not evaluated a second time."""
-        with torch.no_grad():
-            lattice, parts, inner = self._draw(n, beta, generator)
-        log_prob = self._score(lattice, inner, parts)
+        lattice, log_prob, inner = self._draw(n, beta, generator)
         if self.options.z2:
             log_prob = z2_average(log_prob, self._score(-lattice, inner))
         energy = self.target.energy(configurations(lattice))
@@ -113,8 +110,8 @@ class Hier(Model):
     def _scales(self) -> Iterator[tuple[AutoregressiveDense, Level]]:
         return zip(self.networks, self.levels, strict=True)
 
-    def _draw(self, n: int, beta: float, generator: Generator) -> tuple[Tensor, list[Tensor], Tensor]:
-        """Lattices (sites, n) before the Z2 flip, ln q of each level and of the isolated spins, (n,)."""
+    def _draw(self, n: int, beta: float, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Lattices (sites, n) before the Z2 flip, their ln q (n,), differentiable, and that of the isolated spins."""
         like = self._like
         lattice = torch.empty(self.target.n_sites, n, dtype=torch.int8, device=like.device)
         parts = []
@@ -123,13 +120,9 @@ class Hier(Model):
             parts.append(net.draw_blocks(lattice, level.drawn, level.border, uniform))
         uniform = thresholds(len(self.isolated), n, like=like, generator=generator)
         inner = heat_bath(lattice, self.isolated, self.neighbours, beta=beta, thresholds=uniform)
-        return lattice, parts, inner
+        return lattice, torch.stack(parts).sum(0) + inner, inner
 
-    def _score(self, lattice: Tensor, inner: Tensor, known: Sequence[Tensor | None] | None = None) -> Tensor:
-        """ln q of lattices before the Z2 average, differentiable; `known` holds its parts if they were drawn."""
-        known = [None] * len(self.networks) if known is None else known
-        parts = [
-            net.score_blocks(lattice, level.drawn, level.border, known=part)
-            for (net, level), part in zip(self._scales(), known, strict=True)
-        ]
+    def _score(self, lattice: Tensor, inner: Tensor) -> Tensor:
+        """ln q of given lattices before the Z2 average, differentiable."""
+        parts = [net.score_blocks(lattice, level.drawn, level.border) for net, level in self._scales()]
         return torch.stack(parts).sum(0) + inner

@@ -78,8 +78,7 @@ class Van(Model):
 
     def training_batch(self, n: int, *, beta: float, generator: Generator) -> TrainingBatch:
         """As the default, but ln q of the drawn lattices is not evaluated a second time."""
-        lattice, drawn = self.network.draw(self._thresholds(n, generator))
-        log_prob = self.network.score(lattice, known=drawn)
+        lattice, log_prob = self.network.draw(self._thresholds(n, generator))
         if self.options.z2:
             log_prob = z2_average(log_prob, self.network.score(-lattice))
         energy = self.target.energy(configurations(lattice))
