@@ -25,7 +25,7 @@ __all__ = ["main"]
 _REFRESH_S = 0.5
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="nisbench")
 def cli() -> None:
     """Benchmark samplers of lattice models: train, draw, measure, and report with honest error bars."""
@@ -41,6 +41,10 @@ def main() -> None:
         sys.exit(130)
     except NisbenchError as error:
         _fail(str(error))
+    except OSError as error:  # a path that the system refuses
+        if error.filename is None:
+            raise
+        _fail(f"{error.filename}: {error.strerror}")
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -202,6 +206,8 @@ def compare(
     found = compare_sides(read_side(before), read_side(after), threshold=threshold)
     for line in lines(found) if form == "text" else [json.dumps(found.to_json(), indent=1)]:
         click.echo(line)
+    if fail_on_regression and not found.n_cells:
+        raise UserError(f"no cell is both in {before} and in {after}, so nothing was compared")
     regressions = found.regressions(timings=not ignore_timings)
     if regressions and fail_on_regression:
         click.echo(f"{len(regressions)} regressions from {before} to {after}", err=True)

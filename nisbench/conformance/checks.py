@@ -57,6 +57,6 @@ def _result(subject: Subject, check: Check) -> CheckResult:
     except Violation as violation:
         return CheckResult(name, False, f"{clause} Found: {violation}")
     # A plugin may fail in any way; each is a violation of the clause at hand.
-    except Exception as error:
-        return CheckResult(name, False, f"{clause} Found: {type(error).__name__}: {error}")
+    except (Exception, SystemExit) as error:
+        return CheckResult(name, False, f"{clause} Found: {type(error).__name__}: {' '.join(str(error).split())}")
     return CheckResult(name, True, f"{clause} {found}" if found else clause)

@@ -6,6 +6,7 @@ itself, because pluggy's own loader stops at the first plugin that fails to impo
 
 import dataclasses
 import importlib
+import math
 import typing
 from collections import Counter
 from collections.abc import Mapping
@@ -61,8 +62,8 @@ class Entry:
             values[key] = _convert(f"{self.name}.{key}", value, hints[key])
         try:
             return dataclasses.asdict(self.options(**values))
-        except (TypeError, ValueError) as error:
-            raise InvalidValue(f"options of {self.name}: {error}") from error
+        except Exception as error:  # a plugin may refuse in any way
+            raise InvalidValue(f"options of {self.name}: {error or type(error).__name__}") from error
 
 
 @dataclass(frozen=True)
@@ -132,8 +133,9 @@ class _Registry:
     def _add(
         self, name: str, kind: Kind, options: type[Any], factory: str, summary: str, devices: tuple[str, ...]
     ) -> None:
-        if not dataclasses.is_dataclass(options):
-            raise PluginError(f"the options of '{name}' are no dataclass")
+        _check_options(name, options)
+        if not devices or not set(devices) <= {"cpu", "cuda"}:
+            raise PluginError(f"the devices of '{name}' are {devices!r}; give a tuple of 'cpu' and 'cuda'")
         self.plugins.append(
             Entry(name, kind, self.distribution, self.version, summary, options, factory, tuple(devices))
         )
@@ -157,7 +159,7 @@ def load_catalog(points: typing.Iterable[EntryPoint] | None = None) -> Catalog:
     broken: list[Entry] = []
     builtin = _collect(_BuiltinTargets(), "nisbench", __version__)
     targets.update({entry.name: entry for entry in builtin.targets})
-    for point in sorted(points if points is not None else entry_points(group=GROUP), key=lambda p: p.name):
+    for point in sorted(points if points is not None else entry_points(group=GROUP), key=_turn):
         distribution = point.dist.name if point.dist else "unknown"
         version = point.dist.version if point.dist else "unknown"
         try:
@@ -176,6 +178,11 @@ def load_catalog(points: typing.Iterable[EntryPoint] | None = None) -> Catalog:
     return Catalog(plugins=plugins, targets=targets, broken=tuple(broken))
 
 
+def _turn(point: EntryPoint) -> tuple[bool, str]:
+    """nisbench's own first, so that a name taken twice is the newcomer's fault."""
+    return point.dist is None or point.dist.name != "nisbench", point.name
+
+
 def _twice(names: typing.Iterable[str]) -> list[str]:
     return [name for name, count in Counter(names).items() if count > 1]
 
@@ -191,6 +198,19 @@ def _collect(module: Any, distribution: str, version: str) -> _Registry:
     manager.hook.register_samplers(register=registry.sampler)
     manager.hook.register_targets(register=registry.target)
     return registry
+
+
+def _check_options(name: str, options: type[Any]) -> None:
+    """Raises PluginError unless options are a dataclass of plain values with defaults, each of a known type."""
+    if not dataclasses.is_dataclass(options):
+        raise PluginError(f"the options of '{name}' are no dataclass")
+    hints = typing.get_type_hints(options)
+    for option in dataclasses.fields(options):
+        hint = hints[option.name]
+        if hint not in (bool, int, float, str) and typing.get_origin(hint) is not Literal:
+            raise PluginError(f"option {name}.{option.name} is a {hint}; use bool, int, float, str or Literal")
+        if option.default is dataclasses.MISSING:
+            raise PluginError(f"option {name}.{option.name} has no default value")
 
 
 def _resolve(factory: str, name: str) -> type[Any]:
@@ -222,6 +242,8 @@ def _convert(where: str, value: Any, hint: Any) -> Any:
         try:
             number = hint(value) if not (hint is int and isinstance(value, float)) else int(str(value))
         except (TypeError, ValueError):
-            raise InvalidValue(f"{where} = {value!r} is no {hint.__name__}") from None
+            number = None
+        if number is None or isinstance(value, bool) or not math.isfinite(number):
+            raise InvalidValue(f"{where} = {value!r} is no {'whole' if hint is int else 'finite'} number")
         return number
     return str(value) if hint is str else value

@@ -2,7 +2,9 @@
 
 import json
 import os
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any, TypeVar, cast
@@ -25,6 +27,9 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+_BAD_ARCHIVE = (zipfile.BadZipFile, zlib.error, NotImplementedError, SyntaxError, tokenize.TokenError)
+"""What numpy and zipfile raise at flipped bytes, beside the usual."""
 
 
 def damaged(path: Path, why: str) -> StoreError:
@@ -53,6 +58,8 @@ def read_json(path: Path) -> dict[str, Any]:
     """The JSON object in `path`; StoreError where there is none."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
+    except PermissionError as error:
+        raise StoreError(f"cannot read {path}: {error.strerror}") from error
     except (OSError, ValueError) as error:
         raise damaged(path, str(error)) from error
     if not isinstance(record, dict):
@@ -76,9 +83,11 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     if not path.exists():
         return {}
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+    except PermissionError as error:
+        raise StoreError(f"cannot read {path}: {error.strerror}") from error
+    except (OSError, ValueError, EOFError, KeyError, *_BAD_ARCHIVE) as error:
         raise damaged(path, f"{type(error).__name__}: {error}") from error
 
 

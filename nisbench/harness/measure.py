@@ -13,12 +13,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nisbench.api import ChainDraws, Model, Sampler, Target, WeightedDraws
+from nisbench.api import ChainDraws, Model, ModelDraws, Sampler, Target, WeightedDraws
+from nisbench.errors import PluginError
 from nisbench.harness.clock import Clock
 from nisbench.harness.store import Reference
 
 __all__ = [
     "Measured",
+    "check_draws",
     "collect_reference",
     "draw_chain",
     "draw_model",
@@ -63,10 +65,27 @@ def draw_model(model: Model, n: int, *, beta: float, generator: torch.Generator,
         before = clock.phases["draw"].seconds if "draw" in clock.phases else 0.0
         with clock.phase("draw") as phase, torch.no_grad():
             draws = model.sample(size, beta=beta, generator=generator)
+            check_draws(draws, size, model.target.L)
             parts.append({"log_prob": _numpy(draws.log_prob), **_scalars(model.target, draws.spins)})
         chunk_s.append((phase.seconds - before) / size)
         _keep_samples(samples, draws.spins)
     return Measured(_joined(parts), np.concatenate(samples), n, tuple(chunk_s))
+
+
+def check_draws(draws: object, n: int, L: int) -> None:
+    """Raises PluginError unless these are n draws of one of the three kinds, of the shapes that the contract asks."""
+    if isinstance(draws, ChainDraws):
+        found, asked = [draws.spins], [(n, *draws.spins.shape[1:2], L, L)]
+    elif isinstance(draws, ModelDraws):
+        found, asked = [draws.spins, draws.log_prob], [(n, L, L), (n,)]
+    elif isinstance(draws, WeightedDraws):
+        found, asked = [draws.spins, draws.log_weight], [(n, L, L), (n,)]
+    else:
+        raise PluginError(f"draws are a {type(draws).__name__}; give ModelDraws, ChainDraws or WeightedDraws")
+    shapes = [tuple(tensor.shape) for tensor in found]
+    if shapes != asked or draws.spins.dtype != torch.int8:
+        kind = type(draws).__name__
+        raise PluginError(f"{kind} of shapes {shapes}, spins {draws.spins.dtype}; asked for were {asked}, torch.int8")
 
 
 def level_differences(model: Model, n: int, *, beta: float, generator: torch.Generator) -> NDArray[np.float64]:
@@ -127,6 +146,7 @@ def draw_weighted(sampler: Sampler, n: int, *, generator: torch.Generator, clock
         before = clock.phases["draw"].seconds if "draw" in clock.phases else 0.0
         with clock.phase("draw") as phase:
             draws = sampler.draw(size, generator=generator)
+            check_draws(draws, size, sampler.target.L)
             if not isinstance(draws, WeightedDraws):
                 raise TypeError("a sampler returned weighted draws first and others later")
             parts.append({"log_weight": _numpy(draws.log_weight), **_scalars(sampler.target, draws.spins)})
@@ -153,6 +173,7 @@ def collect_reference(sampler: Sampler, n: int, *, tau_int: float, seed: int, ge
 
 def _chain_draws(sampler: Sampler, generator: torch.Generator) -> ChainDraws:
     draws = sampler.draw(1, generator=generator)
+    check_draws(draws, 1, sampler.target.L)
     if not isinstance(draws, ChainDraws):
         raise TypeError("a sampler returned chain draws first and others later")
     return draws

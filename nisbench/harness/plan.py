@@ -171,8 +171,8 @@ class _Planner:
             description=description,
             groups=tuple(group for group, _ in made),
             cells=tuple(ordered),
-            memory_limit=self.overrides.memory_limit or (parse_bytes(self.where, limit) if limit else None),
-            timeout=self.overrides.timeout or (parse_seconds(self.where, timeout) if timeout else None),
+            memory_limit=self.overrides.memory_limit or (None if limit is None else parse_bytes(self.where, limit)),
+            timeout=self.overrides.timeout or (None if timeout is None else parse_seconds(self.where, timeout)),
         )
 
     def _titles(self, groups: list[Group], custom: bool) -> tuple[str, str, str]:
@@ -242,8 +242,10 @@ class _Planner:
         options = table.get("options", {})
         if not isinstance(options, dict):
             raise InvalidValue(f"{where}: options is a table by plugin, for example [group.options.hier]")
-        for name in options:
+        for name, own in options.items():
             self._entry(name)
+            if not isinstance(own, dict):
+                raise InvalidValue(f"{where}: options of {name} are {own!r}; give a table, [group.options.{name}]")
         given = {**options.get(entry.name, {}), **self.overrides.options.get(entry.name, {})}
         return Cell(
             plugin=entry.name,
@@ -264,6 +266,8 @@ class _Planner:
         if self.reference == "none":
             return None
         entry = self._entry(self.reference)
+        if entry.kind == "model":
+            raise InvalidValue(f"{self.where}: reference '{entry.name}' is a model; give a sampler of p or 'none'")
         return Cell(
             plugin=entry.name,
             kind=entry.kind or "sampler",
@@ -289,7 +293,7 @@ class _Planner:
         return self.device if self.device in entry.devices else entry.devices[0]
 
     def _draws(self, where: str, table: Mapping[str, Any], plugin: str) -> int:
-        return integer(1, "number of draws")(f"{where}, draws", _by_plugin(f"{where}, draws", table, "draws", plugin))
+        return integer(1, "number of draws")(f"{where}, draws", self._by_plugin(where, table, "draws", plugin))
 
     def _budget(self, where: str, table: Mapping[str, Any], plugin: str) -> Budget:
         steps, seconds = self.overrides.train_steps, self.overrides.train_seconds
@@ -297,22 +301,23 @@ class _Planner:
             present = [key for key in ("train_steps", "train_seconds") if key in table]
             if len(present) != 1:
                 raise InvalidValue(f"{where}: give train_steps or train_seconds, one of the two, for {plugin}")
-            value = _by_plugin(f"{where}, {present[0]}", table, present[0], plugin)
+            value = self._by_plugin(where, table, present[0], plugin)
             if present == ["train_steps"]:
                 steps = integer(0, "number of steps")(f"{where}, train_steps", value)
             else:
                 seconds = 0.0 if value == 0 else parse_seconds(f"{where}, train_seconds", value)
         return Budget(steps=steps, seconds=seconds)
 
-
-def _by_plugin(where: str, table: Mapping[str, Any], key: str, plugin: str) -> Any:
-    """The value under `key`: one for all, or a table by plugin with an entry `default` for the others."""
-    value = table.get(key)
-    if isinstance(value, dict):
-        value = value.get(plugin, value.get(_DEFAULT))
-    if value is None:
-        raise InvalidValue(f"{where} says nothing for {plugin}; add '{plugin}' or 'default'")
-    return value
+    def _by_plugin(self, where: str, table: Mapping[str, Any], key: str, plugin: str) -> Any:
+        """The value under `key`: one for all, or a table by plugin with an entry `default` for the others."""
+        value = table.get(key)
+        if isinstance(value, dict):
+            for name in value.keys() - {_DEFAULT}:
+                self._entry(name)
+            value = value.get(plugin, value.get(_DEFAULT))
+        if value is None:
+            raise InvalidValue(f"{where}, {key} says nothing for {plugin}; add '{plugin}' or 'default'")
+        return value
 
 
 def _check_keys(table: Mapping[str, Any], known: Iterable[str], what: str = "key of a plan") -> None:

@@ -166,8 +166,9 @@ class Store:
         if fresh or not occupied:
             record = {"format": FORMAT, "schema_version": SCHEMA_VERSION, **plan.to_json()}
             guard(store.path, lambda: (store.path / "cells").mkdir(parents=True, exist_ok=True))
-            write_json(store.path / "environment.json", environment)
             write_json(store.path / "plan.json", record | {"command": environment.get("command", ""), "cells": ids})
+        if fresh or not (store.path / "environment.json").exists():
+            write_json(store.path / "environment.json", environment)
         for cell in plan.cells:
             file = store._folder(cell.cell_id) / "cell.json"
             if not file.exists():

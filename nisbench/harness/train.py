@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Generator, Tensor, nn
 
 from nisbench.contract.interfaces import Model
 from nisbench.contract.records import Budget, TrainingOptions
-from nisbench.errors import NisbenchError
+from nisbench.errors import NisbenchError, StoreError
 from nisbench.harness.clock import Clock
 from nisbench.harness.store import CellFiles
 
@@ -202,10 +202,14 @@ def _save(path: Path, model: Model, optimizer: torch.optim.Optimizer, state: _St
 def _load(path: Path, model: Model, optimizer: torch.optim.Optimizer) -> _State:
     """The inverse of _save, in place."""
     device = str(next(model.parameters()).device)
-    with safe_open(path, framework="pt", device=device) as file:
-        metadata = file.metadata()
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
+    try:
+        with safe_open(path, framework="pt", device=device) as file:
+            metadata = file.metadata()
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
+    except (SafetensorError, RuntimeError, OSError) as error:
+        why = str(error).splitlines()[0]
+        raise StoreError(f"{path} does not fit this model ({why}); delete it to train anew") from error
     moments: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         if name.startswith("adam."):

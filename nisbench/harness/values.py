@@ -13,6 +13,8 @@ T = TypeVar("T")
 
 _BYTES = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
+_LONGEST = 1e9
+_COLDEST = 1e6
 
 
 def items(where: str, given: Any, read: Callable[[str, Any], T]) -> tuple[T, ...]:
@@ -53,12 +55,14 @@ parse_size = integer(2, "lattice size")
 
 
 def parse_beta(where: str, value: Any) -> float:
-    """A finite number >= 0, or `critical` for ln(1 + sqrt 2)/2."""
+    """A number from 0 to 1e6, or `critical` for ln(1 + sqrt 2)/2."""
     if value == "critical":
         return BETA_CRITICAL
     number = _number(value)
-    if number is None or number < 0:
-        raise InvalidValue(f"{where}: '{value}' is no inverse temperature; give a number >= 0 or 'critical'")
+    if number is None or not 0 <= number <= _COLDEST:
+        raise InvalidValue(
+            f"{where}: '{value}' is no inverse temperature; give a number from 0 to {_COLDEST:g} or 'critical'"
+        )
     return number
 
 
@@ -67,7 +71,7 @@ def parse_bytes(where: str, value: Any) -> int:
     text = str(value).strip().upper().removesuffix("IB").removesuffix("B")
     unit = text[-1:] if text[-1:] in _BYTES else ""
     number = _number(text.removesuffix(unit))
-    if number is None or number <= 0:
+    if number is None or number * _BYTES[unit] < 1:
         raise InvalidValue(f"{where}: '{value}' is no amount of memory; give for example 8G or 512M")
     return int(number * _BYTES[unit])
 
@@ -77,7 +81,7 @@ def parse_seconds(where: str, value: Any) -> float:
     text = str(value).strip()
     unit = text[-1:] if text[-1:] in _SECONDS else ""
     number = _number(text.removesuffix(unit))
-    if number is None or number <= 0:
+    if number is None or not 0 < number * _SECONDS[unit] < _LONGEST:
         raise InvalidValue(f"{where}: '{value}' is no time; give for example 90s, 30m or 2h")
     return number * _SECONDS[unit]
 

@@ -6,6 +6,7 @@ meet. Whatever happens to a cell ends here as its status with a reason, or kills
 
 import argparse
 import functools
+import math
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +27,7 @@ from nisbench.harness.cost import draw_costs, kernel_launches, matmul_rate, phas
 from nisbench.harness.limits import OverLimitError, check_training_memory, die_with_parent, limit_memory, size_text
 from nisbench.harness.measure import (
     Measured,
+    check_draws,
     collect_reference,
     draw_chain,
     draw_model,
@@ -189,7 +191,7 @@ def _run_model(run: _Run, plugin: type[Model], options: Any, load_s: float) -> l
         if training.steps
         else Estimate.missing("no training"),
     }
-    run.quantities |= {name: Estimate(float(value)) for name, value in model.costs().items()}
+    run.quantities = _counted(model) | run.quantities  # what was measured stands
     return [*validity("model", run.quantities), *_doubts_of_reference(run)]
 
 
@@ -204,6 +206,7 @@ def _run_sampler(run: _Run, sampler: Sampler, load_s: float) -> list[str]:
     run.quantities["prepare_s"] = Estimate(phase.seconds)
     run.stage("draw")
     first = sampler.draw(1, generator=generator)  # tells which kind of draws these are
+    check_draws(first, 1, run.target.L)
     if isinstance(first, ChainDraws):
         measured = draw_chain(sampler, cell.draws, first.spins.shape[1], generator=generator, clock=run.clock)
         run.quantities |= chain_quantities(
@@ -282,6 +285,15 @@ def _reference_series(run: _Run, model: Model) -> tuple[ReferenceSeries | None, 
     energy = run.target.energy(torch.from_numpy(reference.spins)).numpy()
     magnetisation = reference.spins.sum(axis=(1, 2), dtype=np.int64).astype(np.float64)
     return ReferenceSeries(log_prob, energy, magnetisation, reference.chain), None
+
+
+def _counted(model: Model) -> dict[str, Estimate]:
+    """The cost counters that the model states."""
+    counts = {name: float(value) for name, value in model.costs().items()}
+    return {
+        name: Estimate(value) if math.isfinite(value) else Estimate.missing(f"costs() of the plugin gave {value}")
+        for name, value in counts.items()
+    }
 
 
 def _doubts_of_reference(run: _Run) -> list[str]:

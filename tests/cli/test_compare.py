@@ -194,6 +194,13 @@ def test_command_line(tmp_path, capsys, monkeypatch):
     assert json.loads(out)["findings"][0]["regression"] is True
 
 
+def test_nothing_compared_is_no_pass(tmp_path, capsys, monkeypatch):
+    a, b = write(tmp_path / "a", {cell(): GOOD}), write(tmp_path / "b", {cell(L=32): GOOD})
+    assert run(capsys, monkeypatch, "compare", a, b)[0] == 0
+    code, _, err = run(capsys, monkeypatch, "compare", a, b, "--fail-on-regression")
+    assert (code, "nothing was compared" in err) == (2, True)
+
+
 def test_exports_and_reports_are_compared_too(tmp_path, capsys, monkeypatch):
     from nisbench.report.page import build_report
 

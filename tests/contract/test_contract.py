@@ -1,8 +1,10 @@
 """Every installed plugin x every check of its kind: a new plugin is tested by being installed."""
 
+import dataclasses
 import sys
 import types
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 
 import pytest
 import torch
@@ -56,6 +58,49 @@ def test_a_name_registered_twice_makes_the_later_module_a_broken_one(modules, mo
         (modules[-1], "PluginError: 'a' is registered already")
     ]
     assert set(catalog.plugins) == ({"a"} if len(modules) > 1 else set())
+
+
+@pytest.mark.parametrize(
+    ("fields", "extra", "reason"),
+    [
+        ([("file", Path, Path("x"))], {}, "use bool, int, float, str or Literal"),
+        ([("width", "Nowhere", 1)], {}, "NameError"),
+        ([("width", int)], {}, "option bad.width has no default value"),
+        ([("width", int, 1)], {"devices": "cpu"}, "give a tuple of 'cpu' and 'cuda'"),
+    ],
+)
+def test_options_that_no_command_could_use_break_their_plugin_alone(fields, extra, reason, monkeypatch):
+    module = types.ModuleType("bad")
+
+    @nisbench.hookimpl
+    def register_samplers(register):
+        options = dataclasses.make_dataclass("Options", fields)
+        register("bad", factory="nowhere:Nothing", summary="", options=options, **extra)
+
+    module.register_samplers = register_samplers
+    monkeypatch.setitem(sys.modules, "bad", module)
+    catalog = load_catalog([EntryPoint("bad", "bad", "nisbench")])
+    assert not catalog.plugins
+    assert reason in catalog.broken[0].broken
+
+
+def test_names_of_nisbench_itself_are_not_taken():
+    class Newcomer(EntryPoint):
+        """An entry point of another distribution that sorts first."""
+
+        dist = types.SimpleNamespace(name="clash", version="1")
+
+        def load(self):
+            return types.SimpleNamespace(register_models=nisbench.hookimpl(_register_van))
+
+    (own,) = (point for point in entry_points(group="nisbench") if point.dist.name == "nisbench")
+    catalog = load_catalog([Newcomer("aaa", "aaa", "nisbench"), own])
+    assert catalog.plugins["van"].distribution == "nisbench"
+    assert [entry.broken for entry in catalog.broken] == ["PluginError: 'van' is registered already"]
+
+
+def _register_van(register):
+    register("van", options=nisbench.TrainingOptions, factory="nowhere:Nothing", summary="")
 
 
 @pytest.mark.parametrize(("subject", "check"), CASES)

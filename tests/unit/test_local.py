@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nisbench.contract.records import Budget, Cell, CellResult, Status
+from nisbench.contract.records import Budget, Cell, CellResult, Estimate, Status
 from nisbench.harness.execute import local
 from nisbench.harness.plan import Plan
 from nisbench.harness.store import Reference, Store
@@ -53,6 +53,18 @@ def test_a_model_without_reference_is_measured_again_once_there_is_one(store):
     assert _due(store) == ["m"]
     _end(store, MODEL, Status.OK)
     assert _due(store) == []
+
+
+def test_a_lost_reference_is_made_again(store):
+    _end(store, MODEL, Status.OK)
+    left = CellResult(REFERENCE.cell_id, Status.OK, None, {"energy": Estimate(1.0, 0.1)})
+    store.files(REFERENCE.cell_id).write_result(left)
+    store.files(REFERENCE.cell_id).write_reference(SPINS)
+    assert _due(store) == []
+    (store.path / "reference" / f"{REFERENCE.cell_id}.npz").unlink()
+    assert _due(store) == ["s"]
+    _end(store, MODEL, Status.UNTRUSTED, {"reference": "missing"})
+    assert _due(store) == ["s", "m"]
 
 
 def test_a_reference_that_fails_again_leaves_its_models_alone(store, monkeypatch):

@@ -1,5 +1,6 @@
 """Store: atomic files, resume, damage named by file, one run at a time."""
 
+import contextlib
 import json
 import multiprocessing
 import os
@@ -176,6 +177,22 @@ def test_create_resumes_the_same_cells_and_refuses_others(store):
     assert again.environment()["python"] == "3"
     with pytest.raises(StoreError, match="another plan"):
         Store.create(store.path, _plan(_cell(3)), {})
+
+
+def test_a_lost_environment_is_written_anew(store):
+    (store.path / "environment.json").unlink()
+    assert Store.create(store.path, _plan(_cell(1), _cell(2)), {"python": "4"}).environment() == {"python": "4"}
+
+
+def test_flipped_bytes_are_damage(store):
+    files = store.files(_cell(1).cell_id)
+    files.write_series({"energy": np.arange(1000.0) ** 2})
+    path = store.path / "cells" / _cell(1).cell_id / "series.npz"
+    whole = path.read_bytes()
+    for at in range(0, len(whole), 7):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])
+        with contextlib.suppress(StoreError):  # some bytes matter to nobody
+            store.series(_cell(1).cell_id)
 
 
 def test_resumed_starts_are_noted_with_what_changed(store):

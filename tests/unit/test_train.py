@@ -9,6 +9,7 @@ import torch
 
 from nisbench.contract.interfaces import TrainingBatch
 from nisbench.contract.records import Budget, TrainingOptions
+from nisbench.errors import StoreError
 from nisbench.harness.clock import Clock
 from nisbench.harness.store import CellFiles
 from nisbench.harness.train import Diverged, Training, annealed_beta, learning_rate, train
@@ -80,6 +81,19 @@ def test_a_killed_training_continues_with_the_same_numbers(tmp_path: Path) -> No
         assert torch.equal(a, b)
     for a_line, b_line in zip(history(tmp_path / "whole"), history(tmp_path / "killed"), strict=True):
         assert {**a_line, "seconds": 0} == {**b_line, "seconds": 0}
+
+
+@pytest.mark.parametrize("damage", ["cut", "other"])
+def test_a_checkpoint_that_does_not_fit_is_named(tmp_path: Path, damage: str) -> None:
+    options = HierOptions(batch_size=16)
+    run(build(options), options, Budget(steps=2), tmp_path)
+    (checkpoint,) = tmp_path.rglob("*.safetensors")
+    if damage == "cut":
+        checkpoint.write_bytes(checkpoint.read_bytes()[:20])
+    else:
+        options = HierOptions(batch_size=16, width=2)
+    with pytest.raises(StoreError, match=r"does not fit this model .*; delete it to train anew"):
+        run(build(options), options, Budget(steps=3), tmp_path)
 
 
 def test_a_finished_training_is_not_repeated(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """run_cell: every quantity of a kind, right within its error; a wrong sampler is caught by the same gates."""
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from nisbench.api import ChainDraws, Model, ModelDraws, Sampler, TrainingOptions, WeightedDraws
 from nisbench.contract.catalog import Catalog, Entry, TargetEntry
 from nisbench.contract.records import Budget, Cell, Status
+from nisbench.errors import PluginError
 from nisbench.harness import worker
 from nisbench.harness.limits import OverLimitError
 from nisbench.harness.plan import Plan
@@ -191,6 +193,30 @@ def test_a_model_cell_with_its_reference(tmp_path):
 
 def _larger_tau(values):
     return max(values["tau_int_energy"], values["tau_int_abs_magnetisation"])
+
+
+def test_draws_of_the_wrong_shape_are_refused(tmp_path, monkeypatch):
+    half = lambda self, n, *, beta, generator: Coin.sample_all(self, n // 2, beta=beta, generator=generator)  # noqa: E731
+    monkeypatch.setattr(Coin, "sample_all", Coin.sample, raising=False)
+    monkeypatch.setattr(Coin, "sample", half)
+    with pytest.raises(PluginError, match=r"ModelDraws of shapes .*; asked for were"):
+        _run(tmp_path / "a", _cell("coin"))
+    flat = lambda self, n, *, generator: ChainDraws(self._spins(generator, n))  # noqa: E731
+    monkeypatch.setattr(Exact, "draw", flat)
+    with pytest.raises(PluginError, match="ChainDraws of shapes"):
+        _run(tmp_path / "b", _cell("exact"))
+    monkeypatch.setattr(Exact, "draw", lambda self, n, *, generator: None)
+    with pytest.raises(PluginError, match="draws are a NoneType"):
+        _run(tmp_path / "c", _cell("exact"))
+
+
+def test_stated_costs_replace_nothing_that_was_measured(tmp_path, monkeypatch):
+    costs = {"ess_fraction": 5.0, "flops_per_draw": math.nan, "network_calls_per_draw": 3.0}
+    monkeypatch.setattr(Coin, "costs", lambda self: costs)
+    _, (result,) = _run(tmp_path, _cell("coin"))
+    assert result.quantities["ess_fraction"].value <= 1
+    assert result.quantities["flops_per_draw"].reason == "costs() of the plugin gave nan"
+    assert result.quantities["network_calls_per_draw"].value == 3
 
 
 def test_two_runs_give_the_same_numbers(tmp_path):

@@ -128,9 +128,10 @@ def _is_due(store: Store, cell: Cell, memory_limit: int | None) -> bool:
     needed = result.notes.get("memory_needed_bytes")
     if needed is not None:
         return int(needed) <= (memory_limit or os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    if cell.reference_draws and result.quantities and "reference" not in result.notes:
+        return store.reference(cell.cell_id) is None
     if _lacks_reference(store, cell):
-        reference_status, _ = store.status(str(cell.reference))
-        return reference_status is None or not reference_status.finished
+        return _is_due(store, store.cell(str(cell.reference)), memory_limit)
     return result.notes.get("reference") == "missing" and cell.reference is not None
 
 
