@@ -9,7 +9,10 @@ hookspec = pluggy.HookspecMarker("nisbench")
 
 @hookspec
 def register_models(register: Callable[..., None]) -> None:
-    """Call register(name, options=OptionsDataclass, factory="module:Class", summary=...) for each trainable model."""
+    """Call register(name, options=OptionsDataclass, factory="module:Class", summary=...) for each trainable model.
+
+    Options are bool, int, float, str or Literal, each with a default.
+    """
 
 
 @hookspec
