@@ -197,7 +197,7 @@ def break_even(training: Estimate | None, marginal: Estimate | None, base: Estim
         return Estimate.missing(f"no cost per effective sample: {marginal.reason}")
     saved = base.value - marginal.value
     if not told_apart(base, marginal):
-        return Estimate.missing(f"undecided: an effective sample costs as much as with {name} within the errors")
+        return Estimate.missing(f"undecided: the cost of an effective sample is not told apart from that with {name}")
     if saved <= 0:
         return Estimate(math.inf, reason=f"never: an effective sample costs no less than with {name}")
     error = training.value * math.hypot(base.error or 0.0, marginal.error or 0.0) / saved**2
