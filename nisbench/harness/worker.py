@@ -303,7 +303,7 @@ def _doubts_of_reference(run: _Run) -> list[str]:
     status, reason = run.store.status(run.cell.reference)
     if status is not Status.OK:
         return [f"the p side was not judged: reference cell {run.cell.reference} is {status or 'not run'}: {reason}"]
-    if run.store.reference(run.cell.reference) is None:
+    if run.notes.get("reference") == "missing":
         return [f"the p side was not judged: reference cell {run.cell.reference} left no configurations"]
     return []
 
