@@ -22,6 +22,7 @@ __all__ = [
     "break_even",
     "break_even_against",
     "combine",
+    "combined_errors",
     "compared",
     "exponents",
     "grouped",
@@ -204,14 +205,21 @@ def break_even(training: Estimate | None, marginal: Estimate | None, base: Estim
     return Estimate(training.value / saved, error or None)
 
 
+def combined_errors(a: Estimate, b: Estimate) -> float:
+    """(b - a) / sqrt(error_a^2 + error_b^2); 0 where an error is infinite, infinite where none has any."""
+    difference = (b.value or 0.0) - (a.value or 0.0)
+    combined = math.hypot(a.error or 0.0, b.error or 0.0)
+    if not combined:
+        return math.copysign(math.inf, difference) if difference else 0.0
+    return difference / combined if math.isfinite(combined) else 0.0
+
+
 def told_apart(a: Estimate | None, b: Estimate | None) -> bool:
     """Whether two costs differ by more than two combined errors and more than TIMING_CHANGE of the smaller one."""
     if a is None or b is None or a.value is None or b.value is None:
         return False
-    difference = abs(a.value - b.value)
-    return difference > 2 * math.hypot(a.error or 0.0, b.error or 0.0) and difference > TIMING_CHANGE * min(
-        a.value, b.value
-    )
+    small = abs(a.value - b.value) <= TIMING_CHANGE * min(a.value, b.value)
+    return abs(combined_errors(a, b)) > 2 and not small
 
 
 def compared(results: Results) -> Results:

@@ -15,9 +15,10 @@ import numpy as np
 from scipy import stats
 
 from nisbench.contract.records import Estimate, Status
+from nisbench.report.comparison import combined_errors
 from nisbench.report.sides import ComparedCell
 
-__all__ = ["SEEDS", "TIMED", "LeftOut", "Test", "combined_errors", "timing_tests"]
+__all__ = ["SEEDS", "TIMED", "LeftOut", "Test", "timing_tests"]
 
 SEEDS = 3
 
@@ -44,15 +45,6 @@ class Test:
     errors: float
     """b - a in combined errors"""
     trusted: bool
-
-
-def combined_errors(a: Estimate, b: Estimate) -> float:
-    """(b - a) / sqrt(error_a^2 + error_b^2); 0 where an error is infinite, infinite where none has any."""
-    difference = (b.value or 0.0) - (a.value or 0.0)
-    combined = math.hypot(a.error or 0.0, b.error or 0.0)
-    if not combined:
-        return math.copysign(math.inf, difference) if difference else 0.0
-    return difference / combined if math.isfinite(combined) else 0.0
 
 
 def timing_tests(pairs: Sequence[Pair], left_out: LeftOut) -> Iterator[Test]:

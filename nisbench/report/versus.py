@@ -13,10 +13,10 @@ from statistics import NormalDist
 from typing import Any, Literal
 
 from nisbench.contract.records import Estimate, Status
-from nisbench.report.comparison import TIMING_CHANGE
+from nisbench.report.comparison import TIMING_CHANGE, combined_errors
 from nisbench.report.numbers import concise
 from nisbench.report.sides import ComparedCell, Side, matched
-from nisbench.report.timing import TIMED, LeftOut, Test, combined_errors, timing_tests
+from nisbench.report.timing import TIMED, LeftOut, Test, timing_tests
 
 __all__ = ["COUNTS", "DIRECTIONS", "Comparison", "Finding", "compare", "lines"]
 
