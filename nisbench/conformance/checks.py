@@ -8,6 +8,7 @@ from nisbench.conformance.models import MODEL_CHECKS
 from nisbench.conformance.samplers import SAMPLER_CHECKS
 from nisbench.conformance.subject import Check, Subject, Violation
 from nisbench.contract.catalog import Catalog
+from nisbench.errors import PluginError
 
 __all__ = ["CheckResult", "checks_for", "run_checks"]
 
@@ -54,7 +55,7 @@ def _result(subject: Subject, check: Check) -> CheckResult:
     try:
         with isolated():  # what one check leaves behind must not hide from the next
             found = check(subject)
-    except Violation as violation:
+    except (Violation, PluginError) as violation:
         return CheckResult(name, False, f"{clause} Found: {violation}")
     # A plugin may fail in any way; each is a violation of the clause at hand.
     except (Exception, SystemExit) as error:

@@ -30,6 +30,7 @@ from nisbench.conformance.subject import (
 )
 from nisbench.conformance.training import gradient, training_batch
 from nisbench.contract.interfaces import ModelDraws
+from nisbench.harness.measure import check_draws
 
 __all__ = ["MODEL_CHECKS"]
 
@@ -266,13 +267,12 @@ def _devices(subject: Subject) -> tuple[str, ...]:
 
 
 def _check_draws(draws: ModelDraws, n: int, extent: int, device: torch.device) -> None:
+    check_draws(draws, n, extent)
     spins, log_prob = draws.spins, draws.log_prob
-    if spins.shape != (n, extent, extent) or spins.dtype != torch.int8 or spins.device.type != device.type:
-        raise Violation(f"spins {tuple(spins.shape)} {spins.dtype} on {spins.device}, asked for {n} at L = {extent}")
+    if not spins.device.type == log_prob.device.type == device.type:
+        raise Violation(f"spins on {spins.device}, log_prob on {log_prob.device}, the model on {device}")
     if not (spins.abs() == 1).all():
         raise Violation("spins other than -1 and +1")
-    if log_prob.shape != (n,) or log_prob.dtype != torch.float64 or log_prob.device.type != device.type:
-        raise Violation(f"log_prob {tuple(log_prob.shape)} {log_prob.dtype} on {log_prob.device} for n = {n}")
     if log_prob.requires_grad or not log_prob.isfinite().all():
         raise Violation("log_prob of sample carries a gradient or is not finite")
 

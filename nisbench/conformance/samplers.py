@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from nisbench.conformance.isolation import changed_by
 from nisbench.conformance.subject import BETA, OTHER_BETA, SMALL, Check, Subject, Violation, generator
 from nisbench.contract.interfaces import ChainDraws, ChainSeries, Sampler, WeightedDraws
+from nisbench.harness.measure import check_draws
 from nisbench.statistics.autocorrelation import gamma_method
 
 __all__ = ["SAMPLER_CHECKS"]
@@ -130,18 +131,10 @@ def _prepared(subject: Subject, extent: int = SMALL, *, seed: int = 1) -> Sample
 
 
 def _check_draws(draws: ChainDraws | WeightedDraws, n: int, extent: int) -> None:
-    spins = draws.spins
-    if isinstance(draws, ChainDraws):
-        fits = spins.dim() == 4 and spins.shape[1] >= 1 and spins.shape == (n, spins.shape[1], extent, extent)
-    else:
-        fits = spins.shape == (n, extent, extent)
-        if draws.log_weight.shape != (n,) or draws.log_weight.dtype != torch.float64:
-            raise Violation(f"log_weight {tuple(draws.log_weight.shape)} {draws.log_weight.dtype} for n = {n}")
-        if not isinstance(draws.normalised, bool):
-            raise Violation(f"normalised = {draws.normalised!r} is neither True nor False")
-    if not fits or spins.dtype != torch.int8:
-        raise Violation(f"spins {tuple(spins.shape)} {spins.dtype}, asked for {n} at L = {extent}")
-    if not (spins.abs() == 1).all():
+    check_draws(draws, n, extent)
+    if isinstance(draws, WeightedDraws) and not isinstance(draws.normalised, bool):
+        raise Violation(f"normalised = {draws.normalised!r} is neither True nor False")
+    if not (draws.spins.abs() == 1).all():
         raise Violation("spins other than -1 and +1")
 
 

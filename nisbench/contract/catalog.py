@@ -4,9 +4,11 @@ The catalog knows every name, option and default without importing a sampler. It
 itself, because pluggy's own loader stops at the first plugin that fails to import.
 """
 
+import contextlib
 import dataclasses
 import importlib
 import math
+import sys
 import typing
 from collections import Counter
 from collections.abc import Mapping
@@ -163,7 +165,8 @@ def load_catalog(points: typing.Iterable[EntryPoint] | None = None) -> Catalog:
         distribution = point.dist.name if point.dist else "unknown"
         version = point.dist.version if point.dist else "unknown"
         try:
-            registry = _collect(point.load(), distribution, version)
+            with contextlib.redirect_stdout(sys.stderr):  # what a module prints is no part of a command's answer
+                registry = _collect(point.load(), distribution, version)
             twice = _twice([*plugins, *(e.name for e in registry.plugins)])
             twice += _twice([*targets, *(t.name for t in registry.targets)])
             if twice:

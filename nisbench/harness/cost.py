@@ -12,11 +12,16 @@ from nisbench.harness.clock import Clock, Phase
 __all__ = ["draw_costs", "kernel_launches", "matmul_rate", "phase_memory"]
 
 
-def matmul_rate(clock: Clock, extent: int = 1024, repeats: int = 5) -> float:
+_MATMUL_EXTENT = {"cpu": 1024, "cuda": 8192}
+"""Sites a side of the matrices whose product is the ceiling of a device: large enough to fill it."""
+
+
+def matmul_rate(clock: Clock, extent: int | None = None, repeats: int = 5) -> float:
     """Operations per second of a float32 product of two extent x extent matrices: the best of some repeats.
 
     The ceiling that the operations of a network are held against, on the threads and the device of the cell.
     """
+    extent = extent or _MATMUL_EXTENT[clock.device.type]
     a = torch.ones(extent, extent, device=clock.device)
     seconds = []
     for _ in range(repeats + 1):  # the first one wakes threads and libraries up
@@ -28,11 +33,13 @@ def matmul_rate(clock: Clock, extent: int = 1024, repeats: int = 5) -> float:
 
 def kernel_launches(work: Callable[[], object]) -> Estimate:
     """Kernels that `work` starts on a CUDA device, copies and fills not counted; call it once before."""
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+    activities = [torch.profiler.ProfilerActivity.CUDA]
+    with torch.profiler.profile(activities=activities, acc_events=True) as profile:
         work()
         torch.cuda.synchronize()
     on_device = [event.name for event in profile.events() if event.device_type.name == "CUDA"]
-    return Estimate(float(sum(not name.startswith(("Memcpy", "Memset")) for name in on_device)))
+    launches = sum(not name.startswith(("Memcpy", "Memset")) for name in on_device)
+    return Estimate(float(launches)) if launches else Estimate.missing("the profiler of torch saw no kernel")
 
 
 def phase_memory(phases: Mapping[str, Phase]) -> dict[str, Estimate]:

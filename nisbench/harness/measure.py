@@ -5,7 +5,7 @@ weights, energy and magnetisation.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +27,7 @@ __all__ = [
     "draw_weighted",
     "evaluate_reference",
     "level_differences",
+    "model_chunks",
 ]
 
 N_SAMPLES = 16
@@ -34,6 +35,8 @@ N_SAMPLES = 16
 _MODEL_SPINS = {"cpu": 2**24, "cuda": 2**27}
 _MODEL_CHUNK = {"cpu": 4096, "cuda": 16384}
 _CHAIN_SPINS = 2**25
+_ALIGNED = 16
+"""Kernels of a GPU are compiled once for sizes that are multiples of this, and anew for others."""
 _LEAST_CHUNKS = 8
 """Parts in which chains are timed at least, so that their times have a spread."""
 
@@ -51,9 +54,14 @@ class Measured:
     """seconds a draw in each chunk, all chains together"""
 
 
+def model_chunks(n: int, n_sites: int, device: torch.device) -> tuple[int, ...]:
+    """The parts in which n configurations are drawn."""
+    return tuple(_chunks(n, model_chunk(n_sites, device.type)))
+
+
 def model_chunk(n_sites: int, device: str) -> int:
     """Configurations drawn at a time; a function of size and kind of device alone, so that draws repeat exactly."""
-    return max(16, min(_MODEL_CHUNK[device], _MODEL_SPINS[device] // n_sites))
+    return max(_ALIGNED, min(_MODEL_CHUNK[device], _MODEL_SPINS[device] // n_sites // _ALIGNED * _ALIGNED))
 
 
 def draw_model(model: Model, n: int, *, beta: float, generator: torch.Generator, clock: Clock) -> Measured:
@@ -61,7 +69,7 @@ def draw_model(model: Model, n: int, *, beta: float, generator: torch.Generator,
     parts: list[dict[str, NDArray[Any]]] = []
     chunk_s = []
     samples: list[NDArray[np.int8]] = []
-    for size in _chunks(n, model_chunk(model.target.n_sites, clock.device.type)):
+    for size in model_chunks(n, model.target.n_sites, clock.device):
         before = clock.phases["draw"].seconds if "draw" in clock.phases else 0.0
         with clock.phase("draw") as phase, torch.no_grad():
             draws = model.sample(size, beta=beta, generator=generator)
@@ -73,19 +81,26 @@ def draw_model(model: Model, n: int, *, beta: float, generator: torch.Generator,
 
 
 def check_draws(draws: object, n: int, L: int) -> None:
-    """Raises PluginError unless these are n draws of one of the three kinds, of the shapes that the contract asks."""
+    """Raises PluginError unless these are n draws of one of the three kinds, as the contract asks for them.
+
+    Looks at shapes and types, not at values.
+    """
     if isinstance(draws, ChainDraws):
-        found, asked = [draws.spins], [(n, *draws.spins.shape[1:2], L, L)]
+        found, asked = [draws.spins], [(n, *(max(1, k) for k in draws.spins.shape[1:2]), L, L)]
     elif isinstance(draws, ModelDraws):
         found, asked = [draws.spins, draws.log_prob], [(n, L, L), (n,)]
     elif isinstance(draws, WeightedDraws):
         found, asked = [draws.spins, draws.log_weight], [(n, L, L), (n,)]
     else:
         raise PluginError(f"draws are a {type(draws).__name__}; give ModelDraws, ChainDraws or WeightedDraws")
-    shapes = [tuple(tensor.shape) for tensor in found]
-    if shapes != asked or draws.spins.dtype != torch.int8:
-        kind = type(draws).__name__
-        raise PluginError(f"{kind} of shapes {shapes}, spins {draws.spins.dtype}; asked for were {asked}, torch.int8")
+    of_found = [(tuple(tensor.shape), tensor.dtype) for tensor in found]
+    of_asked = list(zip(asked, (torch.int8, torch.float64), strict=False))
+    if of_found != of_asked:
+        raise PluginError(f"{type(draws).__name__} of {_words(of_found)}; asked for were {_words(of_asked)}")
+
+
+def _words(tensors: Sequence[tuple[tuple[int, ...], torch.dtype]]) -> str:
+    return " and ".join(f"{shape} {str(dtype).removeprefix('torch.')}" for shape, dtype in tensors)
 
 
 def level_differences(model: Model, n: int, *, beta: float, generator: torch.Generator) -> NDArray[np.float64]:
@@ -96,7 +111,7 @@ def level_differences(model: Model, n: int, *, beta: float, generator: torch.Gen
 
 def _differences(model: Model, n: int, level: int, beta: float, generator: torch.Generator) -> NDArray[np.float64]:
     parts = []
-    for size in _chunks(n, model_chunk(model.target.n_sites, generator.device.type)):
+    for size in model_chunks(n, model.target.n_sites, generator.device):
         with torch.no_grad():
             pair = model.draw_pairs(size, level=level, beta=beta, generator=generator)
         first, second = (-beta * model.target.energy(draws.spins) - draws.log_prob for draws in pair)
@@ -142,7 +157,7 @@ def draw_weighted(sampler: Sampler, n: int, *, generator: torch.Generator, clock
     chunk_s = []
     samples: list[NDArray[np.int8]] = []
     normalised = True
-    for size in _chunks(n, model_chunk(sampler.target.n_sites, clock.device.type)):
+    for size in model_chunks(n, sampler.target.n_sites, clock.device):
         before = clock.phases["draw"].seconds if "draw" in clock.phases else 0.0
         with clock.phase("draw") as phase:
             draws = sampler.draw(size, generator=generator)
@@ -180,10 +195,12 @@ def _chain_draws(sampler: Sampler, generator: torch.Generator) -> ChainDraws:
 
 
 def _chunks(n: int, largest: int) -> Iterator[int]:
-    """Splits n into equal parts (to within one) of at most `largest`."""
-    count = math.ceil(n / largest)
-    for index in range(count):
-        yield (n * (index + 1)) // count - (n * index) // count
+    """Splits n into nearly equal parts of at most `largest`; all but the last are multiples of _ALIGNED if that is."""
+    part = math.ceil(n / max(1, math.ceil(n / largest)))
+    part = min(largest, math.ceil(part / _ALIGNED) * _ALIGNED)
+    while n > 0:
+        yield min(n, part)
+        n -= part
 
 
 def _scalars(target: Target, spins: torch.Tensor) -> dict[str, NDArray[np.float64]]:

@@ -34,6 +34,7 @@ from nisbench.harness.measure import (
     draw_weighted,
     evaluate_reference,
     level_differences,
+    model_chunks,
 )
 from nisbench.harness.seeds import seed_for
 from nisbench.harness.store import CellFiles, Store
@@ -129,10 +130,6 @@ def _run_model(run: _Run, plugin: type[Model], options: Any, load_s: float) -> l
     model = _build(run, plugin, options)
     run.stage("compile")
     compile_s = load_s + _timed(run.clock, lambda: _warm_up_model(run, model))
-    if run.device.type == "cuda":
-        generator = run.generator("warm-up")
-        draw = functools.partial(model.sample, options.batch_size, beta=cell.beta, generator=generator)
-        run.quantities["kernel_launches_per_draw"] = kernel_launches(draw)
     run.stage("train")
     log_z = run.exact.get("log_z_per_site")
     with run.clock.phase("train"):
@@ -148,9 +145,14 @@ def _run_model(run: _Run, plugin: type[Model], options: Any, load_s: float) -> l
         )
     if training.resumed:
         run.clock.phases["train"].forget_peaks("the training was resumed: its peak may lie in an earlier process")
+    model.zero_grad(set_to_none=True)
     model.eval()
     run.stage("draw")
     measured = draw_model(model, cell.draws, beta=cell.beta, generator=run.generator("draw"), clock=run.clock)
+    if run.device.type == "cuda":
+        generator = run.generator("warm-up")
+        draw = functools.partial(model.sample, options.batch_size, beta=cell.beta, generator=generator)
+        run.quantities["kernel_launches_per_draw"] = kernel_launches(draw)
     run.stage("reference")
     reference, no_reference = _reference_series(run, model)
     run.stage("estimate")
@@ -256,12 +258,15 @@ def _build(run: _Run, plugin: type[Model], options: Any) -> Model:
 def _warm_up_model(run: _Run, model: Model) -> None:
     """First calls, with randomness of their own and without a trace in the model."""
     generator = run.generator("warm-up")
-    n = _WARM_UP_BATCH if run.device.type == "cpu" else int(model.options.batch_size)
+    on_cpu = run.device.type == "cpu"
+    n = _WARM_UP_BATCH if on_cpu else int(model.options.batch_size)
+    drawn = {n} if on_cpu else {n, *model_chunks(run.cell.draws, run.target.n_sites, run.device)}
     batch = model.training_batch(n, beta=run.cell.beta, generator=generator)
     batch.loss().backward()  # type: ignore[no-untyped-call]
     model.zero_grad(set_to_none=True)
     with torch.no_grad():
-        model.sample(n, beta=run.cell.beta, generator=generator)
+        for size in sorted(drawn):
+            model.sample(size, beta=run.cell.beta, generator=generator)
 
 
 def _warm_up_sampler(run: _Run, sampler: Sampler) -> None:
@@ -335,7 +340,10 @@ def _save(run: _Run, measured: Measured, series: Mapping[str, np.ndarray[Any, An
 def _device(kind: str) -> torch.device:
     if kind == "cuda" and not torch.cuda.is_available():
         raise UnavailableError(f"torch {version('torch')} finds no CUDA device; give --device cpu")
-    return torch.device(kind)
+    if kind == "cpu":
+        return torch.device(kind)
+    torch.backends.cudnn.allow_tf32 = False  # float32 it is, or ln q of a draw would not be that of its evaluation
+    return torch.device(kind, torch.cuda.current_device())
 
 
 def _facts(device: torch.device) -> dict[str, str]:

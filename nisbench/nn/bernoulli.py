@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from nisbench.nn import kernels
 
-__all__ = ["configurations", "forcing", "heat_bath", "spin_log_prob", "thresholds", "z2_average", "z2_flip"]
+__all__ = ["configurations", "forcing", "heat_bath", "signs", "spin_log_prob", "thresholds", "z2_average", "z2_flip"]
 
 
 def thresholds(rows: int, n: int, *, like: Tensor, generator: Generator) -> Tensor:
@@ -23,6 +23,11 @@ def thresholds(rows: int, n: int, *, like: Tensor, generator: Generator) -> Tens
     result = torch.empty(rows, n, dtype=torch.float32)
     kernels.fill_thresholds(result.view(-1).numpy(), seed)
     return result.to(like.dtype)
+
+
+def signs(up: Tensor, *, like: Tensor) -> Tensor:
+    """+1 where `up`, else -1, of the dtype of `like`; `where` with two numbers would copy them to a GPU and wait."""
+    return 2 * up.to(like.dtype) - 1
 
 
 def spin_log_prob(spins: Tensor, logits: Tensor) -> Tensor:
@@ -44,7 +49,7 @@ def heat_bath(lattice: Tensor, sites: Tensor, neighbours: Tensor, *, beta: float
         kernels.draw_isolated(grid, rows, around, coupling, limits, result)
         return log_prob
     logits = 2 * beta * lattice[neighbours].sum(0).to(thresholds.dtype)  # (4, k, n) -> (k, n)
-    spins = torch.where(logits > thresholds, 1.0, -1.0)
+    spins = signs(logits > thresholds, like=thresholds)
     lattice[sites] = spins.to(lattice.dtype)
     return spin_log_prob(spins, logits)
 

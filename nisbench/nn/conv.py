@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nisbench.nn.bernoulli import spin_log_prob
+from nisbench.nn.bernoulli import signs, spin_log_prob
 from nisbench.nn.modules import Stack
 
 __all__ = ["AutoregressiveConv", "MaskedConv"]
@@ -29,12 +29,12 @@ class MaskedConv(nn.Module):
         super().__init__()
         side = 2 * half_kernel + 1
         mask = torch.zeros(side, side)
+        self.half_kernel, self.reach = half_kernel, half_kernel + (0 if strict else 1)
         mask[:half_kernel] = 1
-        mask[half_kernel, : half_kernel + (0 if strict else 1)] = 1
+        mask[half_kernel, : self.reach] = 1
         dense = nn.Conv2d(n_in, n_out, side, bias=bias)
         scale = torch.sqrt(mask.numel() / mask.sum())
         self.register_buffer("mask", mask, persistent=False)
-        self.half_kernel = half_kernel
         self.weight = nn.Parameter(dense.weight.detach() * mask * scale)
         self.bias = nn.Parameter(dense.bias.detach()) if dense.bias is not None else None
 
@@ -53,9 +53,8 @@ class MaskedConv(nn.Module):
     def in_row(self, padded: Tensor, row: int, column: int) -> Tensor:
         """What the sites to the left, and the site itself unless strict, contribute: (n, n_out)."""
         h = self.half_kernel
-        reach = int(self.mask[h].sum())
-        x = padded[:, :, row + h, column : column + reach]  # (n, n_in, reach)
-        return torch.einsum("nik,oik->no", x, self.weight[:, :, h, :reach])
+        x = padded[:, :, row + h, column : column + self.reach]  # (n, n_in, reach)
+        return torch.einsum("nik,oik->no", x, self.weight[:, :, h, : self.reach])
 
 
 class AutoregressiveConv(nn.Module):
@@ -110,7 +109,7 @@ class AutoregressiveConv(nn.Module):
             for column in range(L):
                 site = row * L + column
                 logits[site] = self._logit(padded, above, row, column)
-                spins[site] = torch.where(logits[site] > thresholds[site], 1.0, -1.0)
+                spins[site] = signs(logits[site] > thresholds[site], like=spins)
                 padded[0][:, 0, row + h, column + h] = spins[site]
         return spins, logits
 

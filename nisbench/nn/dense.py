@@ -166,7 +166,7 @@ class AutoregressiveDense(nn.Module):
             return draw_compiled(self, lattice, drawn, border, thresholds)
         with torch.no_grad():
             around = lattice[border].flatten(1).to(thresholds.dtype)
-            fuse = self.depth == 2 and not self.residual and can_fuse(thresholds.device)
+            fuse = self.depth == 2 and not self.residual and can_fuse(thresholds, self.width)
             spins, logits = draw_dense_fused(self, thresholds, around) if fuse else self._sweep(thresholds, around)
             lattice[drawn] = spins.to(torch.int8).view(*drawn.shape, -1)
         if torch.is_grad_enabled():

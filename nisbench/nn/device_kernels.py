@@ -48,8 +48,8 @@ def draw_network(  # type: ignore[no-untyped-def]  # annotations other than cons
     n_border, border_units = n_inputs - n_spins, n_units - n_spins * width
     in_block, in_units, in_chunk = tl.arange(0, block), tl.arange(0, units), tl.arange(0, chunk)
     for start in range(0, n_spins, block):
-        spin = start + in_block
-        unit = border_units + start * width + in_units
+        spin = start + in_block.to(tl.int64)  # so may the numbers of a matrix
+        unit = border_units + start * width + in_units.to(tl.int64)
         is_spin = spin < n_spins
         is_unit = (in_units < block * width) & (unit < n_units)
         # the sums over all that is known before the block

@@ -17,9 +17,14 @@ if TYPE_CHECKING:
 __all__ = ["can_fuse", "draw_dense_fused", "solve_fused"]
 
 
-def can_fuse(device: torch.device) -> bool:
-    """Whether networks on this device are drawn by one launch each."""
-    return device.type == "cuda" and importlib.util.find_spec("triton") is not None
+WIDEST = 128
+"""Bytes of the units of one spin, up to which a block of spins fits the memory on the chip."""
+
+
+def can_fuse(like: Tensor, width: int) -> bool:
+    """Whether a network of `width` units a spin is drawn by one launch on the device and in the dtype of `like`."""
+    fits = width * like.element_size() <= WIDEST
+    return like.device.type == "cuda" and fits and importlib.util.find_spec("triton") is not None
 
 
 def draw_dense_fused(net: "AutoregressiveDense", thresholds: Tensor, border: Tensor) -> tuple[Tensor, Tensor]:

@@ -19,7 +19,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from nisbench.nn import odd_kernels
-from nisbench.nn.bernoulli import spin_log_prob
+from nisbench.nn.bernoulli import signs, spin_log_prob
 from nisbench.nn.fused import can_fuse, solve_fused
 
 __all__ = ["AutoregressiveOdd", "OddRates", "OddTrace", "OddWeights", "solve_chunk_torch"]
@@ -145,7 +145,7 @@ class AutoregressiveOdd(nn.Module):
         inputs = thresholds.new_empty(self.n_inputs, n)
         inputs[:nb] = border
         hidden = thresholds.new_empty(self.n_spins * w, n)
-        if can_fuse(inputs.device):
+        if can_fuse(inputs, w):
             return OddTrace(inputs, hidden, solve_fused(first, last, thresholds, inputs, hidden, width=w, skip=skip))
         logits = torch.empty_like(thresholds)
         for start in range(0, self.n_spins, CHUNK):
@@ -196,7 +196,7 @@ class AutoregressiveOdd(nn.Module):
 def _spread(kernel: Tensor, classes: Tensor) -> Tensor:
     """(width, n_classes), (n_spins, n) -> (n_spins, n, width), zero where the class is 0."""
     rows = functional.pad(kernel, (1, 0)).T.contiguous()
-    return rows.index_select(0, classes.flatten()).view(*classes.shape, -1)
+    return functional.embedding(classes, rows, padding_idx=0)  # the gradient of index_select does not repeat on a GPU
 
 
 def solve_chunk_torch(
@@ -208,7 +208,7 @@ def solve_chunk_torch(
         units = slice(k * width, (k + 1) * width)
         hidden[units].addmm_(first[units, :k], spins[:k]).tanh_()
         logits[k].add_(skip[k, :k] @ spins[:k]).add_(last[k, : units.stop] @ hidden[: units.stop])
-        spins[k] = torch.where(logits[k] > thresholds[k], 1.0, -1.0)
+        spins[k] = signs(logits[k] > thresholds[k], like=spins)
 
 
 def _solve_compiled(*tensors: Tensor) -> None:

@@ -6,11 +6,13 @@ One seam, two implementations with the same result: compiled for CPU (`strip_ker
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from nisbench.nn import strip_kernels
+from nisbench.nn.bernoulli import signs
 
 __all__ = ["block_draw", "block_log_z", "block_solve_torch"]
 
@@ -37,32 +39,32 @@ def block_draw(border: Tensor, side: int, beta: float, thresholds: Tensor) -> tu
 
 
 def _solve(border: Tensor, side: int, beta: float, odds: Tensor) -> tuple[Tensor, Tensor]:
-    unlike = _rounded(math.exp(-2 * beta), side, border)
+    unlike = _rounded(math.exp(-2 * beta), side, border.dtype)
     if border.device.type == "cpu":
         spins, log_z = border.new_empty(odds.shape), border.new_empty(border.shape[1], dtype=torch.float64)
         given = (x.contiguous().numpy() for x in (unlike, odds, spins, log_z))
         strip_kernels.solve_blocks(border.contiguous().numpy(), side, *given)
     else:
-        spins, log_z = block_solve_torch(border, side, unlike, odds)
+        spins, log_z = block_solve_torch(border, side, unlike.tolist(), odds)
     return spins, log_z + beta * (2 * side * (side - 1) + 4 * side)  # each bond was counted relative to exp(beta)
 
 
-def _rounded(value: float, side: int, like: Tensor) -> Tensor:
-    """(side,) of the type of `like`, some rounded up and some down so that their mean is `value`.
+def _rounded(value: float, side: int, dtype: torch.dtype) -> Tensor:
+    """(side,) of a type, on the CPU, some rounded up and some down so that their mean is `value`.
 
     One rounding error in all the bonds of a block would add up, to 2e-6 in ln Z of side 7 with float32.
     """
-    near = torch.tensor(value, dtype=like.dtype, device="cpu")
+    near = torch.tensor(value, dtype=dtype, device="cpu")
     direction = math.inf if value > near.item() else -math.inf
     far = torch.nextafter(near, torch.full_like(near, direction))
     share = (value - near.item()) / (far.item() - near.item())
     rows = torch.arange(side + 1, device="cpu")
     steps = torch.floor(rows * share + 0.5).diff()  # as a straight line on a grid
-    return torch.where(steps > 0, far, near).to(like.device)
+    return torch.where(steps > 0, far, near)
 
 
-def block_solve_torch(border: Tensor, side: int, unlike: Tensor, odds: Tensor) -> tuple[Tensor, Tensor]:
-    """What `strip_kernels.solve_blocks` computes, with torch operations: any device.
+def block_solve_torch(border: Tensor, side: int, unlike: Sequence[float], odds: Tensor) -> tuple[Tensor, Tensor]:
+    """What `strip_kernels.solve_blocks` computes, with torch operations: any device, which waits for nothing.
 
     Row by row, the step from one row to the next as one matrix product over the 2^side states.
     """
@@ -71,7 +73,7 @@ def block_solve_torch(border: Tensor, side: int, unlike: Tensor, odds: Tensor) -
     bits = torch.arange(2**side, device=border.device).unsqueeze(1) >> torch.arange(side, device=border.device) & 1
     states = 2 * bits.to(border.dtype) - 1  # (2^side, side), state i has spin c up where bit c of i is 1
     between, inside = (side - states @ states.T) / 2, (states[:, 1:] != states[:, :-1]).sum(1, keepdim=True)
-    ends, log_z = states[:, [0, -1]], border.new_zeros(n, dtype=torch.float64)
+    ends, log_z = torch.stack([states[:, 0], states[:, -1]], 1), border.new_zeros(n, dtype=torch.float64)
     rows: list[Tensor] = []
     for row, weight in enumerate(unlike):
         known, touching = [left[row : row + 1], right[row : row + 1]], [ends]
@@ -83,6 +85,8 @@ def block_solve_torch(border: Tensor, side: int, unlike: Tensor, odds: Tensor) -
         vector = weight ** (inside + (len(spins) - touched @ spins) / 2)  # to the number of unlike bonds
         if row:
             vector = vector * (weight**between @ rows[-1])
+        if not len(odds):
+            rows.clear()  # drawing alone goes back
         total = vector.sum(0)
         rows.append(vector / total)
         log_z += total.double().log()
@@ -91,24 +95,26 @@ def block_solve_torch(border: Tensor, side: int, unlike: Tensor, odds: Tensor) -
         for row in reversed(range(side)):
             drawn_below = spins[(row + 1) * side :][:side] if row < side - 1 else None
             weight = unlike[min(row + 1, side - 1)]
-            bond = torch.stack([torch.ones_like(weight), weight, weight, torch.ones_like(weight)]).view(2, 2)
-            spins[row * side :][:side] = _draw_row(rows[row], drawn_below, bond, odds[row * side :][:side])
+            spins[row * side :][:side] = _draw_row(rows[row], drawn_below, weight, odds[row * side :][:side])
     return spins, log_z
 
 
-def _bond_to(spin: Tensor, bond: Tensor) -> Tensor:
-    """(2, n): the bond of a spin, down or up, to a known one, (n,)."""
-    return torch.where(spin > 0, bond[:, 1:], bond[:, :1])
+def _bond_to(spin: Tensor, weight: float) -> Tensor:
+    """(2, n): the bond of a spin, down or up, to a known one, (n,); `weight` where they are unlike, else 1."""
+    return weight ** torch.stack([(1 + spin) / 2, (1 - spin) / 2])
 
 
-def _draw_row(vector: Tensor, below: Tensor | None, bond: Tensor, odds: Tensor) -> Tensor:
-    """A row (side, n) given the one below: sums over the columns from the left, draws them from the right."""
+def _draw_row(vector: Tensor, below: Tensor | None, weight: float, odds: Tensor) -> Tensor:
+    """A row (side, n) given the one below: sums over the columns from the left, draws them from the right.
+
+    `weight` is that of unlike spins one above the other.
+    """
     side, n = odds.shape
     sums = [vector]
     for column in range(side):
         pairs = sums[-1].view(-1, 2, n)
         if below is not None:
-            pairs = pairs * _bond_to(below[column], bond)
+            pairs = pairs * _bond_to(below[column], weight)
             sums[-1] = pairs.reshape(-1, n)
         sums.append(pairs.sum(1))
     spins = torch.empty_like(odds)
@@ -116,6 +122,6 @@ def _draw_row(vector: Tensor, below: Tensor | None, bond: Tensor, odds: Tensor) 
     for column in reversed(range(side)):
         down, up = (sums[column].gather(0, 2 * state + spin) for spin in (0, 1))
         chosen = up > odds[column] * down
-        spins[column] = torch.where(chosen[0], 1.0, -1.0)
+        spins[column] = signs(chosen[0], like=spins)
         state = 2 * state + chosen
     return spins

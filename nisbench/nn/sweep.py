@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from nisbench.nn.bernoulli import signs
+
 if TYPE_CHECKING:
     from nisbench.nn.dense import AutoregressiveDense
 
@@ -104,4 +106,4 @@ class Sweep:
                 out.addmm_(self.weights[layer][rows, offset : offset + len(x)], x)
                 if not last:
                     self.activate(layer, rows)
-            self.inputs[site] = torch.where(self.logits[k] > self.thresholds[k], 1.0, -1.0)
+            self.inputs[site] = signs(self.logits[k] > self.thresholds[k], like=self.inputs)

@@ -84,6 +84,15 @@ def test_options_that_no_command_could_use_break_their_plugin_alone(fields, extr
     assert reason in catalog.broken[0].broken
 
 
+def test_what_a_registration_prints_is_no_part_of_an_answer(monkeypatch, capsys):
+    module = types.ModuleType("loud")
+    module.register_samplers = nisbench.hookimpl(lambda register: print("thank you for choosing loud"))  # noqa: T201
+    monkeypatch.setitem(sys.modules, "loud", module)
+    assert not load_catalog([EntryPoint("loud", "loud", "nisbench")]).broken
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", "thank you for choosing loud\n")
+
+
 def test_names_of_nisbench_itself_are_not_taken():
     class Newcomer(EntryPoint):
         """An entry point of another distribution that sorts first."""

@@ -88,17 +88,20 @@ def test_a_wrong_weight_is_seen() -> None:
 
 
 COMPILE = """
-import itertools
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from nisbench.nn.device_kernels import draw_network, shape
+from nisbench.nn.fused import WIDEST
 
 kernel = draw_network
 names = kernel.arg_names
-for (n, width), odd in itertools.product(((1000, 1), (100000, 8)), (False, True)):
+widest = ((1000, WIDEST // size, kind, True) for size, kind in ((4, "*fp32"), (8, "*fp64")))
+for n, width, kind, odd in (
+    *((n, width, "*fp32", odd) for n, width in ((1000, 1), (100000, 8)) for odd in (False, True)), *widest
+):
     constants = shape(n, width) | dict(width=width, has_skip=odd, has_bias=not odd, has_slopes=not odd)
-    types = {name: "*fp32" for name in names[:10]} | {name: "i32" for name in names[10:14]}
+    types = {name: kind for name in names[:10]} | {name: "i32" for name in names[10:14]}
     types |= {name: "constexpr" for name in constants}
     source = ASTSource(fn=kernel, signature=types, constexprs={(names.index(k),): v for k, v in constants.items()})
     compiled = triton.compile(source, target=GPUTarget("cuda", 90, 32))
@@ -113,7 +116,7 @@ def test_it_compiles_for_a_gpu_and_fits_into_its_shared_memory() -> None:
     done = subprocess.run([sys.executable, "-c", COMPILE], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     sizes = [tuple(map(int, line.split())) for line in done.stdout.splitlines()]
-    assert len(sizes) == 4
+    assert len(sizes) == 6
     assert all(binary > 0 and shared < 227 * 2**10 for binary, shared in sizes)
 
 
@@ -122,7 +125,7 @@ def test_a_training_batch_of_the_device_is_that_of_the_cpu(monkeypatch: pytest.M
     """hier-exact with the kernel and with blocks of torch operations: the same draws, signals and gradient."""
 
     def blocks(border: torch.Tensor, side: int, beta: float, odds: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        spins, log_z = block_solve_torch(border, side, border.new_full((side,), math.exp(-2 * beta)), odds)
+        spins, log_z = block_solve_torch(border, side, [math.exp(-2 * beta)] * side, odds)
         return spins, log_z + beta * 2 * side * (side + 1)
 
     torch.manual_seed(1)
@@ -132,7 +135,7 @@ def test_a_training_batch_of_the_device_is_that_of_the_cpu(monkeypatch: pytest.M
     found = []
     for device in (False, True):
         if device:
-            monkeypatch.setattr(odd, "can_fuse", lambda _: True)
+            monkeypatch.setattr(odd, "can_fuse", lambda *_: True)
             monkeypatch.setattr(strip, "_solve", blocks)
         batch = model.training_batch(5, beta=0.44, generator=torch.Generator().manual_seed(2))
         gradient = torch.autograd.grad(batch.loss(), list(model.parameters()))

@@ -5,6 +5,8 @@ import torch
 
 from nisbench.contract.catalog import load_catalog
 from nisbench.harness.cost import kernel_launches
+from nisbench.harness.limits import limit_memory
+from nisbench.harness.worker import _device
 from nisbench.physics.ising import Ising
 
 CATALOG = load_catalog()
@@ -35,6 +37,42 @@ def test_a_draw_and_a_training_batch_on_the_device(name: str, L: int) -> None:
     batch = model.training_batch(65, beta=0.44, generator=generator)
     batch.loss().backward()
     assert all(p.grad is not None and bool(torch.isfinite(p.grad).all()) for p in model.parameters())
+
+
+@pytest.mark.parametrize(("name", "options"), [*((name, {}) for name in MODELS), ("van", {"net": "conv"})])
+def test_float32_is_not_rounded_further(name: str, options: dict[str, str]) -> None:
+    """Draws and evaluation take different products and convolutions; with TF32 they would differ by 1e-3 and more."""
+    entry = CATALOG.plugin(name)
+    torch.manual_seed(0)
+    device = _device("cuda")
+    model = entry.load()(Ising(16), entry.options(**options)).to(device)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+        draws = model.sample(64, beta=0.44, generator=torch.Generator(device).manual_seed(1))
+        torch.testing.assert_close(model.log_prob(draws.spins, beta=0.44), draws.log_prob, rtol=0, atol=1e-5 * 16**2)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_gradient_repeats_bit_by_bit(name: str) -> None:
+    entry = CATALOG.plugin(name)
+    torch.manual_seed(0)
+    model = entry.load()(Ising(32), entry.options()).to("cuda")
+    found = []
+    for _ in range(2):
+        batch = model.training_batch(256, beta=0.44, generator=torch.Generator("cuda").manual_seed(1))
+        found.append(torch.autograd.grad(batch.loss(), list(model.parameters())))
+    assert all(map(torch.equal, *found))
+
+
+def test_a_memory_limit_holds_on_the_device() -> None:
+    device = _device("cuda")
+    try:
+        limit_memory(2**28, device)
+        with pytest.raises(torch.OutOfMemoryError):
+            torch.empty(2**29, dtype=torch.int8, device=device)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0, device)
 
 
 @pytest.mark.parametrize(("name", "L"), [("hier", 16), ("hier-exact", 16), ("hier", 64)])

@@ -77,7 +77,7 @@ def test_model_draws_are_chunked_and_timed_with_their_energies(monkeypatch):
     monkeypatch.setattr(measure, "_MODEL_CHUNK", {"cpu": 40})
     model, clock = Coin(SlowIsing(4)), Clock(CPU)
     measured = measure.draw_model(model, 100, beta=0.44, generator=_generator(), clock=clock)
-    assert model.sizes == [33, 33, 34]
+    assert model.sizes == [40, 40, 20]
     assert {name: values.shape for name, values in measured.series.items()} == {
         "log_prob": (100,),
         "energy": (100,),
@@ -102,6 +102,15 @@ def test_chunks_are_bounded_in_spins():
     assert measure.model_chunk(512**2, "cpu") * 512**2 <= 2**24
     assert measure.model_chunk(512**2, "cuda") * 512**2 <= 2**27
     assert measure.model_chunk(10**9, "cpu") == 16
+
+
+def test_chunks_are_all_of_it_and_multiples_of_16():
+    for n, n_sites in ((1, 16), (100, 16), (5000, 64**2), (100_000, 64**2), (100_000, 100**2), (99_999, 10**9)):
+        for device in (CPU, torch.device("cuda")):
+            *chunks, last = measure.model_chunks(n, n_sites, device)
+            assert sum(chunks) + last == n
+            assert all(chunk % 16 == 0 for chunk in chunks)
+            assert 0 < last <= max([last, *chunks]) <= measure.model_chunk(n_sites, device.type)
 
 
 def test_chain_series_continue_through_the_chunks(monkeypatch):

@@ -1,5 +1,6 @@
 """Cells as processes of this machine: each one alone, so that nothing a plugin does costs more than its own row."""
 
+import math
 import os
 import re
 import signal
@@ -127,7 +128,9 @@ def _is_due(store: Store, cell: Cell, memory_limit: int | None) -> bool:
         return True
     needed = result.notes.get("memory_needed_bytes")
     if needed is not None:
-        return int(needed) <= (memory_limit or os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+        # What a device has, its worker finds out.
+        own = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if cell.device == "cpu" else math.inf
+        return int(needed) <= (memory_limit or own)
     if cell.reference_draws and result.quantities and "reference" not in result.notes:
         return store.reference(cell.cell_id) is None
     if _lacks_reference(store, cell):
