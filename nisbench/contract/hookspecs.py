@@ -17,9 +17,15 @@ def register_models(register: Callable[..., None]) -> None:
 
 @hookspec
 def register_samplers(register: Callable[..., None]) -> None:
-    """Call register(name, options=OptionsDataclass, factory="module:Class", summary=...) for each sampler."""
+    """Call register(name, factory="module:Class", summary=..., options=OptionsDataclass, devices=("cpu",)) for each.
+
+    Without `options` a sampler has none, without `devices` it is taken to run on cpu and cuda.
+    """
 
 
 @hookspec
 def register_targets(register: Callable[..., None]) -> None:
-    """Call register(name, factory="module:Class", summary=...) for each target."""
+    """Call register(name, factory="module:Class", summary=...) for each target.
+
+    The factory is called with the extent L. A plan takes the target by `target = NAME`.
+    """

@@ -37,7 +37,10 @@ class Target(Protocol):
         ...
 
     def exact(self, beta: float) -> Mapping[str, float]:
-        """Exact values by quantity name (log_z_per_site, energy, specific_heat, ...); empty where none is known."""
+        """Exact values **per site** by quantity name; empty where none is known.
+
+        The names are those of the quantities: log_z_per_site, free_energy, energy, specific_heat, entropy.
+        """
         ...
 
 
@@ -171,7 +174,11 @@ class Model(nn.Module, ABC):
         raise NotImplementedError(f"{type(self).__name__} has no levels")
 
     def costs(self) -> Mapping[str, float]:
-        """Deterministic cost counters per draw by quantity name: flops_per_draw, network_calls_per_draw, ..."""
+        """Deterministic cost counters by quantity name, finite and not negative; empty where they are not known.
+
+        flops_per_draw: of one configuration with its ln q, a multiply-add counting as two. network_calls_per_draw and
+        kernel_launches_per_draw: of a batch, whatever its size; on a GPU the latter is measured instead.
+        """
         return {}
 
 
@@ -193,7 +200,11 @@ class Sampler(ABC):
 
     @abstractmethod
     def draw(self, n: int, *, generator: Generator) -> ChainDraws | WeightedDraws:
-        """n draws per chain; successive calls continue the chain."""
+        """n draws per chain as `ChainDraws`, or n independent `WeightedDraws`.
+
+        Every call has the same number of chains and continues them: however n is split into calls, a generator in
+        the same state gives the same draws, weighted ones too. `generator` lives on the cell's device.
+        """
 
     def draw_series(self, n: int, *, generator: Generator) -> ChainSeries:
         """n draws per chain of which only the scalars are kept; continues the chain just as `draw` does.

@@ -71,8 +71,9 @@ class Budget:
 class TrainingOptions:
     """How the core trains a model: Adam on the reverse KL with the batch mean as baseline.
 
-    The Options of every model inherit these and set their defaults by measurement. All schedules are functions
-    of the fraction of the budget used, so that a budget in steps and one in seconds mean the same.
+    The Options of every model inherit these and set their defaults by measurement. All schedules but the stepwise
+    annealing are functions of the fraction of the budget used, so that a budget in steps and one in seconds mean the
+    same.
     """
 
     learning_rate: float = field(default=1e-3, metadata={"help": "peak learning rate of Adam"})

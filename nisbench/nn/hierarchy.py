@@ -1,7 +1,7 @@
 """The scales of an L x L torus, L = 2^m: frames of lines, crosses inside the blocks they leave, blocks at the end.
 
 Inside a closed loop of known spins a nearest-neighbour model depends on that loop alone (Markov), so that the blocks of
-a scale are independent given all that was drawn before. Sites are numbers r L + c.
+a scale are independent given all that was drawn before. Sites are numbers r L + c. All raise ValueError for another L.
 """
 
 from collections.abc import Iterable, Sequence
@@ -106,13 +106,20 @@ def displacements(level: Level, L: int) -> Tensor:
 
 def heat_bath_sites(L: int) -> tuple[Tensor, Tensor]:
     """The L^2/4 isolated spins that the levels leave, (n,), and their neighbours, (4, n)."""
+    _check_extent(L)
     sites = [(r, c) for r in range(1, L, 2) for c in range(1, L, 2)]
     around = [_flat([(-1, 0), (0, 1), (1, 0), (0, -1)], site, L) for site in sites]
     return _sites([r * L + c for r, c in sites]), _sites(around).T.contiguous()
 
 
+def _check_extent(L: int) -> None:
+    if L < 4 or L & (L - 1):
+        raise ValueError(f"the hierarchy needs L = 2^m with m >= 2; L = {L}")
+
+
 def _first_blocks(L: int, lines: int) -> tuple[int, list[_Site]]:
     """Side and corners of the blocks that level 0 leaves."""
+    _check_extent(L)
     step = L // lines
     return step - 1, [(r + 1, c + 1) for r in range(0, L, step) for c in range(0, L, step)]
 

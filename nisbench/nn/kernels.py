@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit, prange, types
 from numba.extending import overload
 
-__all__ = ["draw_isolated", "draw_stack", "fill_thresholds", "gradient_stack"]
+__all__ = ["draw_isolated", "draw_stack", "fill_thresholds", "gradient_size", "gradient_stack", "gradients_of"]
 
 TILE = 128
 """Samples that one thread takes through the whole network at a time."""
@@ -539,11 +539,45 @@ def draw_stack(
             log_prob[begin + e] = total[e]
 
 
+@njit(cache=True)
+def _whole_vectors(columns: Any) -> Any:
+    return (columns + LANES - 1) // LANES * LANES
+
+
+@njit(cache=True)
+def gradient_size(inputs: Any, n_spins: Any, n_hidden: Any, units: Any) -> Any:
+    """How many numbers `gradients_of` takes."""
+    wide = _whole_vectors(units)
+    matrices = units * _whole_vectors(inputs) + (n_hidden - 1) * units * wide + n_spins * wide
+    return matrices + 2 * n_hidden * units + n_spins
+
+
+@njit(cache=True)
+def gradients_of(flat: Any, inputs: Any, n_spins: Any, n_hidden: Any, units: Any) -> Any:
+    """Views of one flat array: the gradients of first, middle, last, biases, last_bias and slopes, one after the other.
+
+    The rows of the three matrices end with a whole vector of LANES. Masked entries are undefined.
+    """
+    wide = _whole_vectors(units)
+    a = units * _whole_vectors(inputs)
+    b = a + (n_hidden - 1) * units * wide
+    c = b + n_spins * wide
+    d = c + n_hidden * units
+    e = d + n_spins
+    return (
+        flat[:a].reshape(units, _whole_vectors(inputs)),
+        flat[a:b].reshape(n_hidden - 1, units, wide),
+        flat[b:c].reshape(n_spins, wide),
+        flat[c:d].reshape(n_hidden, units),
+        flat[d:e],
+        flat[e:].reshape(n_hidden, units),
+    )
+
+
 @njit(parallel=True, cache=True, error_model="numpy", fastmath={"contract", "nsz"})
 def gradient_stack(
     first: Any, middle: Any, last: Any, biases: Any, last_bias: Any, slopes: Any, lattice: Any, drawn: Any,
-    border: Any, middle_t: Any, last_t: Any, factor: Any, d_first: Any, d_middle: Any, d_last: Any, d_biases: Any,
-    d_last_bias: Any, d_slopes: Any,
+    border: Any, middle_t: Any, last_t: Any, factor: Any, gradients: Any,
 ) -> None:  # fmt: skip
     """The gradient of sum_c factor_c ln q_c: each tile goes forward again and back, so no hidden unit is ever stored.
 
@@ -552,14 +586,16 @@ def gradient_stack(
     first ... border : as in `draw_stack`
     middle_t, last_t : transposed weights, contiguous
     factor : (n,)
-    d_first ... d_slopes : zeros, like the parameters with one more dimension in front: the parts of the sum, whose
-        number, and so the result, does not depend on the number of threads. The last dimension of d_first, d_middle
-        and d_last is rounded up to whole vectors of LANES; masked entries are left undefined.
+    gradients : (parts, gradient_size) zeros, laid out as by `gradients_of`: the parts of the sum, whose number, and so
+        the result, does not depend on the number of threads
     """
     n_spins, hidden, n = _U(drawn.shape[0]), _U(slopes.size), _U(lattice.shape[1])
     n_border, total_n = _U(border.shape[0]), n * _U(drawn.shape[1])
-    parts, tiles = d_first.shape[0], (lattice.shape[1] * drawn.shape[1] + TILE - 1) // TILE
+    parts, tiles = gradients.shape[0], (lattice.shape[1] * drawn.shape[1] + TILE - 1) // TILE
     for part in prange(parts):
+        d_first, d_middle, d_last, d_biases, d_last_bias, d_slopes = gradients_of(
+            gradients[part], first.shape[1], last.shape[0], slopes.shape[0], slopes.shape[1]
+        )
         for tile in range(part, tiles, parts):
             begin = _U(tile) * _TILE
             m = min(_TILE, total_n - begin)
@@ -571,8 +607,8 @@ def gradient_stack(
             for e in range(m):
                 weight[e] = factor[(begin + e) % n]
             _backward(
-                middle_t, last_t, slopes, x, z, h, y, weight, d_first[part], d_middle[part], d_last[part],
-                d_biases[part], d_last_bias[part], d_slopes[part],
+                middle_t, last_t, slopes, x, z, h, y, weight, d_first, d_middle, d_last, d_biases, d_last_bias,
+                d_slopes,
             )  # fmt: skip
 
 

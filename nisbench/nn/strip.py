@@ -18,9 +18,10 @@ __all__ = ["block_draw", "block_log_z", "block_solve_torch"]
 
 
 def block_log_z(border: Tensor, side: int, beta: float) -> Tensor:
-    """(n,) float64 ln Z of n blocks; to rounding with float64 borders, with float32 to 1e-6 (GPU 4e-6) up to beta = 3.
+    """(n,) float64 ln Z of n blocks; to rounding with float64 borders.
 
-    Beyond that float32 weights of unlikely rows underflow: 4e-5 is lost at beta = 6 and ln Z is infinite at beta = 8.
+    With float32 to 1e-6, on torch operations to 4e-6, up to beta = 3. Beyond that float32 weights of unlikely rows
+    underflow: 4e-5 is lost at beta = 6 and ln Z is infinite at beta = 8.
 
     Parameters
     ----------

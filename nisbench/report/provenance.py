@@ -1,10 +1,11 @@
 """Sections on where the numbers come from: published values, failures, versions, hardware, how to repeat a row."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from nisbench.contract.records import Budget, Cell, Estimate, canonical_json
-from nisbench.report.document import Block, Code, Column, Entry, Paragraph, Section, Table, number, plain
+from nisbench.report.document import Block, Code, Column, Entry, Paragraph, Section, Table, number, plain, z_entry
 from nisbench.report.numbers import as_printed, significant
 from nisbench.report.published import Value, published
 from nisbench.report.results import Measured, Results, Run
@@ -217,12 +218,15 @@ def _cells(results: Results) -> Table:
         Column("β"),
         Column("seed"),
         Column("status", numeric=False),
+        Column("ESS q side"),
+        Column("ESS p side"),
+        Column("z of ln Z"),
         Column("reference cell", numeric=False),
         Column("device", numeric=False),
         Column("notes", numeric=False),
     )
-    lines = tuple(_cell_row(row, several) for row in results.rows)
-    return Table("The cells.", heads, lines)
+    lines = (_cell_row(row, several) for row in results.rows)
+    return Table.of("The cells, every seed by itself.", heads, lines)
 
 
 def _cell_row(row: Measured, several: bool) -> tuple[Entry, ...]:
@@ -236,6 +240,8 @@ def _cell_row(row: Measured, several: bool) -> tuple[Entry, ...]:
         plain(cell.beta),
         plain(cell.seed),
         Entry(status_name(row), status_name(row), tone=status_tone([row])),
+        *(replace(number(row.quantities.get(name)), note="") for name in ("ess_fraction", "ess_fraction_p")),
+        z_entry(row.quantities.get("log_z_per_site")),
         plain(cell.reference or "–", "code" if cell.reference else ""),
         plain(f"{cell.device}: {row.device_name}"),
         plain(notes or "–"),

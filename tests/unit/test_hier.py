@@ -1,10 +1,12 @@
 """The hierarchical network: published counts, a geometry that covers the torus, fast paths equal to plain ones."""
 
+from functools import partial
+
 import pytest
 import torch
 
 from nisbench.nn.bernoulli import forcing, heat_bath, spin_log_prob, thresholds
-from nisbench.nn.hierarchy import heat_bath_sites, levels
+from nisbench.nn.hierarchy import exact_blocks, heat_bath_sites, levels
 from nisbench.physics.ising import Ising
 from nisbench_plugins.hier import Hier
 from nisbench_plugins.registration import HierOptions
@@ -62,6 +64,9 @@ def test_other_extents_are_unsupported_with_the_reason(L: int) -> None:
     target = Ising(4)
     target.L = L
     assert Hier.unsupported(target, HierOptions()) == f"hier needs L = 2^m with m >= 2; L = {L}"
+    for scales in (levels, heat_bath_sites, partial(exact_blocks, largest=3)):
+        with pytest.raises(ValueError, match=rf"L = 2\^m with m >= 2; L = {L}"):
+            scales(L)
 
 
 @pytest.mark.parametrize("width", [1, 2])
