@@ -75,7 +75,7 @@ def test_a_transposed_border_mask_is_caught(shape: dict[str, Any]) -> None:
     """Negative control: the defect of a published layer, spins feeding the units of the border."""
     net = build(shape)
     first = net.layers[0].mask
-    first[: net.n_border * net.width, net.n_border :] = True
+    first[: net.n_border * net.width, net.n_border :] = 1
     net.layers[0].weight.data.add_(0.1)
     uniform, border = inputs(net, 5)
     changed = dependence(net, torch.sign(uniform), border)
@@ -157,7 +157,7 @@ def test_the_number_of_threads_changes_no_result() -> None:
 def test_masked_weights_stay_zero_whatever_the_stored_ones_are() -> None:
     net = build({"n_spins": 6, "n_border": 4})
     for layer in net.layers:
-        assert torch.equal(layer.masked_weight() != 0, layer.mask)
+        assert torch.equal(layer.masked_weight() != 0, layer.mask != 0)
 
 
 def test_thresholds_turn_logits_into_their_probabilities() -> None:
