@@ -56,7 +56,13 @@ def _fail(message: str) -> None:
 def _plan_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """What `run` and `plan` both take."""
     options = [
-        click.option("--plan", "source", metavar="NAME|FILE", help="A built-in plan or a TOML file [quick]."),
+        click.option(
+            "--plan",
+            "source",
+            metavar="NAME|FILE",
+            help="A TOML file, or one of: critical, hier-exact, hier-exact-ablation, hier-exact-gpu, "
+            "hier-exact-L128, hier-exact-range, learning-rate, paper, paper-cpu, quick, timing [quick].",
+        ),
         click.option("--plugins", metavar="hier,van,wolff", help="What to measure."),
         click.option("--sizes", metavar="8,16", help="Extents L of the lattice."),
         click.option("--beta", metavar="0.44|critical|...", help="Inverse temperatures."),
@@ -123,16 +129,17 @@ def run(workers: int, executor: str, out: Path | None, resume: bool, no_report: 
 @_plan_options
 def plan(**selection: Any) -> None:
     """Show the cells of a plan without running them."""
-    from nisbench.harness.progress import label
+    from nisbench.harness.progress import labels
 
     made = _plan(**selection)
+    named = labels(made.cells)
     click.echo(f"{made.name}: {made.title}")
     for group in made.groups:
         if group.claim:
             click.echo(f"  claim ({group.name}): {group.claim}")
     for cell in made.cells:
         budget = f", trained for {cell.budget}" if cell.budget else ""
-        click.echo(f"{cell.cell_id}  {label(cell)}, {cell.draws} draws{budget}, {cell.device}")
+        click.echo(f"{cell.cell_id}  {named[cell.cell_id]}, {cell.draws} draws{budget}, {cell.device}")
     click.echo(f"{_cells(len(made.cells))}; default folder: {Path('runs') / made.folder_name}")
 
 
@@ -198,7 +205,11 @@ def export(run_folder: Path, form: str, out: Path | None) -> None:
 def compare(
     before: Path, after: Path, threshold: float, fail_on_regression: bool, ignore_timings: bool, form: str
 ) -> None:
-    """What became better or worse from A to B beyond the errors: run folders, exported JSON or report.html."""
+    """What became better or worse from A to B beyond the errors: run folders, exported JSON or report.html.
+
+    Cells are the same where all their settings are: plugin, version and options, target, size, beta, seed, budget,
+    draws and device.
+    """
     from nisbench.report.sides import read_side
     from nisbench.report.versus import compare as compare_sides
     from nisbench.report.versus import lines
@@ -326,9 +337,10 @@ def _summarise(store: "Store", cells: Sequence["Cell"]) -> None:
     """The table of all cells and the number of those that are not ok."""
     from rich.console import Console
 
-    from nisbench.harness.progress import counts, row
+    from nisbench.harness.progress import counts, labels, row
 
-    rows = [row(store, cell) for cell in cells]
+    named = labels(cells)
+    rows = [row(store, cell, named[cell.cell_id]) for cell in cells]
     if sys.stdout.isatty():
         Console().print(_table(rows))
     else:
@@ -361,8 +373,11 @@ class _Display:
     """The running cells while a run lasts: live on a terminal, otherwise a line when a cell starts or ends."""
 
     def __init__(self, store: "Store", cells: Sequence["Cell"], kept: int) -> None:
+        from nisbench.harness.progress import labels
+
         self.store, self.kept, self.total = store, kept, len(cells)
         self.cells = {cell.cell_id: cell for cell in cells}
+        self.labels = labels(cells)
         self.live: Any = None
         self.begin = time.monotonic()
         self.drawn = 0.0
@@ -388,16 +403,16 @@ class _Display:
             if cell_id not in self.started:
                 self.started[cell_id] = time.monotonic()
                 if not self.live:
-                    self._say(f"{self._label(cell_id)}: started")
+                    self._say(f"{self.labels[cell_id]}: started")
         for cell_id in progress.ended:
             if cell_id not in self.told:
                 self.told.add(cell_id)
                 self._ended(cell_id)
         if self.live and time.monotonic() - self.drawn > _REFRESH_S:
-            from nisbench.harness.progress import row, span
+            from nisbench.harness.progress import span
 
             self.drawn = time.monotonic()
-            table = _table([row(self.store, self.cells[i], started=True) for i in progress.running])
+            table = _table([self._row(i, started=True) for i in progress.running])
             done = self.kept + len(progress.ended)
             table.caption = (
                 f"{done} of {self.total} cells done, {progress.waiting} waiting; {span(self.drawn - self.begin)}"
@@ -406,16 +421,14 @@ class _Display:
             self.live.update(table, refresh=True)
 
     def _ended(self, cell_id: str) -> None:
-        from nisbench.harness.progress import row
-
         seconds = time.monotonic() - self.started.get(cell_id, time.monotonic())
         done = self.kept + len(self.told)
-        self._say(f"[{done}/{self.total}] {row(self.store, self.cells[cell_id]).line} ({seconds:.1f} s)")
+        self._say(f"[{done}/{self.total}] {self._row(cell_id).line} ({seconds:.1f} s)")
 
-    def _label(self, cell_id: str) -> str:
-        from nisbench.harness.progress import label
+    def _row(self, cell_id: str, *, started: bool = False) -> Any:
+        from nisbench.harness.progress import row
 
-        return label(self.cells[cell_id])
+        return row(self.store, self.cells[cell_id], self.labels[cell_id], started=started)
 
     def _say(self, text: str) -> None:
         if self.live:

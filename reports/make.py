@@ -14,7 +14,7 @@ from nisbench.harness.store import Store
 from nisbench.report.page import build_report
 
 REPORTS = Path(__file__).parent
-LIMIT_BYTES = 10_000_000
+LIMIT_BYTES = 12_000_000
 RAW = (
     *("plan.json", "environment.json"),
     *(f"cells/*/{name}" for name in ("cell.json", "status.json", "result.json", "history.jsonl")),

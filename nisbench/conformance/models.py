@@ -30,7 +30,7 @@ from nisbench.conformance.subject import (
 )
 from nisbench.conformance.training import gradient, training_batch
 from nisbench.contract.interfaces import ModelDraws
-from nisbench.harness.measure import check_draws
+from nisbench.harness.measure import check_batch, check_draws
 
 __all__ = ["MODEL_CHECKS"]
 
@@ -161,8 +161,7 @@ def odd_batches(subject: Subject) -> None:
         draws = model.sample(n, beta=BETA, generator=generator(10))
         _check_draws(draws, n, SMALL, torch.device("cpu"))
         batch = model.training_batch(n, beta=BETA, generator=generator(10))
-        if not batch.log_prob.shape == batch.signal.shape == (n,):
-            raise Violation(f"training_batch({n}) has the shapes {batch.log_prob.shape} and {batch.signal.shape}")
+        check_batch(batch, n)
         with torch.no_grad():
             together = model.log_prob(draws.spins, beta=BETA)
             alone = torch.cat([model.log_prob(spins[None], beta=BETA) for spins in draws.spins])

@@ -13,13 +13,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nisbench.api import ChainDraws, Model, ModelDraws, Sampler, Target, WeightedDraws
+from nisbench.api import ChainDraws, Model, ModelDraws, Sampler, Target, TrainingBatch, WeightedDraws
 from nisbench.errors import PluginError
 from nisbench.harness.clock import Clock
 from nisbench.harness.store import Reference
 
 __all__ = [
     "Measured",
+    "check_batch",
     "check_draws",
     "collect_reference",
     "draw_chain",
@@ -93,10 +94,20 @@ def check_draws(draws: object, n: int, L: int) -> None:
         found, asked = [draws.spins, draws.log_weight], [(n, L, L), (n,)]
     else:
         raise PluginError(f"draws are a {type(draws).__name__}; give ModelDraws, ChainDraws or WeightedDraws")
-    of_found = [(tuple(tensor.shape), tensor.dtype) for tensor in found]
-    of_asked = list(zip(asked, (torch.int8, torch.float64), strict=False))
-    if of_found != of_asked:
-        raise PluginError(f"{type(draws).__name__} of {_words(of_found)}; asked for were {_words(of_asked)}")
+    _compare(draws, found, list(zip(asked, (torch.int8, torch.float64), strict=False)))
+
+
+def check_batch(batch: TrainingBatch, n: int) -> None:
+    """Raises PluginError unless ln q and signal are those of n draws, as the contract asks for them."""
+    _compare(batch, [batch.log_prob, batch.signal], [((n,), torch.float64)] * 2)
+
+
+def _compare(
+    what: object, tensors: Sequence[torch.Tensor], asked: Sequence[tuple[tuple[int, ...], torch.dtype]]
+) -> None:
+    found = [(tuple(tensor.shape), tensor.dtype) for tensor in tensors]
+    if found != list(asked):
+        raise PluginError(f"{type(what).__name__} of {_words(found)}; asked for were {_words(asked)}")
 
 
 def _words(tensors: Sequence[tuple[tuple[int, ...], torch.dtype]]) -> str:

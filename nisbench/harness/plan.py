@@ -177,7 +177,9 @@ class _Planner:
 
     def _titles(self, groups: list[Group], custom: bool) -> tuple[str, str, str]:
         changed = self.overrides.changed
-        name = names(f"{self.where}, name", self.table.get("name"))
+        if "name" not in self.table:
+            raise InvalidValue(f'{self.where} has no name; give one, name = "mine"')
+        name = names(f"{self.where}, name", self.table["name"])
         if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", name):
             raise InvalidValue(f"{self.where}: a name becomes a folder; use letters, digits, '.', '_' and '-'")
         title, description = str(self.table.get("title", name)), str(self.table.get("description", ""))
@@ -206,10 +208,11 @@ class _Planner:
         sizes = given.sizes or items(f"{where}, sizes", table.get("sizes", ()), parse_size)
         betas = given.beta or items(f"{where}, beta", table.get("beta", ()), parse_beta)
         seeds = given.seeds or items(f"{where}, seeds", table.get("seeds", 1), integer(0, "seed"))
+        entries = [self._entry(name) for name in plugins]
+        self._check_options(where, table)
         cells: dict[str, Cell] = {}
         references: dict[str, Cell] = {}
-        for name in plugins:
-            entry = self._entry(name)
+        for entry in entries:
             for L in sizes:
                 for beta in betas:
                     reference = self._reference_cell(L, beta) if entry.kind == "model" else None
@@ -229,6 +232,20 @@ class _Planner:
         )
         return group, [*references.values(), *cells.values()]
 
+    def _check_options(self, where: str, table: Mapping[str, Any]) -> None:
+        """Refuses options of plugins that the group does not have, and such as a plugin does not have."""
+        options = table.get("options", {})
+        if not isinstance(options, dict):
+            raise InvalidValue(f"{where}: options is a table by plugin, for example [group.options.hier]")
+        for name, own in options.items():
+            entry = self._entry(name)
+            if not isinstance(own, dict):
+                raise InvalidValue(f"{where}: options of {name} are {own!r}; give a table, [group.options.{name}]")
+            if name not in items(f"{where}, plugins", table.get("plugins", ()), names):
+                raise InvalidValue(f"{where} has options of {name} but no cell of it; add it to plugins")
+            if not entry.broken:
+                entry.fill(own)
+
     def _cell(
         self,
         where: str,
@@ -239,14 +256,7 @@ class _Planner:
         seed: int,
         reference: Cell | None,
     ) -> Cell:
-        options = table.get("options", {})
-        if not isinstance(options, dict):
-            raise InvalidValue(f"{where}: options is a table by plugin, for example [group.options.hier]")
-        for name, own in options.items():
-            self._entry(name)
-            if not isinstance(own, dict):
-                raise InvalidValue(f"{where}: options of {name} are {own!r}; give a table, [group.options.{name}]")
-        given = {**options.get(entry.name, {}), **self.overrides.options.get(entry.name, {})}
+        given = {**table.get("options", {}).get(entry.name, {}), **self.overrides.options.get(entry.name, {})}
         return Cell(
             plugin=entry.name,
             kind=entry.kind or "sampler",
@@ -310,7 +320,9 @@ class _Planner:
 
     def _by_plugin(self, where: str, table: Mapping[str, Any], key: str, plugin: str) -> Any:
         """The value under `key`: one for all, or a table by plugin with an entry `default` for the others."""
-        value = table.get(key)
+        if key not in table:
+            raise InvalidValue(f"{where} has no {key}; give it")
+        value = table[key]
         if isinstance(value, dict):
             for name in value.keys() - {_DEFAULT}:
                 self._entry(name)

@@ -1,13 +1,14 @@
 """Where the cells of a run stand, as text for a terminal: label, status or stage, ESS, KL, time left, reason."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from nisbench.contract.records import Cell, Estimate
 from nisbench.harness.store import Store
+from nisbench.harness.variants import variant_names
 
-__all__ = ["Row", "counts", "label", "row", "span"]
+__all__ = ["Row", "counts", "labels", "row", "span"]
 
 _WAITING, _RUNNING = "not started", "running"
 
@@ -32,25 +33,29 @@ class Row:
         return f"{self.cell}: " + ", ".join(said) + (f" - {self.reason}" if self.reason else "")
 
 
-def label(cell: Cell) -> str:
-    """`hier L=8 beta=0.44 seed=1`; the reference cells say so."""
-    suffix = " (reference)" if cell.reference_draws else ""
-    return f"{cell.plugin} L={cell.L} beta={cell.beta:.6g} seed={cell.seed}{suffix}"
+def labels(cells: Sequence[Cell]) -> dict[str, str]:
+    """cell_id -> `hier (width=2) L=8 beta=0.44 seed=1`; the reference cells say so."""
+    names = variant_names(cells)
+    return {
+        cell.cell_id: f"{names[cell.cell_id]} L={cell.L} beta={cell.beta:.6g} seed={cell.seed}"
+        + (" (reference)" if cell.reference_draws else "")
+        for cell in cells
+    }
 
 
-def row(store: Store, cell: Cell, *, started: bool = False) -> Row:
+def row(store: Store, cell: Cell, label: str, *, started: bool = False) -> Row:
     """Where a cell stands; numbers of a running training are those of the last line of its history.
 
-    `started` tells of a cell whose process is there and has not said anything yet.
+    `label` is that of `labels`; `started` tells of a cell whose process is there and has not said anything yet.
     """
     status, reason = store.status(cell.cell_id)
     if status is None:
-        waiting = Row(label(cell), "starting" if started else _WAITING, "", "", "")
-        return _running(store, cell, reason) if reason else waiting
+        waiting = Row(label, "starting" if started else _WAITING, "", "", "")
+        return _running(store, cell, label, reason) if reason else waiting
     result = store.result(cell.cell_id)
     quantities = result.quantities if result else {}
     ess, kl = (_number(quantities.get(name)) for name in ("ess_fraction", "kl_nats"))
-    return Row(label(cell), str(status), ess, kl, reason or "")
+    return Row(label, str(status), ess, kl, reason or "")
 
 
 def counts(store: Store, cells: Iterable[Cell]) -> dict[str, int]:
@@ -72,10 +77,10 @@ def span(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
 
 
-def _running(store: Store, cell: Cell, stage: str) -> Row:
+def _running(store: Store, cell: Cell, label: str, stage: str) -> Row:
     history = store.history(cell.cell_id)
     if stage != "train" or not history or cell.budget is None:
-        return Row(label(cell), stage, "", "", "", f"for {span(_age(store, cell, 'status.json'))}")
+        return Row(label, stage, "", "", "", f"for {span(_age(store, cell, 'status.json'))}")
     last = history[-1]
     step, seconds = int(last["step"]), float(last["seconds"])
     if cell.budget.steps is not None:
@@ -86,7 +91,7 @@ def _running(store: Store, cell: Cell, stage: str) -> Row:
         at = f"train step {step}"
     left -= _age(store, cell, "history.jsonl")
     kl = "" if (known := last.get("kl_nats")) is None else f"{known:.3g}"
-    return Row(label(cell), at, f"{last['ess_fraction']:.3g}", kl, "", f"{span(left)} left")
+    return Row(label, at, f"{last['ess_fraction']:.3g}", kl, "", f"{span(left)} left")
 
 
 def _age(store: Store, cell: Cell, name: str) -> float:

@@ -27,6 +27,7 @@ from nisbench.harness.cost import draw_costs, kernel_launches, matmul_rate, phas
 from nisbench.harness.limits import OverLimitError, check_training_memory, die_with_parent, limit_memory, size_text
 from nisbench.harness.measure import (
     Measured,
+    check_batch,
     check_draws,
     collect_reference,
     draw_chain,
@@ -261,12 +262,13 @@ def _warm_up_model(run: _Run, model: Model) -> None:
     on_cpu = run.device.type == "cpu"
     n = _WARM_UP_BATCH if on_cpu else int(model.options.batch_size)
     drawn = {n} if on_cpu else {n, *model_chunks(run.cell.draws, run.target.n_sites, run.device)}
-    batch = model.training_batch(n, beta=run.cell.beta, generator=generator)
-    batch.loss().backward()  # type: ignore[no-untyped-call]
-    model.zero_grad(set_to_none=True)
     with torch.no_grad():
         for size in sorted(drawn):
-            model.sample(size, beta=run.cell.beta, generator=generator)
+            check_draws(model.sample(size, beta=run.cell.beta, generator=generator), size, run.target.L)
+    batch = model.training_batch(n, beta=run.cell.beta, generator=generator)
+    check_batch(batch, n)
+    batch.loss().backward()  # type: ignore[no-untyped-call]
+    model.zero_grad(set_to_none=True)
 
 
 def _warm_up_sampler(run: _Run, sampler: Sampler) -> None:

@@ -117,20 +117,22 @@ def combine(estimates: Sequence[Estimate], *, independent: bool = True) -> Estim
 
     The own part is sqrt(sum error^2)/k, the spread sd/sqrt(k). Seeds judged on the same reference configurations are
     not `independent`: those err together, and the own part is sum(error)/k, its upper limit. An infinite value makes
-    the mean infinite; seeds without a value are left out and the reason says so. None for no estimates at all.
+    the mean infinite; seeds without a value are left out and the reason says so, after which come the doubts about the
+    others. None for no estimates at all.
     """
     if len(estimates) < 2:
         return estimates[0] if estimates else None
     held = [(e.value, e.error) for e in estimates if e.value is not None]
-    reasons = [e.reason for e in estimates if e.reason]
     if not held:
         return estimates[0]
     values = np.array([value for value, _ in held], dtype=np.float64)
-    reason = f"mean of {len(held)} of {len(estimates)} seeds; {reasons[0]}" if len(held) < len(estimates) else None
+    left_out = [f"mean of {len(held)} of {len(estimates)} seeds"] if len(held) < len(estimates) else []
+    reasons = dict.fromkeys(e.reason for e in sorted(estimates, key=lambda e: e.value is not None) if e.reason)
+    reason = "; ".join([*left_out, *reasons]) or None
     n = sum(e.n for e in estimates if e.n is not None and e.value is not None) or None
     exact = estimates[0].exact
     if not np.isfinite(values).all():
-        return Estimate(math.inf, None, n, exact, reason or (reasons[0] if reasons else None))
+        return Estimate(math.inf, None, n, exact, reason)
     errors = [error for _, error in held if error and not math.isinf(error)]
     own = (math.hypot(*errors) if independent else sum(errors)) / len(held)
     spread = float(np.std(values, ddof=1)) / math.sqrt(len(held)) if len(held) > 1 else 0.0

@@ -78,8 +78,8 @@ def _rates(results: Results, groups: Sequence[Group], hardware: str) -> list[Blo
         rates = [float(m.notes["matmul_flops_per_s"]) for m in group.members if "matmul_flops_per_s" in m.notes]
         if not (operations and operations.value and seconds and seconds.value and rates):
             continue
-        rate, ceiling = 1000 * operations.value / seconds.value, sum(rates) / len(rates)
-        values = (operations.value, rate / 1e9, ceiling / 1e9, rate / ceiling)
+        rate, yardstick = 1000 * operations.value / seconds.value, sum(rates) / len(rates)
+        values = (operations.value, rate / 1e9, yardstick / 1e9, rate / yardstick)
         rows.append((*lead_entries(results, group), *(Entry(concise(value, digits=3), value) for value in values)))
     heads = (
         Column("operations per draw"),
@@ -89,8 +89,8 @@ def _rates(results: Results, groups: Sequence[Group], hardware: str) -> list[Blo
     )
     caption = (
         f"How close drawing comes to the machine, on {hardware}. Useful operations alone: masked zeros are left out, a "
-        "multiply-add counts two. The ceiling is a product of two square float32 matrices (of side 1024, GPU: 8192) "
-        "in the process of the cell."
+        "multiply-add counts two. The yardstick is a product of two square float32 matrices (of side 1024, GPU: 8192) "
+        "in the process of the cell; matrices of other shapes can be somewhat faster."
     )
     return [Table(caption, (*lead_columns(results), *heads), tuple(rows))] if rows else []
 

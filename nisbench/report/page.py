@@ -90,7 +90,10 @@ def _lead(results: Results) -> list[str]:
     told = list(dict.fromkeys(str(run.plan.get("description")) for run in results.runs if run.plan.get("description")))
     ended = sum(row.status is not None for row in results.rows)
     problems = join(results.problems) if len(results.problems) < 5 else f"{len(results.problems)} targets and betas"
-    state = f"{len(results.rows)} cells, {ended} ended; {problems or 'nothing to sample'}"
+    references = sum(row.cell.reference_draws > 0 for row in results.rows)
+    state = (
+        f"{len(results.rows)} cells, {references} of them references, {ended} ended; {problems or 'nothing to sample'}"
+    )
     return [*told, f"{state}; {devices(results)}."]
 
 

@@ -160,8 +160,9 @@ def status_entry(group: Group) -> Entry:
     counts = Counter(status_name(member) for member in group.members)
     several = len(group.members) > 1
     text = ", ".join(f"{count} {name}" if several else name for name, count in counts.items())
-    reasons = dict.fromkeys(_reason(member) for member in group.members if member.reason and not member.trusted)
-    return Entry(text, text, "; ".join(filter(None, reasons)), status_tone(group.members))
+    doubtful = [member for member in group.members if member.reason and not member.trusted]
+    reasons = [f"seed {m.cell.seed}: {_reason(m)}" if several else _reason(m) for m in doubtful]
+    return Entry(text, text, "; ".join(reasons), status_tone(group.members))
 
 
 def _reason(row: Measured) -> str:

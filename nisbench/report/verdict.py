@@ -212,7 +212,9 @@ def _reading(results: Results) -> str:
     return (
         "How to read it. In parentheses: one standard error in the last digits; with several seeds, the larger of the "
         "seeds' own errors (those of the p side do not average out where the seeds share a reference) and of their "
-        "spread. z = (value − exact)/error. ESS: effective samples per draw; 1 is perfect, and both sides must agree. "
+        "spread. z = (value − exact)/error. ESS: effective samples per draw; 1 is perfect. Both sides "
+        "must agree: |ln(ESS q side/ESS p side)| is at most 0.3 or three errors where one of them is at least 0.3, and "
+        "below that KL(p‖q) at most −ln(ESS q side) plus as much. "
         f"Per effective sample: seconds for one effectively independent configuration, {_basis(results)}. With "
         f"training: the same, with training and preparation spread over {power_of_ten(SAMPLES_TO_SPREAD)} of them. "
         "Break-even: training time / (cost of the cheapest cluster sampler − own cost), in effective samples; ∞ is "

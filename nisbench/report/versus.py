@@ -132,6 +132,9 @@ def lines(found: Comparison) -> Iterator[str]:
         f"which chance alone passes {found.by_chance:.2g} times"
     )
     yield from found.notes
+    if not found.n_cells:
+        yield "nothing was compared: no cell of A has all its settings in common with one of B"
+        return
     for timed, title in ((False, "quality"), (True, "timings and memory, same hardware, with their spread")):
         shown = [finding for finding in found.findings if finding.timed == timed]
         yield f"{title}: {_counts(shown)}"

@@ -53,7 +53,8 @@ class Autocorrelation:
             return "a chain never moves"
         if self.trusted:
             return None
-        return f"a chain of {self.n_per_chain} draws is shorter than {MINIMUM_TAUS} tau_int = {self.tau_int:.3g}"
+        short = f"a chain of {self.n_per_chain} draws is shorter than {MINIMUM_TAUS} tau_int"
+        return f"{short}, tau_int being {self.tau_int:.3g}"
 
     def checked(self) -> Self:
         """Itself; raises TooShort, carrying tau_int, where it is not to be trusted."""

@@ -90,9 +90,10 @@ def _sides_disagree(quantities: Mapping[str, Estimate]) -> list[str]:
     forward = quantities.get("kl_forward_nats")
     if forward and forward.value is not None:
         # KL(p||q) <= -ln ess by Jensen's inequality; a larger one means that the q side missed a tail or a mode
-        bound = -math.log(ess_q.value) + max(RATIO_TOLERANCE, 3 * math.hypot(relative, forward.error or 0.0))
-        if forward.value > bound:
-            reasons.append(f"kl_forward_nats = {forward.value:.2f} exceeds -ln ess_fraction, here {bound:.2f}")
+        bound, tolerance = -math.log(ess_q.value), max(RATIO_TOLERANCE, 3 * math.hypot(relative, forward.error or 0.0))
+        if forward.value > bound + tolerance:
+            excess = f"-ln ess_fraction = {bound:.2f} by more than {tolerance:.2f}"
+            reasons.append(f"kl_forward_nats = {forward.value:.2f} exceeds {excess}")
     return reasons
 
 

@@ -25,8 +25,9 @@ sizes = [2]
 beta = 0.3
 train_steps = 200
 draws = 2000
-options.tilted = {{ learning_rate = 0.05, step_sleep = {step_sleep} }}
+{options}
 """
+TILTED = "options.tilted = {{ learning_rate = 0.05, step_sleep = {step_sleep} }}"
 
 
 @pytest.fixture(scope="session")
@@ -75,7 +76,8 @@ def write_plan(tmp_path_factory):
 
     def write(*plugins, step_sleep=0.0):
         path = tmp_path_factory.mktemp("plan") / "fakes.toml"
-        path.write_text(PLAN.format(plugins=", ".join(f'"{p}"' for p in plugins), step_sleep=step_sleep))
+        options = TILTED.format(step_sleep=step_sleep) if "tilted" in plugins else ""
+        path.write_text(PLAN.format(plugins=", ".join(f'"{p}"' for p in plugins), options=options))
         return path
 
     return write

@@ -8,7 +8,7 @@ import pytest
 from nisbench import cli
 from nisbench.contract.records import Budget, Cell, Status
 from nisbench.harness.plan import Group, Plan
-from nisbench.harness.progress import row, span
+from nisbench.harness.progress import labels, row, span
 from nisbench.harness.store import Store
 
 COMMAND = "nisbench run --plugins hier --sizes 8"
@@ -38,12 +38,13 @@ def test_running_cell_shows_step_kl_ess_and_time_left(store: Store, capsys, monk
     files.write_status(None, "train")
     files.append_history({"step": 25, "seconds": 200.0, "kl_nats": 1.25, "ess_fraction": 0.125})
     store.files(drawing.cell_id).write_status(None, "draw")
-    found = row(store, training)
+    named = labels(store.cells())
+    found = row(store, training, named[training.cell_id])
     assert (found.status, found.ess, found.kl) == ("train step 25/100", "0.125", "1.25")
     assert found.time in ("10:00 left", "9:59 left", "9:58 left")  # 75 steps at 8 s
-    assert row(store, drawing).line.startswith("hier L=8 beta=0.44 seed=1: draw, for ")
-    assert row(store, waiting).status == "not started"
-    assert row(store, waiting, started=True).status == "starting"
+    assert row(store, drawing, named[drawing.cell_id]).line.startswith("hier L=8 beta=0.44 seed=1: draw, for ")
+    assert row(store, waiting, "hier").status == "not started"
+    assert row(store, waiting, "hier", started=True).status == "starting"
     out = status(store, capsys, monkeypatch)
     assert "3 cells: 2 running, 1 not started" in out
     assert COMMAND not in out

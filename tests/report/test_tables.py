@@ -19,7 +19,7 @@ from nisbench.report.comparison import (
     with_training,
 )
 from nisbench.report.results import load
-from nisbench.report.tables import LONG_COLUMNS, long_table
+from nisbench.report.tables import LONG_COLUMNS, long_table, status_entry
 from nisbench.report.verdict import verdict_sentences
 
 
@@ -187,6 +187,16 @@ def test_seeds_judged_on_one_reference_do_not_average_its_error_out(tmp_path: Pa
     assert apart != pooled
 
 
+def test_a_status_tells_which_seed_has_which_reason(quick_store: Store):
+    groups = grouped(load([quick_store]).contest)
+    group = next(group for group in groups if (group.label, group.L) == ("van", 16))
+    first, second = group.members
+    members = replace(first, reason="far off"), replace(second, status=Status.OK, reason=None)
+    told = status_entry(replace(group, members=members))
+    assert (told.text, told.note) == ("1 untrusted, 1 ok", "seed 1: far off")
+    assert status_entry(replace(group, members=members[:1])).note == "far off"
+
+
 def test_mean_over_seeds_by_hand():
     same = combine([Estimate(1.0, 0.3, 10, 1.1), Estimate(1.0, 0.4, 20, 1.1)])
     assert same == Estimate(1.0, 0.25, 30, 1.1)  # own errors: sqrt(0.09 + 0.16)/2
@@ -206,6 +216,9 @@ def test_mean_over_seeds_by_hand():
     assert partly is not None
     assert partly.value == 1.0
     assert partly.reason == "mean of 1 of 2 seeds; no reference"
+    doubtful = combine([Estimate(1.0, 0.1, reason="a floor"), Estimate(2.0, 0.1, reason="a floor"), Estimate(3.0, 0.1)])
+    assert doubtful is not None
+    assert doubtful.reason == "a floor"
 
 
 def test_exponents_of_known_power_laws(quick_store: Store):

@@ -2,6 +2,7 @@
 
 import functools
 import math
+import re
 
 import numpy as np
 import pytest
@@ -149,7 +150,10 @@ def test_missed_mode_at_low_ess_is_judged_by_kl_forward():
     log_q -= np.log(np.exp(log_q).sum())
     cell = model_cell(log_q, 4, exact={"log_z_per_site": EXACT["log_z_per_site"]})
     assert 0.05 < cell["ess_fraction"].value < 0.3
-    assert any("kl_forward_nats" in reason for reason in validity("model", cell))
+    (reason,) = (reason for reason in validity("model", cell) if "kl_forward_nats" in reason)
+    forward, bound, tolerance = (float(number) for number in re.findall(r"\d+\.\d+", reason))
+    assert bound == pytest.approx(-math.log(cell["ess_fraction"].value), abs=0.006)
+    assert forward > bound + tolerance
     honest = model_cell(boltzmann(0.28), 4)
     assert honest["ess_fraction"].value < 0.3
     assert validity("model", honest) == []

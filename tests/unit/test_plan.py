@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from nisbench import cli
 from nisbench.contract.catalog import Catalog, Entry, TargetEntry, load_catalog
 from nisbench.contract.records import Budget, TrainingOptions
 from nisbench.errors import InvalidValue, UnknownName, UserError
@@ -181,6 +182,9 @@ def test_a_broken_registration_is_a_row(file):
         (("train_steps = {", "train_seconds = 3\ntrain_steps = {"), "one of the two"),
         (('name = "mine"', 'name = "../x"'), "a name becomes a folder"),
         (('name = "mine"', 'name = "mine'), "no TOML"),
+        (('name = "mine"', ""), 'has no name; give one, name = "mine"'),
+        (("draws = 50", ""), "group 'a' has no draws; give it"),
+        (("options.hier =", "options.van ="), "has options of van but no cell of it; add it to plugins"),
         (('title = "Mine"', 'reference = "wolf"'), "did you mean 'wolff'?"),
         (('title = "Mine"', 'target = "isin"'), "no target 'isin'; did you mean 'ising'?"),
     ],
@@ -212,6 +216,8 @@ def test_every_built_in_plan_is_valid():
     catalog = load_catalog()
     own = {"hier-exact", *(f"hier-exact-{name}" for name in ("ablation", "range", "L128", "gpu"))}
     assert set(plan_names()) == own | {"quick", "paper", "paper-cpu", "timing", "critical", "learning-rate"}
+    (told,) = (option.help for option in cli.run.params if option.name == "source")
+    assert told == f"A TOML file, or one of: {', '.join(sorted(plan_names(), key=str.lower))} [quick]."
     for name in plan_names():
         plan = load_plan(name, Overrides(), catalog, device="cuda")
         assert plan.name == name

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from nisbench.api import ChainDraws, Model, ModelDraws, Sampler, TrainingOptions, WeightedDraws
+from nisbench.api import ChainDraws, Model, ModelDraws, Sampler, TrainingBatch, TrainingOptions, WeightedDraws
 from nisbench.contract.catalog import Catalog, Entry, TargetEntry
 from nisbench.contract.records import Budget, Cell, Status
 from nisbench.errors import PluginError
@@ -198,9 +198,15 @@ def _larger_tau(values):
 def test_draws_of_the_wrong_shape_are_refused(tmp_path, monkeypatch):
     half = lambda self, n, *, beta, generator: Coin.sample_all(self, n // 2, beta=beta, generator=generator)  # noqa: E731
     monkeypatch.setattr(Coin, "sample_all", Coin.sample, raising=False)
-    monkeypatch.setattr(Coin, "sample", half)
-    with pytest.raises(PluginError, match=r"ModelDraws of .*; asked for were .* int8 and .* float64"):
-        _run(tmp_path / "a", _cell("coin"))
+    monkeypatch.setattr(worker, "train", None)  # refused before it is trained
+    with monkeypatch.context() as wrong:
+        wrong.setattr(Coin, "sample", half)
+        with pytest.raises(PluginError, match=r"ModelDraws of .*; asked for were .* int8 and .* float64"):
+            _run(tmp_path / "a", _cell("coin"))
+    column = lambda self, n, *, beta, generator: TrainingBatch(torch.ones(n, 1), torch.ones(n))  # noqa: E731
+    monkeypatch.setattr(Coin, "training_batch", column)
+    with pytest.raises(PluginError, match=r"TrainingBatch of \(\d+, 1\) float32 .*; asked for were \(\d+,\) float64"):
+        _run(tmp_path / "d", _cell("coin"))
     flat = lambda self, n, *, generator: ChainDraws(self._spins(generator, n))  # noqa: E731
     monkeypatch.setattr(Exact, "draw", flat)
     with pytest.raises(PluginError, match=r"ChainDraws of \(1, 3, 3\) int8"):
