@@ -10,8 +10,9 @@ Reference: D. Wu, L. Wang, P. Zhang, Phys. Rev. Lett. 122, 080602 (2019).
 Differences from the paper: logits instead of probabilities clipped by an epsilon (which leaves q unnormalised), and
 no special bias of the first spin. The defaults are the baseline of the hierarchical paper (dense, two layers, width
 1). Learning rate and schedule were measured, for dense nets alone, with `nisbench run --plan learning-rate`
-(reports/learning-rate): at L = 16 after 4000 steps of batch 512 ess_fraction is 0.79 at the default, and the network is
-lost (below 0.01) at a third of the rate, at three times it, and where the rate is not divided by the fan-in.
+(reports/learning-rate), three seeds: at L = 16 after 4000 steps of batch 512 ess_fraction is 0.79 at the default, and
+every network is lost (below 0.02) at a third of the rate, at three times it, and where the rate is not divided by the
+fan-in.
 """
 
 from collections.abc import Mapping

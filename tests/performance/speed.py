@@ -5,7 +5,7 @@ are useful (`Model.costs`, masked zeros not counted) per second, over those of a
 matrices, on one thread. A training step is drawing, loss, gradient and Adam on the batch that is drawn beside it.
 `naive` is one full forward pass a spin of the same network in torch, without gradient.
 
-The process has the environment of one that runs a cell.
+The process has the environment of one that runs a cell, and takes numbers below 1e-38 for zero as that does.
 
 Run with `python -m tests.performance.speed [--sizes 16,32,64,128] [--van 16,32] [--large 256:32,512:8]`.
 """
@@ -45,6 +45,7 @@ def main() -> None:
     environment = worker_environment(cores)
     if environment != os.environ:  # the C libraries read theirs when a process starts
         os.execve(sys.executable, [sys.executable, "-m", "tests.performance.speed", *sys.argv[1:]], environment)
+    torch.set_flush_denormal(True)
     say = sys.stdout.write
     say("| L | ms per 1000 draws | of GEMM | step/draw | step/draw, Z2 | draws on 2 | steps on 2 | GEMM on 2 |\n")
     say("|---:|---:|---:|---:|---:|---:|---:|---:|\n")

@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 import torch
+from numba import njit
 
 from nisbench.api import ChainDraws, Model, ModelDraws, Sampler, TrainingBatch, TrainingOptions, WeightedDraws
 from nisbench.contract.catalog import Catalog, Entry, TargetEntry
-from nisbench.contract.records import Budget, Cell, Status
+from nisbench.contract.records import Budget, Cell, CellResult, Status
 from nisbench.errors import PluginError
 from nisbench.harness import worker
 from nisbench.harness.limits import OverLimitError
@@ -193,6 +194,35 @@ def test_a_model_cell_with_its_reference(tmp_path):
 
 def _larger_tau(values):
     return max(values["tau_int_energy"], values["tau_int_abs_magnetisation"])
+
+
+def test_subnormal_numbers_are_zero_in_the_process_of_a_cell(tmp_path, monkeypatch):
+    """With them a gradient has been seen to take eighteen times as long."""
+    seen = []
+
+    def halved(store, cell, catalog, *, memory_limit):
+        seen.append(half_of(np.full(1000, np.finfo(np.float32).tiny)))
+        return CellResult(cell.cell_id, Status.OK)
+
+    store = Store.create(tmp_path / "run", Plan("p", "t", "d", (), (_cell("coin"),)), {})
+    monkeypatch.setattr(worker, "run_cell", halved)
+    monkeypatch.setattr(worker, "load_catalog", lambda: CATALOG)
+    arguments = ["--store", str(store.path), "--cell", _cell("coin").cell_id]
+    before = half_of(np.full(1000, np.finfo(np.float32).tiny))
+    try:
+        worker.main(arguments)
+    finally:
+        torch.set_flush_denormal(False)
+    assert (before > 0).all()
+    assert (seen[0] == 0).all()
+
+
+@njit
+def half_of(values):
+    result = np.empty_like(values)
+    for i in range(values.size):
+        result[i] = values[i] * np.float32(0.5)
+    return result
 
 
 def test_draws_of_the_wrong_shape_are_refused(tmp_path, monkeypatch):
