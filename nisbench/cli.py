@@ -1,28 +1,20 @@
-"""The command line: parse, call, exit code. Everything else is imported by the command that needs it."""
+"""The command line: parse the arguments, call the library, set the exit code.
+
+Each command imports what it needs, so that `nisbench --help` is fast.
+"""
 
 import json
 import shlex
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from nisbench.errors import NisbenchError, UserError
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from nisbench.contract.records import Cell
-    from nisbench.harness.execute.local import Progress
-    from nisbench.harness.plan import Plan
-    from nisbench.harness.store import Store
-
 __all__ = ["main"]
-
-_REFRESH_S = 0.5
 
 
 @click.group(no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]})
@@ -32,7 +24,7 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Entry point: bad input is one line on stderr and exit code 2, being stopped is 130."""
+    """Entry point. Bad input gives one line on stderr and exit code 2; a run that was stopped gives 130."""
     try:
         code = cli.main(standalone_mode=False)
     except click.ClickException as error:
@@ -53,16 +45,21 @@ def _fail(message: str) -> None:
     sys.exit(2)
 
 
+class _PlanOption(click.Option):
+    """The option --plan, whose help lists the plans that come with nisbench."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Return the help with the names of the plans; they are read only when the help is shown."""
+        from nisbench.harness.plan import plan_names
+
+        self.help = f"A TOML file, or one of: {', '.join(plan_names())} [quick]."
+        return super().get_help_record(ctx)
+
+
 def _plan_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """What `run` and `plan` both take."""
+    """Add the options that `run` and `plan` share; their names are the arguments of `select_plan`."""
     options = [
-        click.option(
-            "--plan",
-            "source",
-            metavar="NAME|FILE",
-            help="A TOML file, or one of: critical, hier-exact, hier-exact-ablation, hier-exact-gpu, "
-            "hier-exact-L128, hier-exact-range, learning-rate, paper, paper-cpu, quick, timing [quick].",
-        ),
+        click.option("--plan", "source", metavar="NAME|FILE", cls=_PlanOption),
         click.option("--plugins", metavar="hier,van,wolff", help="What to measure."),
         click.option("--sizes", metavar="8,16", help="Extents L of the lattice."),
         click.option("--beta", metavar="0.44|critical|...", help="Inverse temperatures."),
@@ -70,7 +67,7 @@ def _plan_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--train-steps", metavar="N", help="Training budget in steps; 0 evaluates as it is."),
         click.option("--train-seconds", metavar="S", help="Training budget in seconds (90, 30m, 2h)."),
         click.option("--draws", metavar="N", help="Draws for the estimates, all chains together."),
-        click.option("--option", "assignments", multiple=True, metavar="hier.width=2", help="Option of a plugin."),
+        click.option("--option", "options", multiple=True, metavar="hier.width=2", help="Option of a plugin."),
         click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True),
         click.option("--memory-limit", metavar="8G", help="Memory that one cell may take."),
         click.option("--timeout", metavar="30m", help="Time that one cell may take."),
@@ -86,43 +83,34 @@ def _plan_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--executor", type=click.Choice(["local"]), default="local", show_default=True, help="Where cells run.")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder [runs/<plan>-<hash of the cells>].")
 @click.option("--resume/--fresh", default=True, show_default=True, help="Continue, or delete the run and start over.")
+@click.option("--keep", is_flag=True, help="Keep finished cells although the source of their plugin has changed.")
 @click.option("--no-report", is_flag=True, help="Do not write the report.")
-def run(workers: int, executor: str, out: Path | None, resume: bool, no_report: bool, **selection: Any) -> None:
+def run(
+    workers: int, executor: str, out: Path | None, resume: bool, keep: bool, no_report: bool, **selection: Any
+) -> None:
     """Run a plan and write its report. The same command continues where it was stopped."""
-    from nisbench.harness.environment import available_cores, describe
-    from nisbench.harness.execute.local import StoppedError, run_cells, unfinished
-    from nisbench.harness.store import Store
+    from nisbench.harness.execute import StoppedError
+    from nisbench.harness.launch import run_plan
+    from nisbench.harness.selection import select_plan
+    from nisbench.terminal import show_progress, summarise
 
-    del executor  # there is one
-    plan = _plan(**selection)
-    folder = out or Path("runs") / plan.folder_name
-    environment = describe(shlex.join(["nisbench", *sys.argv[1:]]))
-    store = Store.create(folder, plan, environment, fresh=not resume)
-    with store.lock():
-        cells = unfinished(store, memory_limit=plan.memory_limit)
-        if cells and store.environment() != environment:
-            store.note_resumed(environment)
-        kept = len(plan.cells) - len(cells)
-        click.echo(f"{folder}: {_cells(len(cells))} to run" + (f", {kept} finished before" if kept else ""), err=True)
-        try:
-            with _Display(store, plan.cells, kept) as display:
-                run_cells(
-                    store,
-                    cells,
-                    workers=workers,
-                    threads=max(1, available_cores() // workers),
-                    timeout=plan.timeout,
-                    memory_limit=plan.memory_limit,
-                    watch=display.show,
-                )
-        except StoppedError as stopped:
-            click.echo(f"nisbench: stopped by {stopped.name}; the same command continues this run", err=True)
-            sys.exit(130)
-        _summarise(store, plan.cells)
-        if not no_report:
-            from nisbench.report.page import build_report
+    del executor  # only one exists
+    chosen = select_plan(**selection)
+    folder = out or Path("runs") / chosen.folder_name
+    # The recorded command is what a user repeats to continue, and --fresh would delete the finished cells.
+    command = shlex.join(["nisbench", *(word for word in sys.argv[1:] if word != "--fresh")])
+    try:
+        store = run_plan(
+            chosen, folder, command=command, workers=workers, fresh=not resume, keep=keep, display=show_progress
+        )
+    except StoppedError as stopped:
+        click.echo(f"nisbench: stopped by {stopped.name}; the same command continues this run", err=True)
+        sys.exit(130)
+    summarise(store, chosen.cells)
+    if not no_report:
+        from nisbench.report.page import build_report
 
-            click.echo(str(build_report([store], folder)))
+        click.echo(str(build_report([store], folder)))
 
 
 @cli.command()
@@ -130,8 +118,10 @@ def run(workers: int, executor: str, out: Path | None, resume: bool, no_report: 
 def plan(**selection: Any) -> None:
     """Show the cells of a plan without running them."""
     from nisbench.harness.progress import labels
+    from nisbench.harness.selection import select_plan
+    from nisbench.terminal import number_of_cells
 
-    made = _plan(**selection)
+    made = select_plan(**selection)
     named = labels(made.cells)
     click.echo(f"{made.name}: {made.title}")
     for group in made.groups:
@@ -140,7 +130,7 @@ def plan(**selection: Any) -> None:
     for cell in made.cells:
         budget = f", trained for {cell.budget}" if cell.budget else ""
         click.echo(f"{cell.cell_id}  {named[cell.cell_id]}, {cell.draws} draws{budget}, {cell.device}")
-    click.echo(f"{_cells(len(made.cells))}; default folder: {Path('runs') / made.folder_name}")
+    click.echo(f"{number_of_cells(len(made.cells))}; default folder: {Path('runs') / made.folder_name}")
 
 
 @cli.command()
@@ -162,10 +152,11 @@ def status(run_folder: Path) -> None:
     """Show where each cell of a run stands, and how to go on."""
     from nisbench.harness.progress import counts
     from nisbench.harness.store import Store
+    from nisbench.terminal import summarise
 
     store = Store.open(run_folder)
     cells = store.cells()
-    _summarise(store, cells)
+    summarise(store, cells)
     found = counts(store, cells)
     if "running" not in found and set(found) - {"ok", "untrusted", "unavailable"}:
         command = store.environment().get("command") or store.plan().get("command") or "nisbench run"
@@ -281,38 +272,6 @@ def check(name: str) -> None:
         sys.exit(1)
 
 
-def _plan(source: str | None, device: str, **given: Any) -> "Plan":
-    """The plan that the options of the command line ask for."""
-    from nisbench.contract.catalog import load_catalog
-    from nisbench.harness import values
-    from nisbench.harness.environment import default_device
-    from nisbench.harness.plan import Overrides, load_plan
-
-    def read(option: str, parse: Callable[[str, str], Any]) -> Any:
-        text = given[option.removeprefix("--").replace("-", "_")]
-        return None if text is None else parse(option, text)
-
-    def several(one: Callable[[str, Any], Any]) -> Callable[[str, str], Any]:
-        return lambda where, text: values.items(where, text, one)
-
-    if given["train_steps"] is not None and given["train_seconds"] is not None:
-        raise UserError("--train-steps and --train-seconds exclude each other; give one")
-    overrides = Overrides(
-        plugins=read("--plugins", several(values.names)),
-        sizes=read("--sizes", several(values.parse_size)),
-        beta=read("--beta", several(values.parse_beta)),
-        seeds=read("--seeds", several(values.integer(0, "seed"))),
-        train_steps=read("--train-steps", values.integer(0, "number of steps")),
-        train_seconds=read("--train-seconds", values.parse_seconds),
-        draws=read("--draws", values.integer(1, "number of draws")),
-        options=values.options("--option", given["assignments"]),
-        memory_limit=read("--memory-limit", values.parse_bytes),
-        timeout=read("--timeout", values.parse_seconds),
-    )
-    chosen = default_device() if device == "auto" else device
-    return load_plan(source, overrides, load_catalog(), device=chosen)
-
-
 def _plugin_record(entry: Any) -> dict[str, Any]:
     """One plugin as plain JSON values."""
     import dataclasses
@@ -331,107 +290,3 @@ def _plugin_record(entry: Any) -> dict[str, Any]:
         "options": options,
         "broken": entry.broken,
     }
-
-
-def _summarise(store: "Store", cells: Sequence["Cell"]) -> None:
-    """The table of all cells and the number of those that are not ok."""
-    from rich.console import Console
-
-    from nisbench.harness.progress import counts, labels, row
-
-    named = labels(cells)
-    rows = [row(store, cell, named[cell.cell_id]) for cell in cells]
-    if sys.stdout.isatty():
-        Console().print(_table(rows))
-    else:
-        for each in rows:
-            click.echo(each.line)
-    found = ", ".join(f"{number} {status}" for status, number in counts(store, cells).items())
-    click.echo(f"{_cells(len(cells))}: {found}")
-
-
-def _cells(number: int) -> str:
-    return f"{number} cell{'' if number == 1 else 's'}"
-
-
-def _table(rows: Sequence[Any]) -> "Table":
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD)
-    columns = {"cell": "cell", "status": "status", "ESS": "ess", "KL": "kl", "time": "time", "reason": "reason"}
-    shown = {head: name for head, name in columns.items() if any(getattr(row, name) for row in rows)}
-    for head in shown:
-        table.add_column(head, justify="right" if head in ("ESS", "KL", "time") else "left")
-    for row in rows:
-        table.add_row(*(Text(getattr(row, name)) for name in shown.values()))
-    return table
-
-
-class _Display:
-    """The running cells while a run lasts: live on a terminal, otherwise a line when a cell starts or ends."""
-
-    def __init__(self, store: "Store", cells: Sequence["Cell"], kept: int) -> None:
-        from nisbench.harness.progress import labels
-
-        self.store, self.kept, self.total = store, kept, len(cells)
-        self.cells = {cell.cell_id: cell for cell in cells}
-        self.labels = labels(cells)
-        self.live: Any = None
-        self.begin = time.monotonic()
-        self.drawn = 0.0
-        self.told: set[str] = set()
-        self.started: dict[str, float] = {}
-
-    def __enter__(self) -> "_Display":
-        if sys.stderr.isatty():
-            from rich.console import Console
-            from rich.live import Live
-
-            self.live = Live(console=Console(stderr=True), auto_refresh=False, transient=True)
-            self.live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.live:
-            self.live.stop()
-
-    def show(self, progress: "Progress") -> None:
-        """Draws the state; on a terminal twice a second at most."""
-        for cell_id in progress.running:
-            if cell_id not in self.started:
-                self.started[cell_id] = time.monotonic()
-                if not self.live:
-                    self._say(f"{self.labels[cell_id]}: started")
-        for cell_id in progress.ended:
-            if cell_id not in self.told:
-                self.told.add(cell_id)
-                self._ended(cell_id)
-        if self.live and time.monotonic() - self.drawn > _REFRESH_S:
-            from nisbench.harness.progress import span
-
-            self.drawn = time.monotonic()
-            table = _table([self._row(i, started=True) for i in progress.running])
-            done = self.kept + len(progress.ended)
-            table.caption = (
-                f"{done} of {self.total} cells done, {progress.waiting} waiting; {span(self.drawn - self.begin)}"
-            )
-            table.caption_justify = "left"
-            self.live.update(table, refresh=True)
-
-    def _ended(self, cell_id: str) -> None:
-        seconds = time.monotonic() - self.started.get(cell_id, time.monotonic())
-        done = self.kept + len(self.told)
-        self._say(f"[{done}/{self.total}] {self._row(cell_id).line} ({seconds:.1f} s)")
-
-    def _row(self, cell_id: str, *, started: bool = False) -> Any:
-        from nisbench.harness.progress import row
-
-        return row(self.store, self.cells[cell_id], self.labels[cell_id], started=started)
-
-    def _say(self, text: str) -> None:
-        if self.live:
-            self.live.console.print(text, markup=False, highlight=False)
-        else:
-            click.echo(text, err=True)

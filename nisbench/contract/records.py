@@ -1,6 +1,7 @@
-"""The vocabulary: Cell, Budget, Status, Estimate, CellResult, TrainingOptions. Frozen values that travel as JSON.
+"""The records of nisbench: Cell, Budget, Status, CellState, Estimate, CellResult, TrainingOptions.
 
-Read these and the rest of nisbench can be read. JSON has no NaN here: a missing number is null with a reason.
+All are frozen dataclasses that are stored as JSON. Read this module first; every other module uses these names.
+The JSON never contains NaN: a missing number is null, with a reason.
 """
 
 import hashlib
@@ -9,6 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, Literal, Self
 
 __all__ = [
@@ -17,43 +19,123 @@ __all__ = [
     "Budget",
     "Cell",
     "CellResult",
+    "CellState",
+    "CostBasis",
     "Estimate",
+    "Hardware",
     "Kind",
+    "PluginSource",
+    "ReferenceState",
     "Status",
     "TrainingOptions",
     "canonical_json",
+    "slug",
 ]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Version of the files in a run folder."""
 
-PROTOCOL_VERSION = 1
-"""Version of what is measured and how; a change makes every cell a new cell."""
+PROTOCOL_VERSION = 2
+"""Version of the measurement. Raise it when a number of an unchanged cell changes: every cell then gets a new id.
 
-Kind = Literal["model", "sampler"]
+`tests/unit/test_protocol.py` fails when a number changes and this version does not.
+"""
+
+Kind = Literal["model", "density", "sampler"]
+"""model: a density that nisbench trains. density: an exactly normalised q(s) without training by nisbench.
+sampler: a Markov chain, or draws with weights.
+"""
+
+CostBasis = Literal["ess_fraction", "ess_fraction_p", "tau_int"]
+"""The estimate from which the cost of an effective sample follows."""
 
 
 class Status(StrEnum):
-    """How a cell ended; everything but `ok` carries a reason."""
+    """How a cell ended. Every status except `ok` has a reason."""
 
     OK = "ok"
     UNTRUSTED = "untrusted"
-    """It ran, but a validity gate failed: its numbers are shown and marked."""
+    """The cell ran, but a validity gate failed. The report shows its numbers and marks them."""
     FAILED = "failed"
     TIMEOUT = "timeout"
     UNAVAILABLE = "unavailable"
-    """The plugin or the machine cannot run it; known before it started."""
+    """The plugin or the machine cannot run the cell. This was known before it started."""
     INTERRUPTED = "interrupted"
 
     @property
     def finished(self) -> bool:
-        """Whether resuming keeps the cell; failed, timed-out and interrupted cells are run again."""
+        """True if resuming keeps the cell. Failed, timed-out and interrupted cells run again."""
         return self in (Status.OK, Status.UNTRUSTED, Status.UNAVAILABLE)
 
 
 @dataclass(frozen=True)
+class CellState:
+    """The state of a cell: waiting (both fields None), running (a stage), or ended (a status)."""
+
+    status: Status | None = None
+    """How the cell ended; None before its end."""
+    reason: str | None = None
+    """Why the status is not `ok`."""
+    stage: str | None = None
+    """What a running cell is doing, for example `train`; None unless it runs."""
+
+    @property
+    def running(self) -> bool:
+        """True while a process works on the cell."""
+        return self.stage is not None
+
+    @property
+    def finished(self) -> bool:
+        """True if resuming keeps the cell."""
+        return self.status is not None and self.status.finished
+
+    def __str__(self) -> str:
+        """`not started`, `running`, or the status."""
+        return str(self.status) if self.status is not None else "running" if self.running else "not started"
+
+    def describe(self) -> str:
+        """Return the state with its reason or stage: `failed: out of memory`, `running: train`, `not started`."""
+        detail = self.reason or self.stage
+        return f"{self}: {detail}" if detail else str(self)
+
+
+class ReferenceState(StrEnum):
+    """What a cell did with reference configurations: a model uses them, a reference cell leaves them."""
+
+    USED = "used"
+    """The model was evaluated on the configurations of its reference cell."""
+    MISSING = "missing"
+    """The reference cell had left no configurations when the model was measured."""
+    LEFT = "left"
+    """This cell is a reference cell and left configurations."""
+    WITHHELD = "withheld"
+    """This cell is a reference cell but could not leave configurations; the notes say why."""
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """The hardware and the libraries that the timings of a cell depend on."""
+
+    device_name: str
+    """Processor or GPU, as the system names it."""
+    threads: int
+    torch: str
+    """Version of torch."""
+
+
+@dataclass(frozen=True)
+class PluginSource:
+    """The source files of a plugin that a cell used."""
+
+    modules: tuple[str, ...]
+    """Names of the modules, sorted."""
+    sha256: str
+    """Hash of the names and the contents of these modules."""
+
+
+@dataclass(frozen=True)
 class Budget:
-    """Training budget: exactly one of steps and seconds; 0 steps evaluates a model as it is."""
+    """Training budget, in steps or in seconds. A budget of 0 evaluates the model without training."""
 
     steps: int | None = None
     seconds: float | None = None
@@ -61,7 +143,7 @@ class Budget:
     def __post_init__(self) -> None:
         given = [value for value in (self.steps, self.seconds) if value is not None]
         if len(given) != 1 or given[0] < 0:
-            raise ValueError(f"a budget is a non-negative number of steps or of seconds, one of the two; got {self}")
+            raise ValueError(f"a budget needs steps or seconds, exactly one of them and not negative; got {given}")
 
     def __str__(self) -> str:
         return f"{self.steps} steps" if self.steps is not None else f"{self.seconds:g} s"
@@ -69,11 +151,11 @@ class Budget:
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """How the core trains a model: Adam on the reverse KL with the batch mean as baseline.
+    """Options of the training loop: Adam on the reverse Kullback-Leibler divergence, batch mean as baseline.
 
-    The Options of every model inherit these and set their defaults by measurement. All schedules but the stepwise
-    annealing are functions of the fraction of the budget used, so that a budget in steps and one in seconds mean the
-    same.
+    The Options of every model inherit from this class and choose their defaults by measurement. The schedules depend
+    on the fraction of the budget that is used, so they mean the same for a budget in steps and in seconds. The
+    stepwise annealing is the exception: it depends on the number of the step.
     """
 
     learning_rate: float = field(default=1e-3, metadata={"help": "peak learning rate of Adam"})
@@ -123,60 +205,63 @@ class TrainingOptions:
 class Cell:
     """One measurement: a plugin with its options on a target, at one size, temperature and seed.
 
-    Every field can change a number, and all of them make up `cell_id`; code does not.
+    `cell_id` is a hash of all fields, because each of them can change a number. The code of the plugin is not part of
+    it: `CellResult.source` records that.
     """
 
     plugin: str
     kind: Kind
     plugin_version: str
     options: Mapping[str, Any]
-    """Every option of the plugin, defaults filled in."""
+    """All options of the plugin, including the defaults."""
     target: str
     L: int
     beta: float
     seed: int
     draws: int
-    """Draws for the estimates, all chains together."""
+    """Number of draws for the estimates, summed over all chains."""
     budget: Budget | None = None
-    """Training budget of a model; None for a sampler."""
+    """Training budget; None for a plugin without training."""
     device: str = "cpu"
     """Kind of device, `cpu` or `cuda`."""
     dtype: str = "float32"
-    """Of the networks; what becomes a number in a table is summed in float64."""
+    """Floating-point type of the networks. Sums that become a number in a table are always float64."""
     reference: str | None = None
-    """cell_id of the cell whose configurations serve the p-side quantities of a model."""
+    """cell_id of the reference cell. Its configurations give the p-side estimates of a model or density."""
     reference_draws: int = 0
-    """Configurations that this cell leaves behind as a reference, thinned by their tau_int; 0 if it is none."""
+    """Number of configurations that this cell leaves for other cells; 0 if this is not a reference cell."""
     protocol_version: int = PROTOCOL_VERSION
 
-    @property
+    @cached_property
     def cell_id(self) -> str:
-        """`<plugin>-L<L>-<hash>`: the first 12 hexadecimal digits of SHA-256 over the canonical JSON."""
+        """`<plugin>-L<L>-<hash>`, where hash is the first 12 hexadecimal digits of SHA-256 of the canonical JSON."""
         digest = hashlib.sha256(canonical_json(self.to_json()).encode()).hexdigest()
-        return f"{_slug(self.plugin)}-L{self.L}-{digest[:12]}"
+        return f"{slug(self.plugin)}-L{self.L}-{digest[:12]}"
 
     def to_json(self) -> dict[str, Any]:
-        """The cell as plain JSON values."""
+        """Return the cell as plain JSON values."""
         return asdict(self) | {"options": dict(self.options)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """The inverse of to_json; raises TypeError or ValueError on anything else."""
+        """Build a cell from the values of `to_json`. Raises TypeError or ValueError for other values."""
         budget = data.get("budget")
         return cls(**{**data, "budget": Budget(**budget) if budget is not None else None})
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with one standard error, or None with the reason why there is none."""
+    """A number with one standard error, or None with a reason."""
 
     value: float | None
     error: float | None = None
-    """One standard error, autocorrelation included; None for a deterministic number."""
+    """One standard error, which includes the autocorrelation; None for a deterministic number."""
     n: int | None = None
-    """Number of draws behind it."""
+    """Number of draws in the estimate."""
     exact: float | None = None
+    """The exact value, where it is known."""
     reason: str | None = None
+    """Why there is no value, or why the value is doubtful."""
 
     def __post_init__(self) -> None:
         for name in ("value", "error", "exact"):
@@ -188,19 +273,19 @@ class Estimate:
 
     @classmethod
     def missing(cls, reason: str, *, exact: float | None = None) -> Self:
-        """No number, and why."""
+        """Return an estimate without a value."""
         return cls(value=None, exact=exact, reason=reason)
 
     @property
     def z(self) -> float | None:
-        """(value - exact) / error, where all three are finite and the error is not zero."""
+        """(value - exact) / error; None unless all three are finite and the error is positive."""
         if self.value is None or self.exact is None or not self.error:
             return None
         z = (self.value - self.exact) / self.error
         return z if math.isfinite(z) else None
 
     def to_json(self) -> dict[str, Any]:
-        """As plain JSON values; infinities become the strings "inf" and "-inf"."""
+        """Return the estimate as plain JSON values; infinities become the strings "inf" and "-inf"."""
         return {
             f.name: str(v) if isinstance(v, float) and math.isinf(v) else v
             for f in fields(self)
@@ -209,50 +294,72 @@ class Estimate:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """The inverse of to_json."""
+        """Build an estimate from the values of `to_json`."""
         numbers: dict[str, Any] = {k: float(v) if k != "reason" and isinstance(v, str) else v for k, v in data.items()}
         return cls(**numbers)
 
 
 @dataclass(frozen=True)
 class CellResult:
-    """What a cell leaves behind: its status, the reason for it and its quantities by name."""
+    """The result of a cell: its status with the reason, and its quantities by name."""
 
     cell_id: str
     status: Status
     reason: str | None = None
     quantities: Mapping[str, Estimate] = field(default_factory=dict)
+    hardware: Hardware | None = None
+    """None for a cell that ended before its device was known."""
+    cost_basis: CostBasis | None = None
+    """The estimate behind `s_per_effective_sample`; None if there is none."""
+    reference: ReferenceState | None = None
+    """None for a cell that neither uses nor leaves reference configurations."""
+    source: PluginSource | None = None
+    """The source of the plugin; None for a cell that ended before its plugin was loaded."""
+    memory_needed_bytes: int | None = None
+    """Memory that the cell needs at least; known for cells that were refused for their memory."""
     notes: Mapping[str, str] = field(default_factory=dict)
-    """Facts beside the numbers: device name, number of threads, which window was used."""
+    """Facts for the reader of a report. No code reads them back."""
     schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
         if (self.status is Status.OK) == bool(self.reason):
-            raise ValueError(f"status {self.status} with reason {self.reason!r}: every status but ok has a reason")
+            raise ValueError(f"status {self.status} with reason {self.reason!r}: every status except ok needs a reason")
 
     def to_json(self) -> dict[str, Any]:
-        """The result as plain JSON values."""
+        """Return the result as plain JSON values."""
         return {
             "schema_version": self.schema_version,
             "cell_id": self.cell_id,
             "status": str(self.status),
             "reason": self.reason,
             "quantities": {name: estimate.to_json() for name, estimate in self.quantities.items()},
+            "hardware": asdict(self.hardware) if self.hardware else None,
+            "cost_basis": self.cost_basis,
+            "reference": str(self.reference) if self.reference else None,
+            "source": asdict(self.source) if self.source else None,
+            "memory_needed_bytes": self.memory_needed_bytes,
             "notes": dict(self.notes),
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """The inverse of to_json."""
-        quantities = {name: Estimate.from_json(estimate) for name, estimate in data["quantities"].items()}
-        return cls(**{**data, "status": Status(data["status"]), "quantities": quantities})
+        """Build a result from the values of `to_json`. Raises KeyError, TypeError or ValueError for other values."""
+        hardware, reference, source = data["hardware"], data["reference"], data["source"]
+        typed = {
+            "status": Status(data["status"]),
+            "quantities": {name: Estimate.from_json(estimate) for name, estimate in data["quantities"].items()},
+            "hardware": Hardware(**hardware) if hardware else None,
+            "reference": ReferenceState(reference) if reference else None,
+            "source": PluginSource(tuple(source["modules"]), source["sha256"]) if source else None,
+        }
+        return cls(**{**data, **typed})
 
 
 def canonical_json(value: Any) -> str:
-    """JSON with sorted keys and no white space; equal values give equal text. Raises ValueError on NaN."""
+    """Return JSON with sorted keys and without white space: equal values give equal text. Raises ValueError for NaN."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def _slug(name: str) -> str:
-    """A plugin's name as it may stand in a path."""
+def slug(name: str) -> str:
+    """Return `name` with every character replaced that is unsafe in a path; at most 40 characters."""
     return "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "_" for c in name)[:40]

@@ -17,6 +17,7 @@ from nisbench.errors import StoreError
 __all__ = [
     "damaged",
     "guard",
+    "is_temporary",
     "parse",
     "read_arrays",
     "read_history",
@@ -52,6 +53,11 @@ def guard(path: Path, act: Callable[[], T]) -> T:
         return act()
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def is_temporary(path: Path) -> bool:
+    """Return True for a file that a killed process left half written."""
+    return path.name.startswith(".") and path.suffix == ".tmp"
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -107,8 +113,8 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
 
 
 def _replace(path: Path, fill: Callable[[IO[bytes]], Any]) -> None:
-    """Fills a file beside `path` and renames it into place."""
-    temporary = path.with_name(f".{path.name}.tmp")
+    """Fill a file beside `path` and rename it into place. The name is this process's own, so writers do not collide."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
 
     def write() -> None:
         with temporary.open("wb") as file:

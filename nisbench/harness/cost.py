@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import torch
 
-from nisbench.contract.records import Estimate
+from nisbench.contract.records import CostBasis, Estimate
 from nisbench.harness.clock import Clock, Phase
 
 __all__ = ["draw_costs", "kernel_launches", "matmul_rate", "phase_memory"]
@@ -54,7 +54,7 @@ def phase_memory(phases: Mapping[str, Phase]) -> dict[str, Estimate]:
 
 def draw_costs(
     seconds: float, n: int, chunk_s: Sequence[float], quantities: Mapping[str, Estimate]
-) -> tuple[dict[str, Estimate], str]:
+) -> tuple[dict[str, Estimate], CostBasis | None]:
     """draw_s, draw_s_per_1000 and s_per_effective_sample, and the basis of the last.
 
     One effectively independent draw costs 1/ess_fraction draws by reweighting (1/ess_fraction_p where the p side is
@@ -79,11 +79,14 @@ def draw_costs(
         "draw_s_per_1000": Estimate(1000 * per_draw, None if spread is None else 1000 * spread, n=n),
     }
     basis = _basis_of_ess(quantities)
-    factors = {basis: _by_ess(quantities.get(basis)), "tau_int": _by_tau(quantities)}
-    usable = {basis: factor for basis, factor in factors.items() if factor and math.isfinite(factor[0])}
+    factors: dict[CostBasis, tuple[float, float] | None] = {
+        basis: _by_ess(quantities.get(basis)),
+        "tau_int": _by_tau(quantities),
+    }
+    usable = {name: factor for name, factor in factors.items() if factor and math.isfinite(factor[0])}
     if not usable:
         found["s_per_effective_sample"] = Estimate.missing("neither ess_fraction nor tau_int is known and finite")
-        return found, "none"
+        return found, None
     basis = min(usable, key=lambda name: usable[name][0])
     factor, relative = usable[basis]
     relative = math.hypot(relative, spread / per_draw if spread is not None and per_draw else 0.0)
@@ -92,7 +95,7 @@ def draw_costs(
     return found, basis
 
 
-def _basis_of_ess(quantities: Mapping[str, Estimate]) -> str:
+def _basis_of_ess(quantities: Mapping[str, Estimate]) -> CostBasis:
     """ess_fraction; ess_fraction_p where that is lower by three errors, for the q side does not see what q misses."""
     q, p = quantities.get("ess_fraction"), quantities.get("ess_fraction_p")
     if q is None or p is None or q.value is None or p.value is None:

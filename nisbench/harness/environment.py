@@ -1,4 +1,4 @@
-"""Where a run takes place: versions, hardware, command line. Read from the kernel and package metadata, not torch."""
+"""The machine and the versions of a run, read from the kernel and from package metadata; torch is not imported."""
 
 import os
 import platform
@@ -9,33 +9,43 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["available_cores", "default_device", "describe"]
+__all__ = ["available_cores", "cpu_name", "default_device", "describe", "physical_memory"]
 
 _PACKAGES = ("nisbench", "torch", "numpy", "scipy", "numba")
 
 
 def describe(command: str) -> dict[str, Any]:
-    """The environment of a run that was started by `command`, as plain JSON values."""
+    """Return the environment of a run that `command` started, as plain JSON values."""
     return {
         "command": command,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
         **{name: _version(name) for name in _PACKAGES},
         "platform": f"{platform.system()} {platform.machine()}",
-        "cpu": _first(Path("/proc/cpuinfo"), "model name") or platform.processor() or "unknown",
+        "cpu": cpu_name(),
         "cores": available_cores(),
-        "memory_bytes": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
+        "memory_bytes": physical_memory(),
         "gpu": _gpu(),
     }
 
 
+def cpu_name() -> str:
+    """Return the model name of the processor."""
+    return _first(Path("/proc/cpuinfo"), "model name") or platform.processor() or "unknown"
+
+
+def physical_memory() -> int:
+    """Return the memory of the machine in bytes."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
 def available_cores() -> int:
-    """Cores this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 def default_device() -> str:
-    """`cuda` where the driver shows a device and the installed torch is built for it, `cpu` otherwise."""
+    """Return `cuda` if the driver shows a device and torch is built for it, else `cpu`."""
     torch = _version("torch")
     return "cuda" if Path("/dev/nvidia0").exists() and torch and not torch.endswith("+cpu") else "cpu"
 
@@ -48,7 +58,7 @@ def _version(name: str) -> str | None:
 
 
 def _gpu() -> str | None:
-    """Name of the first NVIDIA device."""
+    """Return the name of the first NVIDIA device; None if there is none."""
     for file in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
         return _first(file, "Model")
     if (tool := shutil.which("nvidia-smi")) is None:
@@ -60,7 +70,7 @@ def _gpu() -> str | None:
 
 
 def _first(path: Path, key: str) -> str | None:
-    """The first `key: value` of a file of the kernel."""
+    """Return the value of the first `key: value` line in a file of the kernel; None if there is none."""
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from nisbench.errors import NisbenchError
+from nisbench.harness.environment import physical_memory
 
 __all__ = ["OverLimitError", "check_training_memory", "die_with_parent", "limit_memory", "size_text"]
 
@@ -57,7 +58,7 @@ def check_training_memory(model: nn.Module, limit: int | None, device: torch.dev
     parameters = sum(p.numel() * p.element_size() for p in model.parameters())
     buffers = sum(b.numel() * b.element_size() for b in model.buffers())
     needed = _TRAINING_COPIES * parameters + buffers
-    available = limit if limit is not None else _physical_memory(device)
+    available = limit if limit is not None else _memory_of(device)
     if needed > available:
         count = sum(p.numel() for p in model.parameters())
         room = f"{'the memory limit is' if limit is not None else f'the {device.type} has'} {size_text(available)}"
@@ -68,10 +69,11 @@ def check_training_memory(model: nn.Module, limit: int | None, device: torch.dev
     return needed
 
 
-def _physical_memory(device: torch.device) -> int:
+def _memory_of(device: torch.device) -> int:
+    """Return the memory of the device in bytes."""
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return physical_memory()
 
 
 def size_text(n: int) -> str:

@@ -1,6 +1,7 @@
-"""Where the cells of a run stand, as text for a terminal: label, status or stage, ESS, KL, time left, reason."""
+"""The state of each cell of a run as text: label, status or stage, ESS, KL, time left, reason."""
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -9,8 +10,6 @@ from nisbench.harness.store import Store
 from nisbench.harness.variants import variant_names
 
 __all__ = ["Row", "counts", "labels", "row", "span"]
-
-_WAITING, _RUNNING = "not started", "running"
 
 
 @dataclass(frozen=True)
@@ -23,18 +22,18 @@ class Row:
     kl: str
     reason: str
     time: str = ""
-    """Of a running cell: what is left of its training, else how long it has been at its stage."""
+    """Of a running cell: the time left of its training, or how long it has been at its stage."""
 
     @property
     def line(self) -> str:
-        """The row as a plain line."""
+        """Return the row as one line of text."""
         numbers = [f"{name} {value}" for name, value in (("ESS", self.ess), ("KL", self.kl)) if value]
         said = [self.status, *numbers, *([self.time] if self.time else [])]
         return f"{self.cell}: " + ", ".join(said) + (f" - {self.reason}" if self.reason else "")
 
 
 def labels(cells: Sequence[Cell]) -> dict[str, str]:
-    """cell_id -> `hier (width=2) L=8 beta=0.44 seed=1`; the reference cells say so."""
+    """Return a label for each cell_id, for example `hier (width=2) L=8 beta=0.44 seed=1`; references are marked."""
     names = variant_names(cells)
     return {
         cell.cell_id: f"{names[cell.cell_id]} L={cell.L} beta={cell.beta:.6g} seed={cell.seed}"
@@ -44,32 +43,28 @@ def labels(cells: Sequence[Cell]) -> dict[str, str]:
 
 
 def row(store: Store, cell: Cell, label: str, *, started: bool = False) -> Row:
-    """Where a cell stands; numbers of a running training are those of the last line of its history.
+    """Return the row of a cell. For a running training it holds the last line of the history.
 
-    `label` is that of `labels`; `started` tells of a cell whose process is there and has not said anything yet.
+    `label` comes from `labels`. `started` is True for a cell whose process exists but has not reported a stage yet.
     """
-    status, reason = store.status(cell.cell_id)
-    if status is None:
-        waiting = Row(label, "starting" if started else _WAITING, "", "", "")
-        return _running(store, cell, label, reason) if reason else waiting
+    state = store.state(cell.cell_id)
+    if state.stage is not None:
+        return _running(store, cell, label, state.stage)
+    if state.status is None:
+        return Row(label, "starting" if started else str(state), "", "", "")
     result = store.result(cell.cell_id)
     quantities = result.quantities if result else {}
     ess, kl = (_number(quantities.get(name)) for name in ("ess_fraction", "kl_nats"))
-    return Row(label, str(status), ess, kl, reason or "")
+    return Row(label, str(state), ess, kl, state.reason or "")
 
 
 def counts(store: Store, cells: Iterable[Cell]) -> dict[str, int]:
-    """Number of cells by status, in the order met."""
-    found: dict[str, int] = {}
-    for cell in cells:
-        ended, stage = store.status(cell.cell_id)
-        status = str(ended or (_RUNNING if stage else _WAITING))
-        found[status] = found.get(status, 0) + 1
-    return found
+    """Return the number of cells with each status, in the order in which the statuses appear."""
+    return dict(Counter(str(store.state(cell.cell_id)) for cell in cells))
 
 
 def span(seconds: float) -> str:
-    """`4 s`, `2:05`, `1:02:05`."""
+    """Return a duration as text: `4 s`, `2:05` or `1:02:05`."""
     whole = round(max(seconds, 0.0))
     minutes, hours = whole // 60 % 60, whole // 3600
     if whole < 60:
@@ -95,7 +90,7 @@ def _running(store: Store, cell: Cell, label: str, stage: str) -> Row:
 
 
 def _age(store: Store, cell: Cell, name: str) -> float:
-    """Seconds since the file was written; 0 where it went away meanwhile."""
+    """Return the seconds since the file was written; 0 if it has gone meanwhile."""
     try:
         return max(0.0, time.time() - (store.files(cell.cell_id).folder / name).stat().st_mtime)
     except FileNotFoundError:

@@ -23,11 +23,12 @@ from typing import IO, TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from nisbench.contract.records import SCHEMA_VERSION, Cell, CellResult, Status
+from nisbench.contract.records import SCHEMA_VERSION, Cell, CellResult, CellState, Status
 from nisbench.errors import StoreError
 from nisbench.harness.atomic import (
     damaged,
     guard,
+    is_temporary,
     parse,
     read_arrays,
     read_history,
@@ -91,20 +92,25 @@ class CellFiles:
 
     def clear(self) -> None:
         """Makes the cell ready to run (again): drops its results, keeps a checkpoint and the history up to it."""
+        left = [path for path in self.folder.iterdir() if is_temporary(path)]
         for name in ("status.json", "result.json", "series.npz", "samples.npz"):
-            (self.folder / name).unlink(missing_ok=True)
+            left.append(self.folder / name)
+        for path in left:
+            path.unlink(missing_ok=True)
         (self.folder.parent.parent / "reference" / f"{self.folder.name}.npz").unlink(missing_ok=True)
         if self.checkpoint.exists():
             self.keep_history_until(sys.maxsize)  # a torn last line goes
         else:
             (self.folder / "history.jsonl").unlink(missing_ok=True)
 
-    def write_status(self, status: Status | None, reason: str | None = None) -> None:
-        """Writes status.json; None stands for `running` in this process, with the stage as the reason."""
-        record: dict[str, Any] = {"status": _RUNNING if status is None else str(status), "reason": reason}
-        if status is None:
-            record |= {"pid": os.getpid(), "started": _started(os.getpid())}
+    def write_stage(self, stage: str) -> None:
+        """Write status.json of a running cell: its stage and this process."""
+        record = {"status": _RUNNING, "stage": stage, "pid": os.getpid(), "started": _started(os.getpid())}
         write_json(self.folder / "status.json", record)
+
+    def write_status(self, status: Status, reason: str | None = None) -> None:
+        """Write status.json of a cell that ended."""
+        write_json(self.folder / "status.json", {"status": str(status), "reason": reason})
 
     def write_result(self, result: CellResult) -> None:
         """Writes result.json, then status.json: the cell is done."""
@@ -178,7 +184,12 @@ class Store:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Holds the folder for one run at a time; raises StoreError where a live run has it."""
+        """Hold the folder, which is made if needed, for one run at a time.
+
+        Raises StoreError if another run holds it or if the path is taken by something else.
+        """
+        self._occupied()
+        guard(self.path, lambda: self.path.mkdir(parents=True, exist_ok=True))
         file: IO[str] = guard(self.path / "lock", lambda: (self.path / "lock").open("w"))
         with file:
             try:
@@ -223,19 +234,20 @@ class Store:
             raise damaged(path, f"its fields belong to cell {cell.cell_id}")
         return cell
 
-    def status(self, cell_id: str) -> tuple[Status | None, str | None]:
-        """How the cell ended and why; (None, None) before it starts and (None, stage) while it runs."""
+    def state(self, cell_id: str) -> CellState:
+        """Return the state of a cell; a running cell whose process is gone counts as interrupted."""
         path = self._folder(cell_id) / "status.json"
         if not path.exists():
-            return None, None
+            return CellState()
         record = read_json(path)
         if record.get("status") != _RUNNING:
-            return parse(path, lambda: Status(record["status"])), record.get("reason")
+            return parse(path, lambda: CellState(Status(record["status"]), record.get("reason")))
         if result := self.result(cell_id):  # killed between the two writes of write_result
-            return result.status, result.reason
+            return CellState(result.status, result.reason)
+        stage = str(record.get("stage"))
         if _started(record.get("pid", 0)) == record.get("started"):
-            return None, record.get("reason") or _RUNNING
-        return Status.INTERRUPTED, f"the process ended while the cell was at: {record.get('reason')}"
+            return CellState(stage=stage)
+        return CellState(Status.INTERRUPTED, f"the process ended while the cell was at: {stage}")
 
     def result(self, cell_id: str) -> CellResult | None:
         """What the cell left behind; None unless it ended."""
@@ -269,10 +281,9 @@ class Store:
     def _discard(self) -> None:
         """Deletes cells and reports; the plan stays until the new one takes its place, so the folder stays a run."""
         self.plan()
-        with self.lock():
-            for name in _DISCARDED:
-                entry = self.path / name
-                guard(entry, lambda entry=entry: shutil.rmtree(entry) if entry.is_dir() else entry.unlink(True))  # type: ignore[misc]
+        for name in _DISCARDED:
+            entry = self.path / name
+            guard(entry, lambda entry=entry: shutil.rmtree(entry) if entry.is_dir() else entry.unlink(True))  # type: ignore[misc]
 
     def _folder(self, cell_id: str) -> Path:
         return self.path / "cells" / cell_id
@@ -286,9 +297,7 @@ class Store:
         if (self.path / "plan.json").exists():
             return True
         # A run killed while it made its folder leaves these and no plan.
-        strange = [
-            p.name for p in self.path.iterdir() if p.name not in (*_OURS, ".plan.json.tmp", ".environment.json.tmp")
-        ]
+        strange = [p.name for p in self.path.iterdir() if p.name not in _OURS and not is_temporary(p)]
         if strange:
             raise StoreError(
                 f"{self.path} is no run folder and is not empty (it holds '{min(strange)}'); nothing touched"

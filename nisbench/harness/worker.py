@@ -12,7 +12,6 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,10 +19,21 @@ import torch
 
 from nisbench.api import ChainDraws, Model, Sampler, Target
 from nisbench.contract.catalog import Catalog, load_catalog
-from nisbench.contract.records import Budget, Cell, CellResult, Estimate, Status
+from nisbench.contract.records import (
+    Budget,
+    Cell,
+    CellResult,
+    CostBasis,
+    Estimate,
+    Hardware,
+    PluginSource,
+    ReferenceState,
+    Status,
+)
 from nisbench.errors import NisbenchError
 from nisbench.harness.clock import Clock
 from nisbench.harness.cost import draw_costs, kernel_launches, matmul_rate, phase_memory
+from nisbench.harness.environment import cpu_name
 from nisbench.harness.limits import OverLimitError, check_training_memory, die_with_parent, limit_memory, size_text
 from nisbench.harness.measure import (
     Measured,
@@ -38,6 +48,7 @@ from nisbench.harness.measure import (
     model_chunks,
 )
 from nisbench.harness.seeds import seed_for
+from nisbench.harness.source import loaded_source
 from nisbench.harness.store import CellFiles, Store
 from nisbench.harness.train import train
 from nisbench.statistics.quantities import (
@@ -74,6 +85,9 @@ class _Run:
     memory_limit: int | None
     quantities: dict[str, Estimate] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
+    cost_basis: CostBasis | None = None
+    reference: ReferenceState | None = None
+    source: PluginSource | None = None
 
     @functools.cached_property
     def exact(self) -> Mapping[str, float]:
@@ -90,7 +104,7 @@ class _Run:
 
     def stage(self, name: str) -> None:
         """Tells the parent what the cell is at."""
-        self.files.write_status(None, name)
+        self.files.write_stage(name)
 
 
 def run_cell(store: Store, cell: Cell, catalog: Catalog, *, memory_limit: int | None = None) -> CellResult:
@@ -99,7 +113,7 @@ def run_cell(store: Store, cell: Cell, catalog: Catalog, *, memory_limit: int | 
     Raises UnavailableError or OverLimitError where the cell cannot run, and whatever the plugin raises.
     """
     files = store.files(cell.cell_id)
-    files.write_status(None, "load")
+    files.write_stage("load")
     device = _device(cell.device)
     clock = Clock(device)
     begin = clock.now()
@@ -111,9 +125,8 @@ def run_cell(store: Store, cell: Cell, catalog: Catalog, *, memory_limit: int | 
     if reason := plugin.unsupported(target, options):
         raise UnavailableError(reason)
     run = _Run(cell, store, files, target, device, clock, memory_limit)
-    run.notes |= _facts(device)
     if entry.kind == "model":
-        run.notes["matmul_flops_per_s"] = f"{matmul_rate(clock):.3e}"
+        run.quantities["matmul_flops_per_s"] = Estimate(matmul_rate(clock))
     if memory_limit is not None:
         limit_memory(memory_limit, device)
     if entry.kind == "model":
@@ -122,7 +135,17 @@ def run_cell(store: Store, cell: Cell, catalog: Catalog, *, memory_limit: int | 
         reasons = _run_sampler(run, plugin(target, options), load_s)
     run.quantities |= phase_memory(clock.phases)
     status = Status.UNTRUSTED if reasons else Status.OK
-    return CellResult(cell.cell_id, status, "; ".join(reasons) or None, run.quantities, run.notes)
+    return CellResult(
+        cell.cell_id,
+        status,
+        "; ".join(reasons) or None,
+        run.quantities,
+        hardware=_hardware(device),
+        cost_basis=run.cost_basis,
+        reference=run.reference,
+        source=run.source or loaded_source(entry.factory),
+        notes=run.notes,
+    )
 
 
 def _run_model(run: _Run, plugin: type[Model], options: Any, load_s: float) -> list[str]:
@@ -235,7 +258,8 @@ def _run_sampler(run: _Run, sampler: Sampler, load_s: float) -> list[str]:
             exact=run.exact,
         )
         if cell.reference_draws:
-            run.notes["reference"] = "none: weighted draws are no configurations of p"
+            run.reference = ReferenceState.WITHHELD
+            run.notes["reference"] = "none left: weighted draws are not configurations of p"
     _save(run, measured, measured.series, compile_s)
     return validity("sampler", run.quantities)
 
@@ -285,9 +309,10 @@ def _reference_series(run: _Run, model: Model) -> tuple[ReferenceSeries | None, 
         return None, "the plan has no reference sampler"
     reference = run.store.reference(run.cell.reference)
     if reference is None:
-        run.notes["reference"] = "missing"
-        status, reason = run.store.status(run.cell.reference)
-        return None, f"reference cell {run.cell.reference} left no configurations ({status or 'not run'}: {reason})"
+        run.reference = ReferenceState.MISSING
+        state = run.store.state(run.cell.reference)
+        return None, f"reference cell {run.cell.reference} left no configurations ({state.describe()})"
+    run.reference = ReferenceState.USED
     log_prob = evaluate_reference(model, reference, beta=run.cell.beta, device=run.device)
     energy = run.target.energy(torch.from_numpy(reference.spins)).numpy()
     magnetisation = reference.spins.sum(axis=(1, 2), dtype=np.int64).astype(np.float64)
@@ -307,10 +332,10 @@ def _doubts_of_reference(run: _Run) -> list[str]:
     """Why the p side proves nothing in a plan that has a reference sampler."""
     if run.cell.reference is None:
         return []
-    status, reason = run.store.status(run.cell.reference)
-    if status is not Status.OK:
-        return [f"the p side was not judged: reference cell {run.cell.reference} is {status or 'not run'}: {reason}"]
-    if run.notes.get("reference") == "missing":
+    state = run.store.state(run.cell.reference)
+    if state.status is not Status.OK:
+        return [f"the p side was not judged: reference cell {run.cell.reference} is {state.describe()}"]
+    if run.reference is ReferenceState.MISSING:
         return [f"the p side was not judged: reference cell {run.cell.reference} left no configurations"]
     return []
 
@@ -320,8 +345,10 @@ def _leave_reference(run: _Run, sampler: Sampler, generator: torch.Generator) ->
     taus = [run.quantities[f"tau_int_{name}"].value for name in ("energy", "abs_magnetisation")]
     known = [tau for tau in taus if tau is not None and np.isfinite(tau)]
     if len(known) < len(taus):
-        run.notes["reference"] = "none: tau_int of the chain is not known"
+        run.reference = ReferenceState.WITHHELD
+        run.notes["reference"] = "none left: tau_int of the chain is not known"
         return
+    run.reference = ReferenceState.LEFT
     run.files.write_reference(
         collect_reference(
             sampler, run.cell.reference_draws, tau_int=max(known), seed=run.cell.seed, generator=generator
@@ -336,7 +363,7 @@ def _save(run: _Run, measured: Measured, series: Mapping[str, np.ndarray[Any, An
     seconds = run.clock.phases["draw"].seconds
     costs, basis = draw_costs(seconds, measured.n_draws, measured.chunk_s, run.quantities)
     run.quantities |= {**costs, "compile_s": Estimate(compile_s)}
-    run.notes["draw_cost_basis"] = basis
+    run.cost_basis = basis
 
 
 def _device(kind: str) -> torch.device:
@@ -348,20 +375,10 @@ def _device(kind: str) -> torch.device:
     return torch.device(kind, torch.cuda.current_device())
 
 
-def _facts(device: torch.device) -> dict[str, str]:
-    """What the numbers depend on beside the cell."""
-    return {
-        "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name(),
-        "threads": str(torch.get_num_threads()),
-        "torch": version("torch"),
-    }
-
-
-def _cpu_name() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return "cpu"
+def _hardware(device: torch.device) -> Hardware:
+    """Return the device that the cell ran on."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
+    return Hardware(name, torch.get_num_threads(), version("torch"))
 
 
 def _timed(clock: Clock, work: Callable[[], None]) -> float:
@@ -398,8 +415,7 @@ def _guarded(store: Store, cell: Cell, memory_limit: int | None) -> CellResult:
     except UnavailableError as error:
         return replace(empty, status=Status.UNAVAILABLE, reason=str(error))
     except OverLimitError as error:
-        notes = {"memory_needed_bytes": str(error.needed)}
-        return replace(empty, status=Status.UNAVAILABLE, reason=str(error), notes=notes)
+        return replace(empty, status=Status.UNAVAILABLE, reason=str(error), memory_needed_bytes=error.needed)
     except Exception as error:  # whatever a plugin does wrong costs its own row only
         traceback.print_exc()
         return replace(empty, reason=_failure(error, memory_limit))

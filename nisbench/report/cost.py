@@ -75,10 +75,10 @@ def _rates(results: Results, groups: Sequence[Group], hardware: str) -> list[Blo
     rows = []
     for group in groups:
         operations, seconds = group.estimate("flops_per_draw"), group.estimate("draw_s_per_1000")
-        rates = [float(m.notes["matmul_flops_per_s"]) for m in group.members if "matmul_flops_per_s" in m.notes]
-        if not (operations and operations.value and seconds and seconds.value and rates):
+        product = group.estimate("matmul_flops_per_s")
+        if not (operations and operations.value and seconds and seconds.value and product and product.value):
             continue
-        rate, yardstick = 1000 * operations.value / seconds.value, sum(rates) / len(rates)
+        rate, yardstick = 1000 * operations.value / seconds.value, product.value
         values = (operations.value, rate / 1e9, yardstick / 1e9, rate / yardstick)
         rows.append((*lead_entries(results, group), *(Entry(concise(value, digits=3), value) for value in values)))
     heads = (

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nisbench.contract.records import Cell, Estimate, Status
+from nisbench.contract.records import Cell, CostBasis, Estimate, Hardware, Status
 from nisbench.harness.store import Store
 from nisbench.harness.variants import variant_names
 
@@ -50,6 +50,8 @@ class Measured:
     reason: str | None
     quantities: Mapping[str, Estimate]
     notes: Mapping[str, str]
+    hardware: Hardware | None
+    cost_basis: CostBasis | None
 
     @property
     def problem(self) -> Problem:
@@ -69,9 +71,8 @@ class Measured:
     @property
     def device_name(self) -> str:
         """The hardware that the cell ran on, as precisely as the run says."""
-        noted = self.notes.get("device_name")
         key = "gpu" if self.cell.device == "cuda" else "cpu"
-        return noted or str(self.run.environment.get(key) or self.cell.device)
+        return self.hardware.device_name if self.hardware else str(self.run.environment.get(key) or self.cell.device)
 
 
 @dataclass(frozen=True)
@@ -123,15 +124,17 @@ def load(stores: Sequence[Store]) -> Results:
 
 
 def _finished(run: Run, cell: Cell) -> bool:
-    status, _ = run.store.status(cell.cell_id)
-    return status is not None and status.finished
+    return run.store.state(cell.cell_id).finished
 
 
 def _measured(cell: Cell, run: Run, label: str) -> Measured:
-    status, reason = run.store.status(cell.cell_id)
-    result = run.store.result(cell.cell_id) if status is not None else None
-    quantities = result.quantities if result else {}
-    return Measured(cell, run, label, status, reason, quantities, result.notes if result else {})
+    state = run.store.state(cell.cell_id)
+    result = run.store.result(cell.cell_id) if state.status is not None else None
+    reason = state.reason or state.stage
+    if result is None:
+        return Measured(cell, run, label, state.status, reason, {}, {}, None, None)
+    facts = (result.quantities, result.notes, result.hardware, result.cost_basis)
+    return Measured(cell, run, label, state.status, reason, *facts)
 
 
 def _place(row: Measured) -> tuple[object, ...]:

@@ -97,7 +97,7 @@ def _of_row(row: Measured, by_id: Mapping[str, Cell]) -> ComparedCell:
         place=place,
         settings=canonical_json(settings),
         variant=variant,
-        hardware=f"{row.device_name}, {row.notes.get('threads', '1')} threads",
+        hardware=f"{row.device_name}, {row.hardware.threads if row.hardware else 1} threads",
         status=row.status,
         reason=row.reason,
         quantities=row.quantities if row.measured else {},

@@ -86,6 +86,7 @@ QUANTITIES = {
     "draw_s": Quantity("drawing", "s"),
     "compile_s": Quantity("loading and warm-up", "s"),
     "draw_s_per_1000": Quantity("1000 draws", "s"),
+    "matmul_flops_per_s": Quantity("matrix product", "GFLOP/s", 1e9),
     "s_per_effective_sample": Quantity("per effective sample", "s"),
     "break_even_samples": Quantity("break-even", "effective samples"),
     "peak_host_train_bytes": Quantity("host peak, training", "MiB", _MIB),

@@ -1,10 +1,10 @@
 """The answer first: which sampler at which size, can it be trusted, and what does an effective sample cost."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from nisbench.contract.records import Estimate
+from nisbench.contract.records import CostBasis, Estimate, Hardware
 from nisbench.report.comparison import (
     SAMPLES_TO_SPREAD,
     TIMING_CHANGE,
@@ -52,7 +52,7 @@ def verdict_section(results: Results) -> Section:
 def devices(results: Results) -> str:
     """The hardware behind all timings, in words."""
     cells = [row for row in results.rows if row.measured] or list(results.rows)
-    names = dict.fromkeys(f"{row.cell.device.upper()} {row.device_name}{_threads(row.notes)}" for row in cells)
+    names = dict.fromkeys(f"{row.cell.device.upper()} {row.device_name}{_threads(row.hardware)}" for row in cells)
     return join(sorted(names)) or "no device"
 
 
@@ -64,8 +64,8 @@ def break_even_of(results: Results, group: Group) -> Estimate | None:
     return break_even_against(results.contest, group.problem, group.L, group.device, *costs)
 
 
-def _threads(notes: Mapping[str, str]) -> str:
-    return f" ({notes['threads']} threads)" if notes.get("threads", "1") != "1" else ""
+def _threads(hardware: Hardware | None) -> str:
+    return f" ({hardware.threads} threads)" if hardware and hardware.threads != 1 else ""
 
 
 def _nothing(results: Results) -> str:
@@ -245,14 +245,14 @@ def _row(results: Results, groups: Sequence[Group], group: Group) -> tuple[Entry
 
 def _basis(results: Results) -> str:
     """On what the cost per effective sample rests, sampler by sampler."""
-    words = {
+    words: dict[CostBasis | None, str] = {
         "ess_fraction": "time per draw / ESS per draw",
         "ess_fraction_p": "time per draw / ESS per draw of the p side, the lower one,",
         "tau_int": "time per draw × 2 τ_int",
     }
     found: dict[str, list[str]] = {}
     for row in results.contest:
-        basis = words.get(row.notes.get("draw_cost_basis", ""))
+        basis = words.get(row.cost_basis)
         if basis and row.label not in found.setdefault(basis, []):
             found[basis].append(row.label)
     parts = [f"{basis} for {join(labels)}" for basis, labels in found.items()]

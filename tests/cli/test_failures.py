@@ -2,7 +2,7 @@
 
 import pytest
 
-from nisbench.contract.records import Status
+from nisbench.contract.records import CellState, Status
 from nisbench.harness.store import Store
 
 FAILING = ("raises", "exits", "segfaults", "hungry", "choosy", "unloadable", "rotten", "giant")
@@ -39,15 +39,15 @@ def test_each_failure_is_a_row_with_its_reason(run, plugin, status, reason):
     cell = _cell(store, plugin)
     if plugin == "giant" and store.environment()["memory_bytes"] > 16e9:
         pytest.skip("the machine has the memory")
-    assert store.status(cell.cell_id)[0] is status
-    assert reason in store.status(cell.cell_id)[1]
+    assert store.state(cell.cell_id).status is status
+    assert reason in store.state(cell.cell_id).reason
     assert store.result(cell.cell_id).status is status
 
 
 def test_the_others_are_measured_and_the_run_says_how_many_failed(run):
     code, out, err, store = run
     assert code == 0
-    assert store.status(_cell(store, "perfect").cell_id) == (Status.OK, None)
+    assert store.state(_cell(store, "perfect").cell_id) == CellState(Status.OK)
     assert "failed" in out.splitlines()[-1]
     assert "2 ok" in out.splitlines()[-1]
     assert "Traceback" not in out + err
@@ -66,15 +66,15 @@ def test_timeout_and_memory_limit(nisbench, write_plan, tmp_path):
     code, _, _ = nisbench(tmp_path, "run", "--plan", plan, "--out", "r", "--no-report", *limits)
     store = Store.open(tmp_path / "r")
     assert code == 0
-    found = {name: store.status(_cell(store, name).cell_id) for name in ("sleeps", "giant", "hungry")}
-    assert found["sleeps"][0] is Status.TIMEOUT
-    assert found["sleeps"][1].startswith("not done after 12 s; it was at: ")
-    assert found["giant"] == (
+    found = {name: store.state(_cell(store, name).cell_id) for name in ("sleeps", "giant", "hungry")}
+    assert found["sleeps"].status is Status.TIMEOUT
+    assert found["sleeps"].reason.startswith("not done after 12 s; it was at: ")
+    assert found["giant"] == CellState(
         Status.UNAVAILABLE,
         "training 1,000,000,000 parameters with Adam needs at least 14.90 GiB; the memory limit is 4.00 GiB",
     )
-    assert found["hungry"][0] is Status.FAILED
-    assert found["hungry"][1].startswith("out of memory; the memory limit is 4.00 GiB: ")
+    assert found["hungry"].status is Status.FAILED
+    assert found["hungry"].reason.startswith("out of memory; the memory limit is 4.00 GiB: ")
 
 
 def test_a_size_that_one_plugin_cannot_do(nisbench, tmp_path):
@@ -83,8 +83,8 @@ def test_a_size_that_one_plugin_cannot_do(nisbench, tmp_path):
     (folder,) = (tmp_path / "runs").iterdir()
     store = Store.open(folder)
     assert code == 0
-    assert store.status(_cell(store, "wolff").cell_id) == (Status.OK, None)
-    status, reason = store.status(_cell(store, "hier").cell_id)
-    assert status is Status.UNAVAILABLE
-    assert "12" in reason
-    assert reason in out
+    assert store.state(_cell(store, "wolff").cell_id) == CellState(Status.OK)
+    state = store.state(_cell(store, "hier").cell_id)
+    assert state.status is Status.UNAVAILABLE
+    assert "12" in state.reason
+    assert state.reason in out

@@ -7,7 +7,7 @@ import signal
 import numpy as np
 import pytest
 
-from nisbench.contract.records import Status
+from nisbench.contract.records import CellState, Status
 from nisbench.harness.store import Store
 
 TIMED = ("_s", "_bytes", "_per_1000", "per_effective_sample")
@@ -47,7 +47,7 @@ def _numbers(store):
     for cell in store.cells():
         quantities = store.result(cell.cell_id).quantities
         kept = {name: q for name, q in quantities.items() if not name.endswith(TIMED)}
-        found[cell.cell_id] = (store.status(cell.cell_id), kept, store.series(cell.cell_id))
+        found[cell.cell_id] = (store.state(cell.cell_id), kept, store.series(cell.cell_id))
     return found
 
 
@@ -66,7 +66,7 @@ def run(start, nisbench, write_plan, wait_for, tmp_path_factory):
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     store = Store.open(out)
-    seen["stopped"] = (process.returncode, err, _alive(worker), store.status(_cell(store, "tilted").cell_id))
+    seen["stopped"] = (process.returncode, err, _alive(worker), store.state(_cell(store, "tilted").cell_id))
 
     with store.lock():
         seen["second"] = nisbench(folder, *command)
@@ -77,7 +77,7 @@ def run(start, nisbench, write_plan, wait_for, tmp_path_factory):
     process.kill()
     process.communicate()
     wait_for(lambda: not _alive(worker), 10)
-    seen["killed"] = store.status(_cell(store, "tilted").cell_id)
+    seen["killed"] = store.state(_cell(store, "tilted").cell_id)
     before = _times(out, but="tilted")
     seen["last"] = nisbench(folder, *command)
     after = _times(out, but="tilted")
@@ -88,10 +88,10 @@ def run(start, nisbench, write_plan, wait_for, tmp_path_factory):
 
 
 def test_ctrl_c_ends_the_workers_and_marks_their_cells(run):
-    code, err, worker_lives, (status, reason) = run["stopped"]
+    code, err, worker_lives, state = run["stopped"]
     assert code == 130
     assert not worker_lives
-    assert (status, reason) == (Status.INTERRUPTED, "stopped by SIGINT")
+    assert state == CellState(Status.INTERRUPTED, "stopped by SIGINT")
     assert "the same command continues" in err
     assert "Traceback" not in err
 
@@ -103,9 +103,8 @@ def test_a_folder_in_use_is_refused(run):
 
 
 def test_kill_9_takes_the_worker_along_and_is_seen_as_interrupted(run):
-    status, reason = run["killed"]
-    assert status is Status.INTERRUPTED
-    assert "train" in reason
+    assert run["killed"].status is Status.INTERRUPTED
+    assert "train" in run["killed"].reason
 
 
 def test_finished_cells_are_kept(run):

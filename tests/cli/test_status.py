@@ -35,9 +35,9 @@ def status(store: Store, capsys, monkeypatch) -> str:
 def test_running_cell_shows_step_kl_ess_and_time_left(store: Store, capsys, monkeypatch):
     training, drawing, waiting = store.cells()
     files = store.files(training.cell_id)
-    files.write_status(None, "train")
+    files.write_stage("train")
     files.append_history({"step": 25, "seconds": 200.0, "kl_nats": 1.25, "ess_fraction": 0.125})
-    store.files(drawing.cell_id).write_status(None, "draw")
+    store.files(drawing.cell_id).write_stage("draw")
     named = labels(store.cells())
     found = row(store, training, named[training.cell_id])
     assert (found.status, found.ess, found.kl) == ("train step 25/100", "0.125", "1.25")

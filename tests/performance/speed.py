@@ -21,7 +21,7 @@ import numba
 import torch
 
 from nisbench.contract.interfaces import Model
-from nisbench.harness.execute.local import worker_environment
+from nisbench.harness.execute import worker_environment
 from nisbench.nn.dense import AutoregressiveDense
 from nisbench.physics.ising import Ising
 from nisbench_plugins.hier import Hier

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nisbench.contract.records import Budget, Cell, CellResult, Estimate, Status
+from nisbench.contract.records import Budget, Cell, CellResult, Estimate, Hardware, Status
 from nisbench.harness.cost import draw_costs
 from nisbench.harness.plan import Group, Plan
 from nisbench.harness.store import Reference, Store
@@ -236,14 +236,15 @@ def _finish(store, cell, kind, quantities, series, per_draw, rng) -> None:
         del memory["peak_host_train_bytes"]
     quantities = {**quantities, **costs, **memory, "compile_s": Estimate(1.234)}
     reasons = validity("model" if kind == "model" else "chain", quantities)
-    notes = {"device_name": DEVICE_NAME, "threads": "1", "torch": "2.13.0+cpu", "draw_cost_basis": basis}
     if kind == "model":
-        notes["matmul_flops_per_s"] = "1.000e+11"
+        quantities["matmul_flops_per_s"] = Estimate(1e11)
     files = store.files(cell.cell_id)
     files.write_series(series)
     files.write_samples(_spins(rng, cell, 8))
     status = Status.UNTRUSTED if reasons else Status.OK
-    files.write_result(CellResult(cell.cell_id, status, "; ".join(reasons) or None, quantities, notes))
+    hardware = Hardware(DEVICE_NAME, 1, "2.13.0+cpu")
+    reason = "; ".join(reasons) or None
+    files.write_result(CellResult(cell.cell_id, status, reason, quantities, hardware=hardware, cost_basis=basis))
 
 
 def _totals(rng, cell, n, noise=None):

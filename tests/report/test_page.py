@@ -2,13 +2,14 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from synthetic_store import HOSTILE, Sixty, StoreMaker, quick
 
-from nisbench.contract.records import CellResult, Estimate, Status
+from nisbench.contract.records import Estimate, Status
 from nisbench.errors import StoreError
 from nisbench.harness.store import Store
 from nisbench.report.page import build_report
@@ -161,7 +162,7 @@ def test_running_cell_is_called_running(out: Path, tmp_path: Path):
     cell = maker.sampler(8)
     maker.waits(cell)
     store = maker.write(tmp_path / "run")
-    store.files(cell.cell_id).write_status(None, "draw")
+    store.files(cell.cell_id).write_stage("draw")
     build_report([store], out)
     assert "(1 running)" in read(out).text
 
@@ -197,7 +198,7 @@ def test_quantities_without_a_value_are_told_with_their_reason(out: Path, tmp_pa
     quantities["tau_int_energy"] = Estimate(float("inf"), reason="the chain never moved")
     quantities["widgets_per_draw"] = Estimate(12.5)
     store.files(cell.cell_id).write_result(
-        CellResult(cell.cell_id, Status.UNTRUSTED, "tau_int_energy is infinite", quantities, known.notes)
+        replace(known, status=Status.UNTRUSTED, reason="tau_int_energy is infinite", quantities=quantities)
     )
     build_report([store], out)
     text = read(out).text

@@ -96,7 +96,7 @@ def _priced(store: Store, prices: dict[str, float], status: dict[str, Status] | 
         if "train_s" in quantities:
             quantities["train_s"] = Estimate(90.0)
         reason = None if ended is Status.OK else known.reason or "made so"
-        store.files(cell.cell_id).write_result(CellResult(cell.cell_id, ended, reason, quantities, known.notes))
+        store.files(cell.cell_id).write_result(replace(known, status=ended, reason=reason, quantities=quantities))
 
 
 def test_baseline_is_the_cheapest_trusted_cluster_sampler_of_the_same_place(tmp_path: Path):

@@ -11,7 +11,7 @@ import torch
 
 from nisbench.harness import clock as clock_module
 from nisbench.harness.clock import Clock
-from nisbench.harness.execute.local import worker_environment
+from nisbench.harness.execute import worker_environment
 
 CPU = torch.device("cpu")
 MIB = 2**20

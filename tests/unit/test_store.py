@@ -10,8 +10,19 @@ import sys
 import numpy as np
 import pytest
 
-from nisbench.contract.records import Budget, Cell, CellResult, Estimate, Status
+from nisbench.contract.records import (
+    Budget,
+    Cell,
+    CellResult,
+    CellState,
+    Estimate,
+    Hardware,
+    PluginSource,
+    ReferenceState,
+    Status,
+)
 from nisbench.errors import StoreError
+from nisbench.harness.launch import run_plan
 from nisbench.harness.plan import Plan
 from nisbench.harness.store import Reference, Store
 
@@ -49,7 +60,7 @@ def test_cells_come_back_in_plan_order_and_equal(store):
     assert again.plan()["title"] == "t"
     assert again.plan()["command"] == "nisbench run"
     assert again.environment()["python"] == "3"
-    assert again.status(_cell(1).cell_id) == (None, None)
+    assert again.state(_cell(1).cell_id) == CellState()
     assert again.result(_cell(1).cell_id) is None
     assert again.series(_cell(1).cell_id) == {}
     assert again.samples(_cell(1).cell_id) is None
@@ -60,7 +71,18 @@ def test_cells_come_back_in_plan_order_and_equal(store):
 def test_what_is_written_is_read(store):
     cell_id = _cell(1).cell_id
     files = store.files(cell_id)
-    result = CellResult(cell_id, Status.UNTRUSTED, "short", {"energy": Estimate(1.5, float("inf"))}, {"threads": "2"})
+    result = CellResult(
+        cell_id,
+        Status.UNTRUSTED,
+        "short",
+        {"energy": Estimate(1.5, float("inf"))},
+        hardware=Hardware("a processor", 2, "2.13.0"),
+        cost_basis="tau_int",
+        reference=ReferenceState.LEFT,
+        source=PluginSource(("a", "a.b"), "0" * 64),
+        memory_needed_bytes=3,
+        notes={"window": "7"},
+    )
     series = {"log_prob": np.linspace(0, 1, 7), "energy": np.arange(7)}
     spins = np.where(np.random.default_rng(1).random((5, 3, 3)) < 0.5, -1, 1).astype(np.int8)
     files.write_series(series)
@@ -68,7 +90,7 @@ def test_what_is_written_is_read(store):
     files.write_reference(Reference(spins, np.array([0, 1, 0, 1, 0]), 2.5, 7))
     files.write_result(result)
     assert store.result(cell_id) == result
-    assert store.status(cell_id) == (Status.UNTRUSTED, "short")
+    assert store.state(cell_id) == CellState(Status.UNTRUSTED, "short")
     for name, values in store.series(cell_id).items():
         np.testing.assert_array_equal(values, series[name])
     np.testing.assert_array_equal(store.samples(cell_id), spins)
@@ -94,16 +116,16 @@ def test_equal_series_are_equal_bytes(store):
 def test_running_is_told_from_interrupted_by_the_process(store):
     cell_id = _cell(1).cell_id
     files = store.files(cell_id)
-    files.write_status(None, "train")
-    assert store.status(cell_id) == (None, "train")  # this process lives
+    files.write_stage("train")
+    assert store.state(cell_id) == CellState(stage="train")  # this process lives
     path = files.folder / "status.json"
     record = json.loads(path.read_text())
     path.write_text(json.dumps(record | {"started": record["started"] - 1}))  # the pid was given to another process
-    assert store.status(cell_id)[0] is Status.INTERRUPTED
+    assert store.state(cell_id).status is Status.INTERRUPTED
     gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
     path.write_text(json.dumps(record | {"pid": int(gone.stdout)}))
-    assert store.status(cell_id)[0] is Status.INTERRUPTED
-    assert "train" in store.status(cell_id)[1]
+    assert store.state(cell_id).status is Status.INTERRUPTED
+    assert "train" in store.state(cell_id).reason
 
 
 def test_a_result_counts_although_its_status_was_not_written(store):
@@ -111,7 +133,7 @@ def test_a_result_counts_although_its_status_was_not_written(store):
     files = store.files(cell_id)
     files.write_result(CellResult(cell_id, Status.OK))
     (files.folder / "status.json").write_text(json.dumps({"status": "running", "reason": None, "pid": 0, "started": 1}))
-    assert store.status(cell_id) == (Status.OK, None)
+    assert store.state(cell_id) == CellState(Status.OK)
 
 
 def test_history_resumes_at_a_step_and_drops_a_torn_line(store):
@@ -137,7 +159,7 @@ def test_clear_keeps_training_only_with_its_checkpoint(store, checkpoint):
     if checkpoint:
         files.checkpoint.write_bytes(b"weights")
     files.clear()
-    assert store.status(cell_id) == (None, None)
+    assert store.state(cell_id) == CellState()
     assert store.result(cell_id) is None
     assert files.checkpoint.exists() is checkpoint
     assert len(store.history(cell_id)) == checkpoint
@@ -154,7 +176,7 @@ def test_a_damaged_file_is_named_and_nothing_is_lost(store, name):
     path.write_bytes(path.read_bytes()[:-4] + b"\x00??\n")
     before = {p: p.read_bytes() for p in files.folder.iterdir()}
     with pytest.raises(StoreError, match=name) as caught:
-        store.cells(), store.result(cell_id), store.status(cell_id), store.history(cell_id), store.series(cell_id)
+        store.cells(), store.result(cell_id), store.state(cell_id), store.history(cell_id), store.series(cell_id)
     assert "\n" not in str(caught.value)
     assert str(files.folder) in str(caught.value)
     assert {p: p.read_bytes() for p in files.folder.iterdir()} == before
@@ -173,7 +195,7 @@ def test_create_resumes_the_same_cells_and_refuses_others(store):
     (store.path / "cells" / _cell(2).cell_id / "cell.json").unlink()  # as if killed while it was made
     again = Store.create(store.path, _plan(_cell(1), _cell(2)), {})
     assert again.cells() == (_cell(1), _cell(2))
-    assert again.status(_cell(1).cell_id)[0] is Status.OK
+    assert again.state(_cell(1).cell_id).status is Status.OK
     assert again.environment()["python"] == "3"
     with pytest.raises(StoreError, match="another plan"):
         Store.create(store.path, _plan(_cell(3)), {})
@@ -220,7 +242,7 @@ def test_what_is_no_run_is_refused_and_untouched(tmp_path):
 
 def test_a_plan_of_another_version_is_refused(store):
     path = store.path / "plan.json"
-    path.write_text(path.read_text().replace('"schema_version": 1', '"schema_version": 99'))
+    path.write_text(path.read_text().replace(f'"schema_version": {SCHEMA_VERSION}', '"schema_version": 99'))
     with pytest.raises(StoreError, match="schema version 99"):
         Store.open(store.path)
 
@@ -233,8 +255,8 @@ def test_fresh_deletes_only_what_a_run_writes(store):
     assert again.cells() == (_cell(1), _cell(3))
     assert again.plan()["name"] == "other"
     assert again.environment() == {"python": "4"}
-    assert again.status(_cell(1).cell_id) == (None, None)
-    assert {p.name for p in store.path.iterdir()} == {"notes.txt", "plan.json", "environment.json", "cells", "lock"}
+    assert again.state(_cell(1).cell_id) == CellState()
+    assert {p.name for p in store.path.iterdir()} == {"notes.txt", "plan.json", "environment.json", "cells"}
     assert Store.create(store.path / "new", _plan(_cell(1)), {}, fresh=True).cells() == (_cell(1),)
 
 
@@ -254,7 +276,7 @@ def test_one_run_at_a_time(store):
         with pytest.raises(StoreError, match="in use"), store.lock():
             pass
         with pytest.raises(StoreError, match="in use"):
-            Store.create(store.path, _plan(_cell(1), _cell(2)), {}, fresh=True)
+            run_plan(_plan(_cell(1), _cell(2)), store.path, command="", fresh=True)
         assert store.cells()
     finally:
         release.set()
@@ -266,8 +288,9 @@ def test_one_run_at_a_time(store):
 def test_a_killed_writer_leaves_the_old_file(store):
     files = store.files(_cell(1).cell_id)
     files.write_result(CellResult(_cell(1).cell_id, Status.OK))
-    (files.folder / ".result.json.tmp").write_text('{"half')  # what a kill in the middle leaves
+    (files.folder / ".result.json.12345.tmp").write_text('{"half')  # what a kill in the middle leaves
     assert store.result(_cell(1).cell_id).status is Status.OK
+    files.clear()
     files.write_result(CellResult(_cell(1).cell_id, Status.FAILED, "again"))
     assert store.result(_cell(1).cell_id).status is Status.FAILED
     assert not [p for p in os.listdir(files.folder) if p.endswith(".tmp")]

@@ -10,9 +10,10 @@ from numba import njit
 
 from nisbench.api import ChainDraws, Model, ModelDraws, Sampler, TrainingBatch, TrainingOptions, WeightedDraws
 from nisbench.contract.catalog import Catalog, Entry, TargetEntry
-from nisbench.contract.records import Budget, Cell, CellResult, Status
+from nisbench.contract.records import Budget, Cell, CellResult, Hardware, ReferenceState, Status
 from nisbench.errors import PluginError
 from nisbench.harness import worker
+from nisbench.harness.environment import cpu_name
 from nisbench.harness.limits import OverLimitError
 from nisbench.harness.plan import Plan
 from nisbench.harness.store import Store
@@ -156,6 +157,7 @@ MODEL_QUANTITIES = {
     "compile_s",
     "draw_s_per_1000",
     "s_per_effective_sample",
+    "matmul_flops_per_s",
     "peak_host_train_bytes",
     "peak_device_train_bytes",
     "peak_host_draw_bytes",
@@ -188,8 +190,10 @@ def test_a_model_cell_with_its_reference(tmp_path):
     assert values["s_per_effective_sample"] == pytest.approx(
         values["draw_s"] / 20000 * min(1 / values["ess_fraction"], 2 * _larger_tau(values))
     )
-    assert result.notes["draw_cost_basis"] in ("ess_fraction", "tau_int")
-    assert {"device_name", "threads", "torch"} <= set(result.notes)
+    assert result.cost_basis in ("ess_fraction", "tau_int")
+    assert result.hardware == Hardware(cpu_name(), torch.get_num_threads(), torch.__version__)
+    assert __name__ in result.source.modules
+    assert (left.reference, result.reference) == (ReferenceState.LEFT, ReferenceState.USED)
 
 
 def _larger_tau(values):
@@ -303,10 +307,10 @@ def test_without_a_reference_the_p_side_has_a_reason(tmp_path):
     _, (none, missing) = _run(tmp_path, _cell("coin"), _cell("coin", reference=absent.cell_id))
     assert none.quantities["ess_fraction_p"].reason == "the plan has no reference sampler"
     assert absent.cell_id in missing.quantities["ess_fraction_p"].reason
-    assert missing.notes["reference"] == "missing"
+    assert missing.reference is ReferenceState.MISSING
     assert none.status is Status.OK
     assert missing.status is Status.UNTRUSTED
-    assert f"the p side was not judged: reference cell {absent.cell_id} is not run" in missing.reason
+    assert f"the p side was not judged: reference cell {absent.cell_id} is not started" in missing.reason
 
 
 def test_a_reference_that_is_not_trusted_judges_nobody(tmp_path, monkeypatch):

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from nisbench.contract.records import Budget, Cell, CellResult, Estimate, Status
-from nisbench.harness.execute import local
+from nisbench.contract.records import Budget, Cell, CellResult, CellState, ReferenceState, Status
+from nisbench.harness import execute, resume
 from nisbench.harness.plan import Plan
 from nisbench.harness.store import Reference, Store
 
@@ -18,13 +18,13 @@ def store(tmp_path):
     return Store.create(tmp_path / "r", Plan("p", "t", "d", groups=(), cells=(REFERENCE, MODEL)), {})
 
 
-def _end(store, cell, status, notes=None):
+def _end(store, cell, status, **fields):
     reason = None if status is Status.OK else "why"
-    store.files(cell.cell_id).write_result(CellResult(cell.cell_id, status, reason, notes=notes or {}))
+    store.files(cell.cell_id).write_result(CellResult(cell.cell_id, status, reason, **fields))
 
 
 def _due(store, **limits):
-    return [cell.plugin for cell in local.unfinished(store, **limits)]
+    return [cell.plugin for cell in resume.unfinished(store, **limits)]
 
 
 @pytest.mark.parametrize("status", list(Status))
@@ -36,14 +36,14 @@ def test_finished_cells_are_kept(store, status):
 
 def test_a_raised_memory_limit_runs_the_cell_again(store):
     _end(store, REFERENCE, Status.OK)
-    _end(store, MODEL, Status.UNAVAILABLE, {"memory_needed_bytes": "1000"})
+    _end(store, MODEL, Status.UNAVAILABLE, memory_needed_bytes=1000)
     assert _due(store, memory_limit=999) == []
     assert _due(store, memory_limit=1000) == ["m"]
     assert _due(store) == ["m"]
 
 
 def test_a_model_without_reference_is_measured_again_once_there_is_one(store):
-    _end(store, MODEL, Status.OK, {"reference": "missing"})
+    _end(store, MODEL, Status.OK, reference=ReferenceState.MISSING)
     _end(store, REFERENCE, Status.FAILED)
     assert _due(store) == ["s", "m"]
     _end(store, REFERENCE, Status.UNAVAILABLE)
@@ -57,18 +57,17 @@ def test_a_model_without_reference_is_measured_again_once_there_is_one(store):
 
 def test_a_lost_reference_is_made_again(store):
     _end(store, MODEL, Status.OK)
-    left = CellResult(REFERENCE.cell_id, Status.OK, None, {"energy": Estimate(1.0, 0.1)})
-    store.files(REFERENCE.cell_id).write_result(left)
+    _end(store, REFERENCE, Status.OK, reference=ReferenceState.LEFT)
     store.files(REFERENCE.cell_id).write_reference(SPINS)
     assert _due(store) == []
     (store.path / "reference" / f"{REFERENCE.cell_id}.npz").unlink()
     assert _due(store) == ["s"]
-    _end(store, MODEL, Status.UNTRUSTED, {"reference": "missing"})
+    _end(store, MODEL, Status.UNTRUSTED, reference=ReferenceState.MISSING)
     assert _due(store) == ["s", "m"]
 
 
 def test_a_reference_that_fails_again_leaves_its_models_alone(store, monkeypatch):
-    _end(store, MODEL, Status.OK, {"reference": "missing"})
+    _end(store, MODEL, Status.OK, reference=ReferenceState.MISSING)
     _end(store, REFERENCE, Status.FAILED)
     started = []
 
@@ -86,11 +85,11 @@ def test_a_reference_that_fails_again_leaves_its_models_alone(store, monkeypatch
         def wait(self, timeout=None):
             return 1
 
-    monkeypatch.setattr(local.subprocess, "Popen", Ended)
-    local.run_cells(store, local.unfinished(store))
+    monkeypatch.setattr(execute.subprocess, "Popen", Ended)
+    execute.run_cells(store, resume.unfinished(store))
     assert started == [REFERENCE.cell_id]
     assert store.result(MODEL.cell_id).status is Status.OK
-    assert store.status(REFERENCE.cell_id) == (Status.FAILED, "the worker ended with exit code 1 and no result")
+    assert store.state(REFERENCE.cell_id) == CellState(Status.FAILED, "the worker ended with exit code 1 and no result")
 
 
 def test_models_wait_for_their_reference_and_workers_are_bounded(store, monkeypatch):
@@ -118,9 +117,9 @@ def test_models_wait_for_their_reference_and_workers_are_bounded(store, monkeypa
         def wait(self, timeout=None):
             return 0
 
-    monkeypatch.setattr(local.subprocess, "Popen", Slow)
+    monkeypatch.setattr(execute.subprocess, "Popen", Slow)
     seen = []
-    local.run_cells(store, (MODEL, REFERENCE), workers=4, watch=seen.append)
+    execute.run_cells(store, (MODEL, REFERENCE), workers=4, watch=seen.append)
     assert ended == [REFERENCE.cell_id, MODEL.cell_id]
     assert max(most) == 1
     assert seen[-1].ended == (REFERENCE.cell_id, MODEL.cell_id)
@@ -133,5 +132,5 @@ def test_the_last_exception_of_the_log_is_the_reason(tmp_path):
     start = log.stat().st_size
     with log.open("a") as file:
         file.write("Traceback\n  File\nnumba.core.errors.TypingError: no match\n\nDuring: typing\n  x\n")
-    assert local._tail(log, start) == "numba.core.errors.TypingError: no match"
-    assert local._tail(log, log.stat().st_size) == ""
+    assert execute._tail(log, start) == "numba.core.errors.TypingError: no match"
+    assert execute._tail(log, log.stat().st_size) == ""

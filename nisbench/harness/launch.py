@@ -1,0 +1,86 @@
+"""Start or resume the run of a plan in its folder."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+from nisbench.contract.records import Cell
+from nisbench.harness.environment import available_cores, describe
+from nisbench.harness.execute import Progress, run_cells
+from nisbench.harness.plan import Plan
+from nisbench.harness.resume import changed_plugins, unfinished
+from nisbench.harness.store import Store
+
+__all__ = ["Beginning", "Display", "run_plan"]
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """What a run is about to do."""
+
+    store: Store
+    cells: tuple[Cell, ...]
+    """All cells of the plan."""
+    due: tuple[Cell, ...]
+    """The cells that will run."""
+    changed: tuple[str, ...]
+    """Plugins whose source has changed since some of their cells finished."""
+    keep: bool
+    """True if finished cells of these plugins stay."""
+
+
+Display = Callable[[Beginning], AbstractContextManager[Callable[[Progress], None] | None]]
+"""Shows a run: called once at the beginning; what it yields is called with the progress several times a second."""
+
+
+def run_plan(
+    plan: Plan,
+    folder: Path,
+    *,
+    command: str,
+    workers: int = 1,
+    fresh: bool = False,
+    keep: bool = False,
+    display: Display | None = None,
+) -> Store:
+    """Run the unfinished cells of `plan` in `folder` and return the store.
+
+    Parameters
+    ----------
+    command
+        The command that repeats this run; it is recorded in the folder.
+    workers
+        Number of cells that run at a time. They share the cores.
+    fresh
+        Delete the run that is in the folder and start over.
+    keep
+        Keep finished cells although the source of their plugin has changed.
+
+    Raises
+    ------
+    StoreError
+        If the folder holds something else or another run uses it.
+    StoppedError
+        If a signal stopped the run; calling this function again continues it.
+    """
+    environment = describe(command)
+    store = Store(folder)
+    with store.lock():
+        Store.create(folder, plan, environment, fresh=fresh)
+        due = unfinished(store, memory_limit=plan.memory_limit, keep=keep)
+        if due and store.environment() != environment:
+            store.note_resumed(environment)
+        beginning = Beginning(store, plan.cells, due, changed_plugins(store), keep)
+        with display(beginning) if display else nullcontext() as watch:
+            run_cells(
+                store,
+                due,
+                workers=workers,
+                threads=max(1, available_cores() // workers),
+                timeout=plan.timeout,
+                memory_limit=plan.memory_limit,
+                keep=keep,
+                watch=watch,
+            )
+    return store

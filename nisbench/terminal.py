@@ -1,0 +1,159 @@
+"""What the commands show in a terminal or a notebook: the table of cells and the progress of a run."""
+
+import html
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nisbench.harness.progress import Row, counts, labels, row, span
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from nisbench.contract.records import Cell
+    from nisbench.harness.execute import Progress
+    from nisbench.harness.launch import Beginning
+    from nisbench.harness.store import Store
+
+__all__ = ["number_of_cells", "show_in_notebook", "show_progress", "summarise"]
+
+_REFRESH_S = 0.5
+
+
+def number_of_cells(number: int) -> str:
+    """Return `1 cell` or `12 cells`."""
+    return f"{number} cell{'' if number == 1 else 's'}"
+
+
+def summarise(store: "Store", cells: Sequence["Cell"]) -> None:
+    """Print the table of all cells, and how many cells have which status."""
+    from rich.console import Console
+
+    named = labels(cells)
+    rows = [row(store, cell, named[cell.cell_id]) for cell in cells]
+    if sys.stdout.isatty():
+        Console().print(_table(rows))
+    else:
+        for each in rows:
+            click.echo(each.line)
+    found = ", ".join(f"{number} {status}" for status, number in counts(store, cells).items())
+    click.echo(f"{number_of_cells(len(cells))}: {found}")
+
+
+@contextmanager
+def show_progress(beginning: "Beginning") -> Iterator[Callable[["Progress"], None]]:
+    """Show a run on stderr: a live table in a terminal, otherwise a line when a cell starts or ends."""
+    due, kept = len(beginning.due), len(beginning.cells) - len(beginning.due)
+    before = f", {kept} finished before" if kept else ""
+    click.echo(f"{beginning.store.path}: {number_of_cells(due)} to run{before}", err=True)
+    if beginning.changed:
+        names = ", ".join(beginning.changed)
+        action = "are kept (--keep)" if beginning.keep else "run again; --keep keeps them"
+        click.echo(f"the source of {names} has changed since cells finished; these cells {action}", err=True)
+    display = _Display(beginning)
+    if not sys.stderr.isatty():
+        yield display.show
+        return
+    from rich.console import Console
+    from rich.live import Live
+
+    with Live(console=Console(stderr=True), auto_refresh=False, transient=True) as display.live:
+        yield display.show
+
+
+@contextmanager
+def show_in_notebook(beginning: "Beginning") -> Iterator[Callable[["Progress"], None]]:
+    """Show a run in a notebook: a progress bar with the cells that are running."""
+    from IPython.display import HTML, display
+
+    named, total = labels(beginning.cells), len(beginning.cells)
+    kept = total - len(beginning.due)
+    shown = display(HTML(""), display_id=True)
+    drawn = 0.0
+
+    def show(progress: "Progress") -> None:
+        nonlocal drawn
+        done = kept + len(progress.ended)
+        if done < total and time.monotonic() - drawn < _REFRESH_S:
+            return
+        drawn = time.monotonic()
+        running = html.escape(", ".join(named[cell_id] for cell_id in progress.running) or "finished")
+        bar = f'<progress value="{done}" max="{total}"></progress>'
+        shown.update(HTML(f"{bar} {done} of {number_of_cells(total)}: {running}"))
+
+    yield show
+
+
+def _table(rows: Sequence[Row]) -> "Table":
+    """Return the rows as a table without its empty columns."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD)
+    columns = {"cell": "cell", "status": "status", "ESS": "ess", "KL": "kl", "time": "time", "reason": "reason"}
+    shown = {head: name for head, name in columns.items() if any(getattr(each, name) for each in rows)}
+    for head in shown:
+        table.add_column(head, justify="right" if head in ("ESS", "KL", "time") else "left")
+    for each in rows:
+        table.add_row(*(Text(getattr(each, name)) for name in shown.values()))
+    return table
+
+
+class _Display:
+    """The state of a run on the screen."""
+
+    def __init__(self, beginning: "Beginning") -> None:
+        self.store = beginning.store
+        self.kept, self.total = len(beginning.cells) - len(beginning.due), len(beginning.cells)
+        self.cells = {cell.cell_id: cell for cell in beginning.cells}
+        self.labels = labels(beginning.cells)
+        self.live: Any = None
+        """The live table of a terminal; None elsewhere."""
+        self.begin = time.monotonic()
+        self.drawn = 0.0
+        self.reported: set[str] = set()
+        self.started: dict[str, float] = {}
+
+    def show(self, progress: "Progress") -> None:
+        """Report cells that have started or ended, and redraw the live table at most twice a second."""
+        for cell_id in progress.running:
+            if cell_id not in self.started:
+                self.started[cell_id] = time.monotonic()
+                if not self.live:
+                    self._say(f"{self.labels[cell_id]}: started")
+        for cell_id in progress.ended:
+            if cell_id not in self.reported:
+                self.reported.add(cell_id)
+                self._report_end(cell_id)
+        if self.live and time.monotonic() - self.drawn > _REFRESH_S:
+            self.drawn = time.monotonic()
+            self.live.update(self._running(progress), refresh=True)
+
+    def _running(self, progress: "Progress") -> "Table":
+        """Return the live table: the cells that are running, and how far the run is."""
+        table = _table([self._row(cell_id, started=True) for cell_id in progress.running])
+        done, elapsed = self.kept + len(progress.ended), span(self.drawn - self.begin)
+        table.caption = f"{done} of {self.total} cells done, {progress.waiting} waiting; {elapsed}"
+        table.caption_justify = "left"
+        return table
+
+    def _report_end(self, cell_id: str) -> None:
+        """Report how a cell ended and how long it took."""
+        seconds = time.monotonic() - self.started.get(cell_id, time.monotonic())
+        done = self.kept + len(self.reported)
+        self._say(f"[{done}/{self.total}] {self._row(cell_id).line} ({seconds:.1f} s)")
+
+    def _row(self, cell_id: str, *, started: bool = False) -> Row:
+        return row(self.store, self.cells[cell_id], self.labels[cell_id], started=started)
+
+    def _say(self, text: str) -> None:
+        """Print one line, above the live table if there is one."""
+        if self.live:
+            self.live.console.print(text, markup=False, highlight=False)
+        else:
+            click.echo(text, err=True)
