@@ -2,7 +2,7 @@
 
     plan.json  environment.json  lock
     cells/<cell_id>/  cell.json status.json history.jsonl series.npz samples.npz result.json
-                      log.txt checkpoint.safetensors
+                      log.txt checkpoint.safetensors weights.safetensors
     reference/<cell_id>.npz
 
 Nothing here is ever unpickled. Every file is written beside its place and renamed into it, so a reader or a killed
@@ -75,8 +75,13 @@ class CellFiles:
         return self.folder / "checkpoint.safetensors"
 
     @property
+    def weights(self) -> Path:
+        """The weights of a finished model."""
+        return self.folder / "weights.safetensors"
+
+    @property
     def log(self) -> Path:
-        """What the worker printed."""
+        """The output of the worker."""
         return self.folder / "log.txt"
 
     def append_history(self, line: Mapping[str, Any]) -> None:
@@ -93,7 +98,7 @@ class CellFiles:
     def clear(self) -> None:
         """Makes the cell ready to run (again): drops its results, keeps a checkpoint and the history up to it."""
         left = [path for path in self.folder.iterdir() if is_temporary(path)]
-        for name in ("status.json", "result.json", "series.npz", "samples.npz"):
+        for name in ("status.json", "result.json", "series.npz", "samples.npz", self.weights.name):
             left.append(self.folder / name)
         for path in left:
             path.unlink(missing_ok=True)

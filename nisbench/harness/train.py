@@ -1,7 +1,7 @@
-"""The reverse-KL loop, one for all models: Adam on the gradient of E_q[ln q + beta_t E].
+"""The training loop of all models: Adam on the gradient of E_q[ln q + beta_t E], the reverse KL up to a constant.
 
-Every step draws from a generator seeded by the step, so a checkpoint needs no generator state and a resumed training
-with a budget in steps repeats the same numbers. Evaluation and checkpoints are off the clock.
+The seed of a step's random numbers depends on the number of the step. A checkpoint therefore needs no generator state,
+and a resumed training with a budget in steps repeats the same numbers. Evaluations and checkpoints are not timed.
 """
 
 import math
@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Generator, Tensor, nn
 
 from nisbench.contract.interfaces import Model
@@ -20,31 +18,32 @@ from nisbench.contract.records import Budget, TrainingOptions
 from nisbench.errors import NisbenchError, StoreError
 from nisbench.harness.clock import Clock
 from nisbench.harness.store import CellFiles
+from nisbench.harness.weights import read_tensors, write_tensors
 
 __all__ = ["Diverged", "Training", "annealed_beta", "learning_rate", "train"]
 
 EVALUATION_SPACING = 1.25
-"""Ratio of successive steps at which the history is written."""
+"""Ratio of successive steps at which the model is evaluated and a line of the history is written."""
 
 
 class Diverged(NisbenchError):
-    """A loss or gradient that is no number."""
+    """A loss, gradient or parameter became infinite or not a number."""
 
 
 @dataclass(frozen=True)
 class Training:
-    """What a training took."""
+    """Steps, time and memory of a training."""
 
     steps: int
     seconds: float
     optimizer_bytes: int
     resumed: bool
-    """whether another process did a part of it"""
+    """True if an earlier process did a part of it."""
 
 
 @dataclass
 class _State:
-    """The part of a training that a checkpoint holds beside the tensors."""
+    """Steps and seconds that a training has used."""
 
     step: int = 0
     seconds: float = 0.0
@@ -60,17 +59,33 @@ def train(
     files: CellFiles,
     clock: Clock,
     exact_log_z: float | None,
+    source: str = "",
+    keep: bool = False,
     checkpoint_every_s: float = 15.0,
 ) -> Training:
-    """Trains until the budget is used up, continuing from the checkpoint in `files` if there is one.
+    """Train until the budget is used up, continuing from the checkpoint in `files` if there is one.
 
-    Raises Diverged when an evaluation or a parameter to be saved is no number; a checkpoint never holds one.
+    Parameters
+    ----------
+    beta
+        Inverse temperature of the target.
+    seeds
+        Returns the seed of a stream by its name.
+    exact_log_z
+        ln Z of the whole lattice, for the KL in the history; None if it is not known.
+    source
+        Hash of the plugin's source. The checkpoint of another source is not continued, unless `keep` is True.
+
+    Raises
+    ------
+    Diverged
+        If an evaluation or a parameter is infinite or not a number. A checkpoint never contains such a value.
     """
     device = next(model.parameters()).device
     betas = options.adam_beta1, options.adam_beta2
     optimizer = torch.optim.Adam(_groups(model, options.fan_in), betas=betas, fused=True)
-    resumed = files.checkpoint.exists()
-    state = _load(files.checkpoint, model, optimizer) if resumed else _State()
+    found = _load(files.checkpoint, model, optimizer, None if keep else source) if files.checkpoint.exists() else None
+    state, resumed = found or _State(), found is not None
     files.keep_history_until(state.step)
     generator = Generator(device)
     saved_at, next_evaluation = clock.now(), _following(state.step)
@@ -105,13 +120,13 @@ def train(
         if done or clock.now() - saved_at > checkpoint_every_s:
             if not all(bool(torch.isfinite(p).all()) for p in model.parameters()):
                 raise Diverged(f"a parameter is no number at step {state.step}; lower learning_rate or set clip_norm")
-            _save(files.checkpoint, model, optimizer, state)
+            _save(files.checkpoint, model, optimizer, state, source)
             saved_at = clock.now()
     return Training(state.step, state.seconds, _optimizer_bytes(optimizer), resumed)
 
 
 def annealed_beta(options: TrainingOptions, beta: float, fraction: float, step: int) -> float:
-    """The inverse temperature of a step, by the fraction of the budget used (`stepwise`: by the step)."""
+    """Return the inverse temperature of a step, from the fraction of the budget used (`stepwise`: from the step)."""
     if options.annealing == "none":
         return beta
     if options.annealing == "stepwise":
@@ -121,7 +136,7 @@ def annealed_beta(options: TrainingOptions, beta: float, fraction: float, step: 
 
 
 def learning_rate(options: TrainingOptions, fraction: float) -> float:
-    """Linear warm-up, then constant, or a cosine or a straight line from the peak to zero."""
+    """Return the learning rate: a linear warm-up, then constant, or a cosine or linear decay to zero."""
     if fraction < options.warmup_fraction:
         return options.learning_rate * (fraction + 1e-3) / (options.warmup_fraction + 1e-3)
     if options.schedule == "constant":
@@ -133,10 +148,11 @@ def learning_rate(options: TrainingOptions, fraction: float) -> float:
 
 
 def _groups(model: Model, fan_in: int) -> list[dict[str, Any]]:
-    """Parameters by the factor of their learning rate: min(1, fan_in / inputs), for a vector fan_in / its length.
+    """Group the parameters by the factor of their learning rate: min(1, fan_in / inputs), for vectors fan_in / length.
 
-    One step of Adam moves each of a unit's inputs by the rate, so the sum moves by inputs times as much. Biases and
-    slopes that keep the full rate while the matrices slow down spoil the training of wide layers.
+    One step of Adam moves every weight of a unit by the learning rate, so the sum over the unit's inputs moves by the
+    number of inputs times as much. Vectors are slowed down like the matrices: biases and slopes at the full rate spoil
+    the training of wide layers.
     """
     groups: dict[float, list[nn.Parameter]] = {}
     for parameter in model.parameters():
@@ -146,13 +162,13 @@ def _groups(model: Model, fan_in: int) -> list[dict[str, Any]]:
 
 
 def _fraction(budget: Budget, state: _State) -> float:
-    """Fraction of the budget used; a budget of zero is used up from the start."""
+    """Return the fraction of the budget that is used; 1 for a budget of zero."""
     used, total = (state.step, budget.steps) if budget.steps is not None else (state.seconds, budget.seconds)
     return used / total if total else 1.0
 
 
 def _following(step: int) -> int:
-    """The next of the steps 1, 2, 3, ... spaced by EVALUATION_SPACING."""
+    """Return the first evaluation after `step`; the evaluations are spaced by EVALUATION_SPACING."""
     following = 1
     while following <= step:
         following = max(following + 1, math.ceil(following * EVALUATION_SPACING))
@@ -163,7 +179,7 @@ def _following(step: int) -> int:
 def _evaluate(
     model: Model, beta: float, n: int, generator: Generator, exact_log_z: float | None
 ) -> dict[str, float | None]:
-    """F_q, KL and ESS of n fresh draws at the target's beta."""
+    """Return the variational free energy, the KL and the ESS of n new draws at the target's beta."""
     draws = model.sample(n, beta=beta, generator=generator)
     action = draws.log_prob + beta * model.target.energy(draws.spins)  # ln q + beta E = -ln w
     mean = float(action.mean())
@@ -188,26 +204,22 @@ def _optimizer_bytes(optimizer: torch.optim.Optimizer) -> int:
     )
 
 
-def _save(path: Path, model: Model, optimizer: torch.optim.Optimizer, state: _State) -> None:
-    """Parameters, Adam's moments, step and seconds; written beside its place and renamed into it."""
+def _save(path: Path, model: Model, optimizer: torch.optim.Optimizer, state: _State, source: str) -> None:
+    """Write parameters, Adam's moments, steps, seconds and the hash of the plugin's source."""
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     for index, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"adam.{index}.{key}": torch.as_tensor(value) for key, value in moments.items()}
-    temporary = path.with_suffix(".tmp")
-    contiguous = {name: value.detach().contiguous() for name, value in tensors.items()}
-    save_file(contiguous, temporary, metadata={"step": str(state.step), "seconds": repr(state.seconds)})
-    temporary.replace(path)
+    write_tensors(path, tensors, {"step": str(state.step), "seconds": repr(state.seconds), "source": source})
 
 
-def _load(path: Path, model: Model, optimizer: torch.optim.Optimizer) -> _State:
-    """The inverse of _save, in place."""
-    device = str(next(model.parameters()).device)
+def _load(path: Path, model: Model, optimizer: torch.optim.Optimizer, source: str | None) -> _State | None:
+    """Read a checkpoint in place; None if it is of another source (with source = None every source fits)."""
+    tensors, facts = read_tensors(path, next(model.parameters()).device)
+    if source is not None and facts.get("source") != source:
+        return None
     try:
-        with safe_open(path, framework="pt", device=device) as file:
-            metadata = file.metadata()
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
-    except (SafetensorError, RuntimeError, OSError) as error:
+    except RuntimeError as error:
         why = str(error).splitlines()[0]
         raise StoreError(f"{path} does not fit this model ({why}); delete it to train anew") from error
     moments: dict[int, dict[str, Tensor]] = {}
@@ -216,4 +228,4 @@ def _load(path: Path, model: Model, optimizer: torch.optim.Optimizer) -> _State:
             _, index, key = name.split(".", 2)
             moments.setdefault(int(index), {})[key] = value
     optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
-    return _State(step=int(metadata["step"]), seconds=float(metadata["seconds"]))
+    return _State(step=int(facts["step"]), seconds=float(facts["seconds"]))

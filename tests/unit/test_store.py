@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from nisbench.contract.records import (
+    SCHEMA_VERSION,
     Budget,
     Cell,
     CellResult,

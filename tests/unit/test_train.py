@@ -3,6 +3,7 @@
 import json
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from nisbench.errors import StoreError
 from nisbench.harness.clock import Clock
 from nisbench.harness.store import CellFiles
 from nisbench.harness.train import Diverged, Training, annealed_beta, learning_rate, train
+from nisbench.harness.weights import load_weights, save_weights
 from nisbench.physics.ising import Ising
 from nisbench.physics.kaufman import log_z
 from nisbench_plugins.hier import Hier
@@ -26,7 +28,9 @@ def build(options: HierOptions, cls: type[Hier] = Hier) -> Hier:
     return cls(Ising(L), options)
 
 
-def run(model: Hier, options: TrainingOptions, budget: Budget, folder: Path, every_s: float = 15.0) -> Training:
+def run(
+    model: Hier, options: TrainingOptions, budget: Budget, folder: Path, every_s: float = 15.0, **source: Any
+) -> Training:
     folder.mkdir(exist_ok=True)
     return train(
         model,
@@ -38,6 +42,7 @@ def run(model: Hier, options: TrainingOptions, budget: Budget, folder: Path, eve
         clock=Clock(torch.device("cpu")),
         exact_log_z=log_z(L, BETA),
         checkpoint_every_s=every_s,
+        **source,
     )
 
 
@@ -92,7 +97,7 @@ def test_a_checkpoint_that_does_not_fit_is_named(tmp_path: Path, damage: str) ->
         checkpoint.write_bytes(checkpoint.read_bytes()[:20])
     else:
         options = HierOptions(batch_size=16, width=2)
-    with pytest.raises(StoreError, match=r"does not fit this model .*; delete it to train anew"):
+    with pytest.raises(StoreError, match=r"(does not fit this model|cannot be read) .*; delete it to train anew"):
         run(build(options), options, Budget(steps=3), tmp_path)
 
 
@@ -159,3 +164,32 @@ def test_a_checkpoint_never_holds_what_is_no_number(tmp_path: Path) -> None:
     resumed = build(options)
     run(resumed, options, Budget(steps=3), tmp_path)
     assert all(bool(torch.isfinite(p).all()) for p in resumed.parameters())
+
+
+def test_a_checkpoint_of_another_source_is_not_continued(tmp_path: Path) -> None:
+    options = HierOptions(batch_size=32)
+
+    def resumed(source: str, *, keep: bool = False) -> bool:
+        trained = run(build(options), options, Budget(steps=4), tmp_path, source=source, keep=keep)
+        assert trained.steps == 4
+        return trained.resumed
+
+    assert not resumed("first")
+    assert resumed("first")
+    assert resumed("second", keep=True)
+    assert not resumed("second")
+    assert resumed("second")
+    assert [line["step"] for line in history(tmp_path)] == [1, 2, 3, 4]
+
+
+def test_tied_weights_are_saved_and_read(tmp_path: Path) -> None:
+    tied = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 3))
+    tied[1].weight = tied[0].weight
+    save_weights(tied, tmp_path / "weights.safetensors")
+    other = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 3))
+    other[1].weight = other[0].weight
+    load_weights(other, tmp_path / "weights.safetensors")
+    for one, two in zip(tied.parameters(), other.parameters(), strict=True):
+        assert torch.equal(one, two)
+    with pytest.raises(StoreError, match="does not fit this model"):
+        load_weights(torch.nn.Linear(2, 2), tmp_path / "weights.safetensors")
