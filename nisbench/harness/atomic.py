@@ -1,4 +1,7 @@
-"""Files written whole or not at all, and read with one clear line where they are damaged. Free of torch and pickle."""
+"""Read and write the files of a store. A file is written completely or not at all; nothing is unpickled.
+
+A damaged file gives a StoreError with one line that names it.
+"""
 
 import json
 import os
@@ -30,17 +33,17 @@ __all__ = [
 T = TypeVar("T")
 
 _BAD_ARCHIVE = (zipfile.BadZipFile, zlib.error, NotImplementedError, SyntaxError, tokenize.TokenError)
-"""What numpy and zipfile raise at flipped bytes, beside the usual."""
+"""Exceptions of numpy and zipfile for flipped bytes, in addition to OSError and ValueError."""
 
 
 def damaged(path: Path, why: str) -> StoreError:
-    """The error for a damaged file, with what to delete so that the rest of the run is kept."""
+    """Return the error for a damaged file. Its message says which folder to delete; the other cells stay."""
     cell = path.parent if path.parent.parent.name == "cells" else path
     return StoreError(f"{path} is damaged ({why}); delete {cell} and run again to redo it alone")
 
 
 def parse(path: Path, read: Callable[[], T]) -> T:
-    """What `read` makes of the content of `path`; StoreError where the content does not fit."""
+    """Return the result of `read`, which converts the content of `path`. Raises StoreError if the content is wrong."""
     try:
         return read()
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -48,7 +51,7 @@ def parse(path: Path, read: Callable[[], T]) -> T:
 
 
 def guard(path: Path, act: Callable[[], T]) -> T:
-    """What `act` returns; StoreError where the file system refuses."""
+    """Return the result of `act`, which writes `path`. Raises StoreError if the file system refuses."""
     try:
         return act()
     except OSError as error:
@@ -61,7 +64,7 @@ def is_temporary(path: Path) -> bool:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in `path`; StoreError where there is none."""
+    """Return the JSON object in `path`. Raises StoreError if the file does not contain one."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except PermissionError as error:
@@ -69,23 +72,23 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise damaged(path, str(error)) from error
     if not isinstance(record, dict):
-        raise damaged(path, "it is no JSON object")
+        raise damaged(path, "it is not a JSON object")
     return record
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:
-    """All whole lines; a last line without its end was torn by a kill and is left out."""
+    """Return all complete lines. A last line without a line end was cut off by a kill and is left out."""
     if not path.exists():
         return []
     lines = path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
     records = parse(path, lambda: [json.loads(line) for line in lines])
     if not all(isinstance(record, dict) and isinstance(record.get("step"), int) for record in records):
-        raise damaged(path, "a line is no record with a step")
+        raise damaged(path, "a line is not a record with a step")
     return records
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """The arrays of an .npz file by name; {} where there is no file."""
+    """Return the arrays of an .npz file by name; {} if the file does not exist."""
     if not path.exists():
         return {}
     try:
@@ -98,17 +101,17 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes UTF-8 text."""
+    """Write UTF-8 text."""
     _replace(path, lambda file: file.write(text.encode()))
 
 
 def write_json(path: Path, record: Mapping[str, Any]) -> None:
-    """Writes a JSON object; raises ValueError on NaN."""
+    """Write a JSON object. Raises ValueError for NaN."""
     write_text(path, json.dumps(dict(record), indent=1, allow_nan=False) + "\n")
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Writes a compressed .npz; equal arrays give equal bytes."""
+    """Write a compressed .npz file. Equal arrays give equal bytes."""
     _replace(path, lambda file: np.savez_compressed(file, **cast(Any, dict(arrays))))
 
 

@@ -1,4 +1,4 @@
-"""Seconds and memory of a phase: the device is synchronised at both ends, and only the work lies in between."""
+"""Measure seconds and peak memory of the phases of a cell. The device is synchronised at both ends of a phase."""
 
 import ctypes
 import time
@@ -16,20 +16,20 @@ _PROC = Path("/proc/self")
 
 @dataclass
 class Phase:
-    """What one phase took so far; a phase entered several times adds up its seconds and keeps its highest peak."""
+    """Time and memory of one phase. If it is entered several times, its seconds add up and the highest peak stays."""
 
     seconds: float = 0.0
     peak_host_bytes: int | None = None
-    """high-water mark of the resident size, less the resident size when the phase was entered"""
+    """Largest resident size during the phase minus the resident size at its start."""
     peak_device_bytes: int | None = None
-    """most that the allocator of the device had given out; None on the cpu"""
+    """Largest amount of memory that torch had allocated on the device; None on the cpu."""
     host_reason: str | None = None
-    """why there is no host peak"""
+    """Why there is no host peak."""
     device_reason: str = "the cpu has no memory of its own"
-    """why there is no device peak, where there is none"""
+    """Why there is no device peak; used if there is none."""
 
     def forget_peaks(self, reason: str) -> None:
-        """For a phase of which this process did a part only."""
+        """Remove the peaks of a phase of which an earlier process did a part."""
         self.peak_host_bytes, self.host_reason = None, reason
         if self.peak_device_bytes is not None:
             self.peak_device_bytes, self.device_reason = None, reason
@@ -44,17 +44,17 @@ class Clock:
         self._active: str | None = None
 
     def now(self) -> float:
-        """Seconds on a monotonic clock, after all work queued on the device is done."""
+        """Return the seconds of a monotonic clock, after the device has finished its queue."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         return time.perf_counter()
 
     @contextmanager
     def phase(self, name: str) -> Iterator[Phase]:
-        """Measures the block as (part of) phase `name`; phases do not nest, for the high-water mark is one.
+        """Measure the block as a part of phase `name`. Phases do not nest: the kernel has one high-water mark.
 
-        Memory that earlier phases left to the C library goes back to the system first; what a phase leaves there
-        itself serves its next parts, as it does the steps of a training.
+        When a phase begins, memory that the C library keeps from earlier phases is returned to the system. Memory that
+        the phase itself frees may stay there for its later parts, as it does between training steps.
         """
         if self._active:
             raise RuntimeError(f"phase '{name}' inside phase '{self._active}'")
@@ -80,14 +80,14 @@ class Clock:
 
 
 def _return_free_memory() -> None:
-    """Gives the system what the C library keeps of earlier work, which would hide that much of the next phase's."""
+    """Return freed memory to the system. Memory kept by the C library would hide that much of the next phase's peak."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of glibc
     if trim is not None:
         trim(0)
 
 
 def _reset_high_water_mark() -> tuple[int | None, str | None]:
-    """The resident size from which the peak counts; or None and the reason why the kernel does not tell."""
+    """Reset the kernel's high-water mark; return the resident size, or None and the reason for a refusal."""
     try:
         (_PROC / "clear_refs").write_text("5")
         return _kernel_bytes("VmRSS"), None
@@ -96,7 +96,7 @@ def _reset_high_water_mark() -> tuple[int | None, str | None]:
 
 
 def _kernel_bytes(key: str) -> int:
-    """One entry of /proc/self/status, which counts in units of 1024 bytes."""
+    """Return one entry of /proc/self/status in bytes; the file counts in units of 1024 bytes."""
     for line in (_PROC / "status").read_text().splitlines():
         if line.startswith(f"{key}:"):
             return int(line.split()[1]) * 1024

@@ -1,4 +1,4 @@
-"""What a cell cost, as quantities: seconds and bytes by phase, and seconds for one effectively independent draw."""
+"""Cost of a cell: seconds and bytes of each phase, and seconds for one effectively independent draw."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -13,18 +13,18 @@ __all__ = ["draw_costs", "kernel_launches", "matmul_rate", "phase_memory"]
 
 
 _MATMUL_EXTENT = {"cpu": 1024, "cuda": 8192}
-"""Sites a side of the matrices whose product is the ceiling of a device: large enough to fill it."""
+"""Rows and columns of the matrices whose product measures the speed of a device; large enough to use all of it."""
 
 
 def matmul_rate(clock: Clock, extent: int | None = None, repeats: int = 5) -> float:
-    """Operations per second of a float32 product of two extent x extent matrices: the best of some repeats.
+    """Return the operations per second of a float32 product of two extent x extent matrices, the best of `repeats`.
 
-    The ceiling that the operations of a network are held against, on the threads and the device of the cell.
+    The report compares the operations of a network with this rate, which is measured on the cell's threads and device.
     """
     extent = extent or _MATMUL_EXTENT[clock.device.type]
     a = torch.ones(extent, extent, device=clock.device)
     seconds = []
-    for _ in range(repeats + 1):  # the first one wakes threads and libraries up
+    for _ in range(repeats + 1):  # the first product starts threads and loads libraries
         begin = clock.now()
         torch.mm(a, a)
         seconds.append(clock.now() - begin)
@@ -32,7 +32,10 @@ def matmul_rate(clock: Clock, extent: int | None = None, repeats: int = 5) -> fl
 
 
 def kernel_launches(work: Callable[[], object]) -> Estimate:
-    """Kernels that `work` starts on a CUDA device, copies and fills not counted; call it once before."""
+    """Return the number of kernels that `work` starts on a CUDA device; copies and fills do not count.
+
+    Call `work` once before, so that it compiles nothing here.
+    """
     activities = [torch.profiler.ProfilerActivity.CUDA]
     with torch.profiler.profile(activities=activities, acc_events=True) as profile:
         work()
@@ -43,7 +46,7 @@ def kernel_launches(work: Callable[[], object]) -> Estimate:
 
 
 def phase_memory(phases: Mapping[str, Phase]) -> dict[str, Estimate]:
-    """peak_{host,device}_<phase>_bytes for each phase that was entered."""
+    """Return peak_host_<phase>_bytes and peak_device_<phase>_bytes of each phase."""
     found = {}
     for name, phase in phases.items():
         no_host = phase.host_reason or "not measured"
@@ -55,22 +58,22 @@ def phase_memory(phases: Mapping[str, Phase]) -> dict[str, Estimate]:
 def draw_costs(
     seconds: float, n: int, chunk_s: Sequence[float], quantities: Mapping[str, Estimate]
 ) -> tuple[dict[str, Estimate], CostBasis | None]:
-    """draw_s, draw_s_per_1000 and s_per_effective_sample, and the basis of the last.
+    """Return draw_s, draw_s_per_1000 and s_per_effective_sample, and the estimate behind the last.
 
-    One effectively independent draw costs 1/ess_fraction draws by reweighting (1/ess_fraction_p where the p side is
-    lower by more than three errors) and 2 tau_int draws along a chain, tau_int being the larger one of energy and
-    |m|; where a model has both, the cheaper one counts.
+    One effectively independent draw costs 1/ess_fraction draws by reweighting, and 2 tau_int draws along a chain.
+    ess_fraction_p replaces ess_fraction if it is lower by more than three errors. tau_int is the larger one of energy
+    and |m|. If a model has both costs, the lower one counts.
 
     Parameters
     ----------
     seconds
         Time of all n draws.
     n
-        Number of draws, all chains together.
+        Number of draws, summed over all chains.
     chunk_s
         Seconds per draw of each chunk; their spread gives the error.
     quantities
-        ess_fraction, ess_fraction_p and tau_int_* of the cell, those that it has.
+        The quantities of the cell; ess_fraction, ess_fraction_p and tau_int_* are used if they are there.
     """
     per_draw = seconds / n
     spread = float(np.std(chunk_s, ddof=1)) / math.sqrt(len(chunk_s)) if len(chunk_s) > 1 else None
@@ -96,7 +99,7 @@ def draw_costs(
 
 
 def _basis_of_ess(quantities: Mapping[str, Estimate]) -> CostBasis:
-    """ess_fraction; ess_fraction_p where that is lower by three errors, for the q side does not see what q misses."""
+    """Return ess_fraction_p if it is lower by three errors, else ess_fraction. Draws of q cannot show what q misses."""
     q, p = quantities.get("ess_fraction"), quantities.get("ess_fraction_p")
     if q is None or p is None or q.value is None or p.value is None:
         return "ess_fraction"
@@ -105,14 +108,14 @@ def _basis_of_ess(quantities: Mapping[str, Estimate]) -> CostBasis:
 
 
 def _by_ess(ess: Estimate | None) -> tuple[float, float] | None:
-    """1/ess, at least one draw, and its relative error."""
+    """Return 1/ess, at least one draw, and its relative error."""
     if ess is None or not ess.value:
         return None
     return max(1.0, 1 / ess.value), (ess.error or 0.0) / ess.value
 
 
 def _by_tau(quantities: Mapping[str, Estimate]) -> tuple[float, float] | None:
-    """2 tau_int, at least one draw, and its relative error, for the larger of both tau_int."""
+    """Return 2 tau_int, at least one draw, and its relative error, for the larger one of both tau_int."""
     taus = [quantities.get(f"tau_int_{name}") for name in ("energy", "abs_magnetisation")]
     known = [(tau.value, tau.error or 0.0) for tau in taus if tau is not None and tau.value is not None]
     if len(known) < len(taus):

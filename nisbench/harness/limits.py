@@ -1,4 +1,4 @@
-"""What the kernel is asked for in a worker: to die with its parent, and to get no more memory than agreed."""
+"""Limits of a worker process: it ends with its parent, and it cannot use more memory than its limit."""
 
 import ctypes
 import os
@@ -16,11 +16,11 @@ __all__ = ["OverLimitError", "check_training_memory", "die_with_parent", "limit_
 
 _PR_SET_PDEATHSIG = 1
 _TRAINING_COPIES = 4
-"""weights, their gradient and the two moments of Adam"""
+"""Weights, gradient and the two moments of Adam."""
 
 
 class OverLimitError(NisbenchError):
-    """A cell that needs more memory than it may have, known before it started."""
+    """The cell needs more memory than its limit. `needed` is in bytes."""
 
     def __init__(self, message: str, needed: int) -> None:
         super().__init__(message)
@@ -28,14 +28,14 @@ class OverLimitError(NisbenchError):
 
 
 def die_with_parent(parent: int) -> None:
-    """Ends this process when its parent ends, also by SIGKILL; exits at once where it is gone already."""
+    """Ask the kernel to kill this process when its parent ends. Exit now if the parent has ended already."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         raise SystemExit(f"the parent process {parent} is gone")
 
 
 def limit_memory(limit: int, device: torch.device) -> None:
-    """Lets the process have at most `limit` bytes: of private memory on the cpu, of the allocator on a device."""
+    """Limit the memory of this process to `limit` bytes: private memory on the cpu, allocated memory on a GPU."""
     if device.type == "cuda":
         total = torch.cuda.get_device_properties(device).total_memory
         torch.cuda.set_per_process_memory_fraction(min(1.0, limit / total), device)
@@ -49,11 +49,15 @@ def limit_memory(limit: int, device: torch.device) -> None:
 
 
 def check_training_memory(model: nn.Module, limit: int | None, device: torch.device) -> int:
-    """The bytes that training takes at least; raises OverLimitError where weights, gradient and
-    Adam's moments of a model on `meta` exceed the memory.
+    """Return the bytes that training `model` (on the device `meta`) needs at least.
 
-    The memory is `limit`, or without one all that the device has. Activations come on top, so a model that passes may
-    still run out.
+    Weights, gradient and the moments of Adam are counted. Activations are not, so a model that passes may still run
+    out of memory.
+
+    Raises
+    ------
+    OverLimitError
+        If this exceeds `limit`, or the memory of the device if there is no limit.
     """
     parameters = sum(p.numel() * p.element_size() for p in model.parameters())
     buffers = sum(b.numel() * b.element_size() for b in model.buffers())
@@ -77,5 +81,5 @@ def _memory_of(device: torch.device) -> int:
 
 
 def size_text(n: int) -> str:
-    """A number of bytes for people."""
+    """Return a number of bytes as text, in MiB or GiB."""
     return f"{n / 2**30:.2f} GiB" if n >= 2**29 else f"{n / 2**20:.0f} MiB"

@@ -1,8 +1,8 @@
-"""A plan: TOML and command-line overrides -> the cells to run. A pure function of its arguments and the catalog.
+"""Plans: turn a TOML file and the arguments of a command into the cells to run.
 
-A plan has groups; a group holds the cells that check one claim: plugins x sizes x beta x seeds. Each (target, L, beta)
-that a model is measured at gets one cell of the reference sampler, which runs first. The same cell asked for twice
-is run once.
+A plan has groups. A group contains the cells for one claim: plugins x sizes x beta x seeds. Each (target, L, beta) at
+which a model or density is measured gets one cell of the reference sampler, and reference cells run first. A cell that
+several groups contain runs once. The result depends on the arguments and the catalog only.
 """
 
 import dataclasses
@@ -53,7 +53,7 @@ _GROUP_KEYS = (
 
 @dataclass(frozen=True)
 class Overrides:
-    """What the command line says; None and {} leave the plan as it is."""
+    """Values that replace fields of a plan. None and {} leave the plan unchanged."""
 
     plugins: tuple[str, ...] | None = None
     sizes: tuple[int, ...] | None = None
@@ -68,7 +68,7 @@ class Overrides:
 
     @property
     def changed(self) -> list[str]:
-        """The fields that change what is measured."""
+        """Names of the fields that are given and change a measurement."""
         limits = ("memory_limit", "timeout")
         return [f.name for f in dataclasses.fields(self) if getattr(self, f.name) and f.name not in limits] + [
             name for name in ("train_steps", "train_seconds") if getattr(self, name) == 0
@@ -77,7 +77,7 @@ class Overrides:
 
 @dataclass(frozen=True)
 class Group:
-    """The cells that check one claim."""
+    """The cells for one claim."""
 
     name: str
     claim: str
@@ -86,12 +86,12 @@ class Group:
     beta: tuple[float, ...]
     seeds: tuple[int, ...]
     cells: tuple[str, ...]
-    """cell_ids in plan order, reference cells left out"""
+    """cell_ids in plan order, without the reference cells."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be run, in the order in which it is run."""
+    """Cells in the order in which they run, with the limits of each cell."""
 
     name: str
     title: str
@@ -99,34 +99,45 @@ class Plan:
     groups: tuple[Group, ...]
     cells: tuple[Cell, ...]
     memory_limit: int | None = None
-    """bytes a cell may take; None leaves it to the machine"""
+    """Bytes that one cell may take; None means the memory of the machine."""
     timeout: float | None = None
-    """seconds a cell may take"""
+    """Seconds that one cell may take; None means no limit."""
 
     @property
     def folder_name(self) -> str:
-        """`<name>-<hash of the cell ids>`: the same cells, the same folder."""
+        """`<name>-<hash of the cell ids>`: a plan with the same cells gets the same folder."""
         digest = hashlib.sha256("\n".join(cell.cell_id for cell in self.cells).encode()).hexdigest()
         return f"{self.name}-{digest[:8]}"
 
     def to_json(self) -> dict[str, Any]:
-        """Everything but the cells, which have files of their own, as plain JSON values."""
+        """Return the plan as plain JSON values, without the cells, which have files of their own."""
         record = dataclasses.asdict(self)
         del record["cells"]
         return record | {"claims": [group.claim for group in self.groups if group.claim]}
 
 
 def plan_names() -> list[str]:
-    """The plans that come with nisbench."""
+    """Return the names of the plans that come with nisbench."""
     return sorted(file.name.removesuffix(".toml") for file in _folder().iterdir() if file.name.endswith(".toml"))
 
 
 def load_plan(source: str | None, overrides: Overrides, catalog: Catalog, *, device: str = "cpu") -> Plan:
-    """The plan of that name or file, the overrides put in place of the fields of every group.
+    """Return the plan with the overrides in place of the fields of every group.
 
-    Without a source it is the quick plan, whose first group serves as the base when plugins or sizes are given.
-    `device` is where the plugins run that can; one registered for the cpu alone stays there.
-    Raises UnknownName for a plan, key, plugin, option or target that does not exist, InvalidValue for a bad value.
+    Parameters
+    ----------
+    source
+        Name of a plan or path of a TOML file. None means the plan `quick`; if plugins or sizes are given, only its
+        first group.
+    device
+        Device of the plugins that support it. A plugin for the cpu only stays on the cpu.
+
+    Raises
+    ------
+    UnknownName
+        For a plan, key, plugin, option or target that does not exist.
+    InvalidValue
+        For a value that does not fit.
     """
     table = _read(source or DEFAULT_PLAN)
     where = f"plan '{table.get('name', source)}'"
@@ -139,7 +150,7 @@ def load_plan(source: str | None, overrides: Overrides, catalog: Catalog, *, dev
 
 
 class _Planner:
-    """Turns the tables of one plan into cells."""
+    """Turns the tables of one plan into its cells."""
 
     def __init__(
         self, where: str, table: Mapping[str, Any], overrides: Overrides, catalog: Catalog, device: str
@@ -153,7 +164,7 @@ class _Planner:
         self.reference_chain_draws = integer(1, "number of draws")(where, table.get("reference_chain_draws", 20000))
 
     def plan(self, tables: Iterable[Mapping[str, Any]], *, custom: bool) -> Plan:
-        """The whole plan."""
+        """Return the plan; `custom` is True if no plan was named."""
         made = [self._group(table, plugins) for table, plugins in self._selected(list(tables)) if plugins]
         used = {name for group, _ in made for name in group.plugins}
         for plugin in self.overrides.options:
@@ -191,7 +202,10 @@ class _Planner:
         return name, title, description
 
     def _selected(self, tables: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], tuple[str, ...]]]:
-        """Each group with its plugins. --plugins keeps those of a group that it names; what no group has joins all."""
+        """Yield each group with its selected plugins.
+
+        --plugins selects plugins within each group. A plugin that no group lists is added to every group.
+        """
         own = [items(f"{self._where_of(table)}, plugins", table.get("plugins", ()), names) for table in tables]
         planned = {name for plugins in own for name in plugins}
         for table, plugins in zip(tables, own, strict=True):
@@ -202,7 +216,7 @@ class _Planner:
         return f"{self.where}, group '{table.get('name', '')}'"
 
     def _group(self, table: Mapping[str, Any], plugins: tuple[str, ...]) -> tuple[Group, list[Cell]]:
-        """One group and its cells, reference cells among them."""
+        """Return one group and its cells, including the reference cells."""
         _check_keys(table, _GROUP_KEYS, "key of a group")
         where, given = self._where_of(table), self.overrides
         sizes = given.sizes or items(f"{where}, sizes", table.get("sizes", ()), parse_size)
@@ -233,7 +247,7 @@ class _Planner:
         return group, [*references.values(), *cells.values()]
 
     def _check_options(self, where: str, table: Mapping[str, Any]) -> None:
-        """Refuses options of plugins that the group does not have, and such as a plugin does not have."""
+        """Refuse options of a plugin that is not in the group, and options that a plugin does not have."""
         options = table.get("options", {})
         if not isinstance(options, dict):
             raise InvalidValue(f"{where}: options is a table by plugin, for example [group.options.hier]")
@@ -293,7 +307,7 @@ class _Planner:
         )
 
     def _entry(self, name: str) -> Entry:
-        """The plugin of that name; a broken registration too, so that it becomes a row with its reason."""
+        """Return the plugin of that name. A broken registration is returned too: its cells fail with the reason."""
         for entry in self.catalog.broken:
             if entry.name == name and name not in self.catalog.plugins:
                 return entry
@@ -319,7 +333,7 @@ class _Planner:
         return Budget(steps=steps, seconds=seconds)
 
     def _by_plugin(self, where: str, table: Mapping[str, Any], key: str, plugin: str) -> Any:
-        """The value under `key`: one for all, or a table by plugin with an entry `default` for the others."""
+        """Return the value of `key` for a plugin: one value for all, or a table by plugin with the entry `default`."""
         if key not in table:
             raise InvalidValue(f"{where} has no {key}; give it")
         value = table[key]
@@ -328,7 +342,7 @@ class _Planner:
                 self._entry(name)
             value = value.get(plugin, value.get(_DEFAULT))
         if value is None:
-            raise InvalidValue(f"{where}, {key} says nothing for {plugin}; add '{plugin}' or 'default'")
+            raise InvalidValue(f"{where}, {key} has no entry for {plugin}; add '{plugin}' or 'default'")
         return value
 
 
@@ -343,7 +357,7 @@ def _folder() -> Any:
 
 
 def _read(source: str) -> dict[str, Any]:
-    """The table of a built-in plan or of a file."""
+    """Return the table of a built-in plan or of a file."""
     path = Path(source)
     if path.suffix != ".toml" and not path.is_file():
         if source not in plan_names():
@@ -351,10 +365,10 @@ def _read(source: str) -> dict[str, Any]:
         text = (_folder() / f"{source}.toml").read_text(encoding="utf-8")
     else:
         try:
-            text = path.read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8-sig")  # some editors write a byte order mark, which TOML refuses
         except (OSError, ValueError) as error:
             raise InvalidValue(f"plan {source} cannot be read: {error}") from error
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise InvalidValue(f"plan {source} is no TOML: {error}") from error
+        raise InvalidValue(f"plan {source} is not valid TOML: {error}") from error

@@ -1,12 +1,12 @@
-"""A run folder: the plan, the environment and one folder a cell, written atomically and read without torch.
+"""A run folder: the plan, the environment and one folder for each cell. Reading it needs no torch.
 
     plan.json  environment.json  lock
     cells/<cell_id>/  cell.json status.json history.jsonl series.npz samples.npz result.json
                       log.txt checkpoint.safetensors weights.safetensors
     reference/<cell_id>.npz
 
-Nothing here is ever unpickled. Every file is written beside its place and renamed into it, so a reader or a killed
-writer never meets half a file; `history.jsonl` alone is appended to, and a torn last line of it is dropped.
+Nothing is ever unpickled. Every file is written under a temporary name and renamed, so no reader sees half a file.
+Only `history.jsonl` grows line by line; a last line that a kill has cut off is dropped.
 """
 
 import fcntl
@@ -51,27 +51,27 @@ _RUNNING = "running"
 
 @dataclass(frozen=True)
 class Reference:
-    """Configurations of p for the p-side quantities, thinned by their autocorrelation time."""
+    """Configurations of p for the p-side estimates, 2 tau_int draws apart."""
 
     spins: NDArray[np.int8]
     """(m, L, L)"""
     chain: NDArray[np.int64]
-    """(m,), the chain that each came from; configurations of one chain keep its order"""
+    """(m,) number of the chain of each configuration; the configurations of a chain are in the order of drawing"""
     tau_int: float
-    """of the chain before thinning, in its draws"""
+    """Autocorrelation time of the chain before thinning, in draws."""
     seed: int
-    """of the cell that drew them"""
+    """Seed of the reference cell."""
 
 
 class CellFiles:
-    """The folder of one cell, as the worker writes it."""
+    """The folder of one cell, for writing."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     @property
     def checkpoint(self) -> Path:
-        """Where training leaves its state."""
+        """The state of a training."""
         return self.folder / "checkpoint.safetensors"
 
     @property
@@ -85,18 +85,18 @@ class CellFiles:
         return self.folder / "log.txt"
 
     def append_history(self, line: Mapping[str, Any]) -> None:
-        """Adds one line to history.jsonl; raises ValueError on NaN or infinity."""
+        """Add one line to history.jsonl. Raises ValueError for NaN and infinity."""
         with (self.folder / "history.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(dict(line), allow_nan=False) + "\n")
 
     def keep_history_until(self, step: int) -> None:
-        """Drops the history after `step`, which a resumed training writes again."""
+        """Drop the history after `step`; a resumed training writes it again."""
         kept = [line for line in read_history(self.folder / "history.jsonl") if line["step"] <= step]
         text = "".join(json.dumps(line, allow_nan=False) + "\n" for line in kept)
         write_text(self.folder / "history.jsonl", text)
 
     def clear(self) -> None:
-        """Makes the cell ready to run (again): drops its results, keeps a checkpoint and the history up to it."""
+        """Prepare the cell for another run: delete its results, keep a checkpoint and the history."""
         left = [path for path in self.folder.iterdir() if is_temporary(path)]
         for name in ("status.json", "result.json", "series.npz", "samples.npz", self.weights.name):
             left.append(self.folder / name)
@@ -104,7 +104,7 @@ class CellFiles:
             path.unlink(missing_ok=True)
         (self.folder.parent.parent / "reference" / f"{self.folder.name}.npz").unlink(missing_ok=True)
         if self.checkpoint.exists():
-            self.keep_history_until(sys.maxsize)  # a torn last line goes
+            self.keep_history_until(sys.maxsize)  # drops a last line that was cut off
         else:
             (self.folder / "history.jsonl").unlink(missing_ok=True)
 
@@ -118,20 +118,20 @@ class CellFiles:
         write_json(self.folder / "status.json", {"status": str(status), "reason": reason})
 
     def write_result(self, result: CellResult) -> None:
-        """Writes result.json, then status.json: the cell is done."""
+        """Write result.json and then status.json. The cell has ended."""
         write_json(self.folder / "result.json", result.to_json())
         self.write_status(result.status, result.reason)
 
     def write_series(self, series: Mapping[str, NDArray[Any]]) -> None:
-        """Writes the raw scalar series from which the quantities are made."""
+        """Write the raw scalar series from which the quantities are estimated."""
         write_arrays(self.folder / "series.npz", series)
 
     def write_samples(self, spins: NDArray[np.int8]) -> None:
-        """Writes a few configurations for pictures: (k, L, L)."""
+        """Write a few configurations for pictures: (k, L, L)."""
         write_arrays(self.folder / "samples.npz", {"spins": spins.astype(np.int8)})
 
     def write_reference(self, reference: Reference) -> None:
-        """Writes the configurations that other cells of the run refer to, one bit a spin."""
+        """Write the configurations for other cells of the run, one bit per spin."""
         path = self.folder.parent.parent / "reference" / f"{self.folder.name}.npz"
         guard(path, lambda: path.parent.mkdir(exist_ok=True))
         m, L = reference.spins.shape[:2]
@@ -146,23 +146,24 @@ class CellFiles:
 
 
 class Store:
-    """A run folder. `open` one to read it, `create` one to run; reading never changes it."""
+    """A run folder. `open` reads one, `create` makes or resumes one. Reading never changes the folder."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
-        """The run in `path`; raises StoreError where there is none."""
+        """Return the run in `path`. Raises StoreError if there is none."""
         store = cls(Path(path))
         store.plan()
         return store
 
     @classmethod
     def create(cls, path: str | Path, plan: "Plan", environment: Mapping[str, Any], *, fresh: bool = False) -> Self:
-        """The folder of `plan`, made or resumed; raises StoreError where something else is in the way.
+        """Make or resume the folder of `plan`. Call it while holding `lock`.
 
-        `fresh` deletes the run that is there, whatever its plan, and nothing that a run does not write.
+        With `fresh`, the run in the folder is deleted, even if it has another plan. Files that nisbench did not write
+        stay. Raises StoreError if the folder holds another plan or something else.
         """
         store = cls(Path(path))
         ids = [cell.cell_id for cell in plan.cells]
@@ -204,35 +205,36 @@ class Store:
             yield
 
     def plan(self) -> dict[str, Any]:
-        """name, title, description, claims, command, groups, cells (ids in plan order), ... of the run."""
+        """Return plan.json: name, title, description, claims, command, groups, cells (ids in plan order), and so on."""
         if not (self.path / "plan.json").is_file():
-            missing = "does not exist" if not self.path.exists() else "is no run folder (it holds no plan.json)"
+            missing = "does not exist" if not self.path.exists() else "is not a run folder (it has no plan.json)"
             raise StoreError(f"{self.path} {missing}")
         plan = read_json(self.path / "plan.json")
         if plan.get("format") != FORMAT or not isinstance(plan.get("cells"), list):
-            raise StoreError(f"{self.path / 'plan.json'} is no plan of a nisbench run")
+            raise StoreError(f"{self.path / 'plan.json'} is not the plan of a nisbench run")
         if plan.get("schema_version") != SCHEMA_VERSION:
             raise StoreError(
-                f"{self.path} has schema version {plan.get('schema_version')}, this nisbench reads {SCHEMA_VERSION}"
+                f"{self.path} has schema version {plan.get('schema_version')}, this nisbench reads {SCHEMA_VERSION}; "
+                "read it with the nisbench that wrote it, or run its plan again in another folder"
             )
         return plan
 
     def environment(self) -> dict[str, Any]:
-        """Versions, hardware, command line and start time; `resumed` lists later starts and what had changed."""
+        """Return environment.json: versions, hardware, command and start time; `resumed` lists later starts."""
         return read_json(self.path / "environment.json")
 
     def note_resumed(self, environment: Mapping[str, Any]) -> None:
-        """Adds a later start to environment.json, with every entry that differs from the first one."""
+        """Add a later start to environment.json, with the entries that differ from the first start."""
         first = self.environment()
         changed = {key: value for key, value in environment.items() if first.get(key) != value}
         write_json(self.path / "environment.json", first | {"resumed": [*first.get("resumed", []), changed]})
 
     def cells(self) -> tuple[Cell, ...]:
-        """All planned cells in plan order; raises StoreError that names a damaged file."""
+        """Return all cells in plan order. Raises StoreError, which names the file, if one is damaged."""
         return tuple(self.cell(cell_id) for cell_id in self.plan()["cells"])
 
     def cell(self, cell_id: str) -> Cell:
-        """One planned cell."""
+        """Return one cell of the plan."""
         path = self._folder(cell_id) / "cell.json"
         cell = parse(path, lambda: Cell.from_json(read_json(path)))
         if cell.cell_id != cell_id:
@@ -255,36 +257,36 @@ class Store:
         return CellState(Status.INTERRUPTED, f"the process ended while the cell was at: {stage}")
 
     def result(self, cell_id: str) -> CellResult | None:
-        """What the cell left behind; None unless it ended."""
+        """Return the result of the cell; None before its end."""
         path = self._folder(cell_id) / "result.json"
         if not path.exists():
             return None
         return parse(path, lambda: CellResult.from_json(read_json(path)))
 
     def history(self, cell_id: str) -> list[dict[str, Any]]:
-        """The training history; [] if there is none."""
+        """Return the training history; [] if there is none."""
         return read_history(self._folder(cell_id) / "history.jsonl")
 
     def series(self, cell_id: str) -> dict[str, NDArray[Any]]:
-        """The raw scalar series by name; {} if there are none."""
+        """Return the raw scalar series by name; {} if there are none."""
         return read_arrays(self._folder(cell_id) / "series.npz")
 
     def samples(self, cell_id: str) -> NDArray[np.int8] | None:
-        """(k, L, L) a few configurations; None if there are none."""
+        """Return a few configurations (k, L, L); None if there are none."""
         return read_arrays(self._folder(cell_id) / "samples.npz").get("spins")
 
     def reference(self, cell_id: str) -> Reference | None:
-        """The reference configurations that the cell left; None if there are none."""
+        """Return the configurations that the reference cell left; None if there are none."""
         path = self.path / "reference" / f"{cell_id}.npz"
         arrays = read_arrays(path)
         return parse(path, lambda: _unpack(arrays)) if arrays else None
 
     def files(self, cell_id: str) -> CellFiles:
-        """The handle through which the cell is written."""
+        """Return the folder of a cell, for writing."""
         return CellFiles(self._folder(cell_id))
 
     def _discard(self) -> None:
-        """Deletes cells and reports; the plan stays until the new one takes its place, so the folder stays a run."""
+        """Delete cells and reports. plan.json stays until the new one replaces it, so the folder remains a run."""
         self.plan()
         for name in _DISCARDED:
             entry = self.path / name
@@ -294,18 +296,18 @@ class Store:
         return self.path / "cells" / cell_id
 
     def _occupied(self) -> bool:
-        """Whether a run is there; StoreError where the path is taken by something else."""
+        """Return True if the path is a run. Raises StoreError if it is something else that is not empty."""
         if not self.path.exists():
             return False
         if not self.path.is_dir():
             raise StoreError(f"{self.path} is a file; --out needs a folder")
         if (self.path / "plan.json").exists():
             return True
-        # A run killed while it made its folder leaves these and no plan.
+        # A run that was killed while it made its folder leaves files of ours but no plan.json.
         strange = [p.name for p in self.path.iterdir() if p.name not in _OURS and not is_temporary(p)]
         if strange:
             raise StoreError(
-                f"{self.path} is no run folder and is not empty (it holds '{min(strange)}'); nothing touched"
+                f"{self.path} is not a run folder and not empty (it contains '{min(strange)}'); nothing was changed"
             )
         return False
 
@@ -318,7 +320,10 @@ def _unpack(arrays: Mapping[str, NDArray[Any]]) -> Reference:
 
 
 def _started(pid: int) -> int | None:
-    """When the process began, in clock ticks since boot; None if it is gone. Tells a reused pid from the old one."""
+    """Return when the process started, in clock ticks since boot; None if it is gone.
+
+    A new process can get the pid of an old one, but not its start time.
+    """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

@@ -1,4 +1,4 @@
-"""Text or TOML -> checked values: sizes, beta, seeds, bytes, seconds, options; a bad one is one clear line."""
+"""Read values from the command line (text) or from a plan (TOML types). A wrong value raises InvalidValue."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -18,7 +18,10 @@ _COLDEST = 1e6
 
 
 def items(where: str, given: Any, read: Callable[[str, Any], T]) -> tuple[T, ...]:
-    """`8,16`, a list or one value -> the values without repetition, in order; InvalidValue if there are none."""
+    """Return the values of `8,16`, of a list or of a single value, each once and in order.
+
+    Raises InvalidValue if there are none.
+    """
     if isinstance(given, str):
         given = [part.strip() for part in given.split(",")]
     elif not isinstance(given, Iterable) or isinstance(given, Mapping):
@@ -30,14 +33,14 @@ def items(where: str, given: Any, read: Callable[[str, Any], T]) -> tuple[T, ...
 
 
 def names(where: str, value: Any) -> str:
-    """A name."""
+    """Return a name, which is text that is not empty."""
     if not isinstance(value, str) or not value:
-        raise InvalidValue(f"{where}: {value!r} is no name")
+        raise InvalidValue(f"{where}: {value!r} is not a name")
     return value
 
 
 def integer(smallest: int, what: str) -> Callable[[str, Any], int]:
-    """A reader of whole numbers that are at least `smallest`."""
+    """Return a reader of whole numbers that are at least `smallest`; `what` names the number in messages."""
 
     def read(where: str, value: Any) -> int:
         try:
@@ -45,7 +48,7 @@ def integer(smallest: int, what: str) -> Callable[[str, Any], int]:
         except ValueError:
             number = None
         if not isinstance(number, int) or isinstance(number, bool) or number < smallest:
-            raise InvalidValue(f"{where}: '{value}' is no {what}; give a whole number >= {smallest}")
+            raise InvalidValue(f"{where}: '{value}' is not a {what}; give a whole number >= {smallest}")
         return number
 
     return read
@@ -55,39 +58,39 @@ parse_size = integer(2, "lattice size")
 
 
 def parse_beta(where: str, value: Any) -> float:
-    """A number from 0 to 1e6, or `critical` for ln(1 + sqrt 2)/2."""
+    """Return an inverse temperature: a number from 0 to 1e6, or ln(1 + sqrt 2)/2 for `critical`."""
     if value == "critical":
         return BETA_CRITICAL
     number = _number(value)
     if number is None or not 0 <= number <= _COLDEST:
         raise InvalidValue(
-            f"{where}: '{value}' is no inverse temperature; give a number from 0 to {_COLDEST:g} or 'critical'"
+            f"{where}: '{value}' is not an inverse temperature; give a number from 0 to {_COLDEST:g} or 'critical'"
         )
     return number
 
 
 def parse_bytes(where: str, value: Any) -> int:
-    """`8G`, `512M`, `1.5GiB` or a number of bytes; the letters are powers of 1024."""
+    """Return bytes from `8G`, `512M`, `1.5GiB` or a number; the letters mean powers of 1024."""
     text = str(value).strip().upper().removesuffix("IB").removesuffix("B")
     unit = text[-1:] if text[-1:] in _BYTES else ""
     number = _number(text.removesuffix(unit))
     if number is None or number * _BYTES[unit] < 1:
-        raise InvalidValue(f"{where}: '{value}' is no amount of memory; give for example 8G or 512M")
+        raise InvalidValue(f"{where}: '{value}' is not an amount of memory; give for example 8G or 512M")
     return int(number * _BYTES[unit])
 
 
 def parse_seconds(where: str, value: Any) -> float:
-    """`90`, `90s`, `30m` or `2h` in seconds."""
+    """Return seconds from `90`, `90s`, `30m` or `2h`."""
     text = str(value).strip()
     unit = text[-1:] if text[-1:] in _SECONDS else ""
     number = _number(text.removesuffix(unit))
     if number is None or not 0 < number * _SECONDS[unit] < _LONGEST:
-        raise InvalidValue(f"{where}: '{value}' is no time; give for example 90s, 30m or 2h")
+        raise InvalidValue(f"{where}: '{value}' is not a time; give for example 90s, 30m or 2h")
     return number * _SECONDS[unit]
 
 
 def options(where: str, assignments: Iterable[str]) -> dict[str, dict[str, str]]:
-    """`hier.width=2` -> {"hier": {"width": "2"}}."""
+    """Return the options by plugin: `hier.width=2` gives {"hier": {"width": "2"}}."""
     found: dict[str, dict[str, str]] = {}
     for text in assignments:
         name, equals, value = text.partition("=")
@@ -99,7 +102,7 @@ def options(where: str, assignments: Iterable[str]) -> dict[str, dict[str, str]]
 
 
 def _number(value: Any) -> float | None:
-    """A finite number, or None."""
+    """Return a finite number; None for other values."""
     try:
         number = None if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""What tells the cells of one plugin apart: a name for each of its variants."""
+"""Names for the variants of a plugin, from the settings in which its cells differ."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -9,14 +9,14 @@ __all__ = ["variant_names"]
 
 _VARIANT_FIELDS = ("budget", "draws", "dtype", "plugin_version", "reference", "protocol_version")
 _QUIET_FIELDS = ("reference",)
-"""Fields that tell two cells apart but say nothing to a reader; used only where nothing else differs."""
+"""Fields that mean nothing to a reader. They appear in a name only if nothing else differs."""
 
 
 def variant_names(cells: Sequence[Cell]) -> dict[str, str]:
-    """cell_id -> the plugin's name and, where cells differ in nothing else, the settings in which they differ.
+    """Return a name for each cell_id: the plugin, and the settings in which cells at the same place differ.
 
-    A value that more than half of the variants have is not told, so that of many changes to one default each is named
-    by its own.
+    Option values shared by more than half of the variants are left out of the name. So each of many variants, which
+    change one default each, is named by its own change.
     """
     by_plugin: dict[str, list[Cell]] = defaultdict(list)
     for cell in cells:
@@ -36,11 +36,11 @@ def variant_names(cells: Sequence[Cell]) -> dict[str, str]:
 
 
 def _telling(cells: Sequence[Cell], settings: Mapping[str, Mapping[str, str]]) -> list[str]:
-    """The settings in which cells at the same place differ, sorted."""
+    """Return the settings in which cells at the same place differ, sorted."""
     places: dict[tuple[object, ...], list[Mapping[str, str]]] = defaultdict(list)
     for cell in cells:
         if cell.reference_draws:
-            continue  # a reference is drawn with settings of its own and names no variant
+            continue  # a reference cell has settings of its own and is not a variant
         places[(cell.target, cell.beta, cell.L, cell.device, cell.seed)].append(settings[cell.cell_id])
     differing = {
         key
@@ -53,7 +53,7 @@ def _telling(cells: Sequence[Cell], settings: Mapping[str, Mapping[str, str]]) -
 
 
 def _usual(settings: Sequence[Mapping[str, str]], telling: Sequence[str]) -> set[tuple[str, str | None]]:
-    """The settings that more than half of the variants have."""
+    """Return the values that more than half of the variants have."""
     variants = {tuple((key, one.get(key)) for key in telling) for one in settings}
     counts = Counter(pair for variant in variants for pair in variant)
     return {pair for pair, count in counts.items() if 2 * count > len(variants)}

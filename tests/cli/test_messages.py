@@ -23,11 +23,11 @@ def _one_line(answer, *parts):
     [
         (["--plugins", "heir"], ["no plugin 'heir'; did you mean 'hier'?"]),
         (["--plan", "quik"], ["no plan 'quik'; did you mean 'quick'?"]),
-        (["--sizes", "8,x"], ["--sizes", "'x' is no lattice size"]),
-        (["--sizes", "1"], ["--sizes", "'1' is no lattice size"]),
-        (["--beta", "warm"], ["--beta", "'warm' is no inverse temperature", "critical"]),
+        (["--sizes", "8,x"], ["--sizes", "'x' is not a lattice size"]),
+        (["--sizes", "1"], ["--sizes", "'1' is not a lattice size"]),
+        (["--beta", "warm"], ["--beta", "'warm' is not an inverse temperature", "critical"]),
         (["--beta", "nan"], ["--beta", "'nan'"]),
-        (["--seeds", "-1"], ["--seeds", "'-1' is no seed"]),
+        (["--seeds", "-1"], ["--seeds", "'-1' is not a seed"]),
         (["--draws", "0"], ["--draws", "'0'"]),
         (["--option", "hier.widht=2"], ["no option of hier 'widht'; did you mean 'width'?"]),
         (["--option", "width=2"], ["PLUGIN.OPTION=VALUE"]),
@@ -49,10 +49,10 @@ def test_one_line_and_exit_code_2(nisbench, tmp_path, arguments, parts):
 def test_a_folder_that_is_no_run_is_not_touched(nisbench, tmp_path):
     (tmp_path / "thesis.tex").write_text("precious")
     for extra in ([], ["--fresh"]):
-        _one_line(nisbench(tmp_path, "run", "--out", tmp_path, *extra), "no run folder")
+        _one_line(nisbench(tmp_path, "run", "--out", tmp_path, *extra), "not a run folder")
     _one_line(nisbench(tmp_path, "run", "--out", tmp_path / "thesis.tex"), "thesis.tex", "is a file")
     for command in ("report", "status", "export"):
-        _one_line(nisbench(tmp_path, command, tmp_path), "no run folder")
+        _one_line(nisbench(tmp_path, command, tmp_path), "not a run folder")
         _one_line(nisbench(tmp_path, command, tmp_path / "nothing"), "does not exist")
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("thesis.tex", "precious")]
 
@@ -75,7 +75,7 @@ def test_exact_values(nisbench, tmp_path):
     assert rows[0]["log_z"] == pytest.approx(60.0763075272154, abs=1e-12)
     assert rows[1]["log_z"] == pytest.approx(log_z(512, 0.44))
     assert "60.07630752721" in nisbench(tmp_path, "exact")[1]
-    _one_line(nisbench(tmp_path, "exact", "--sizes", "big"), "'big' is no lattice size")
+    _one_line(nisbench(tmp_path, "exact", "--sizes", "big"), "'big' is not a lattice size")
 
 
 def test_plugins_lists_what_is_installed_and_what_is_broken(nisbench, tmp_path):

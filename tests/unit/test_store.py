@@ -230,7 +230,7 @@ def test_what_is_no_run_is_refused_and_untouched(tmp_path):
         lambda: Store.create(tmp_path, _plan(_cell()), {}, fresh=True),
         lambda: Store.open(tmp_path),
     ):
-        with pytest.raises(StoreError, match="no run folder"):
+        with pytest.raises(StoreError, match="not a run folder"):
             act()
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
     with pytest.raises(StoreError, match="is a file"):
