@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -66,7 +67,15 @@ class _Job:
 
 def worker_environment(threads: int) -> dict[str, str]:
     """Return the environment of a worker process. Variables of the user stay, except the numbers of threads."""
-    return _DEFAULTS | os.environ | dict.fromkeys(_THREADS, str(threads))
+    return _DEFAULTS | _numba_cache() | os.environ | dict.fromkeys(_THREADS, str(threads))
+
+
+def _numba_cache() -> dict[str, str]:
+    """Return a folder for compiled kernels if numba would find none: a read-only installation and no home."""
+    places = [Path(__file__).parent, Path(os.path.expanduser("~"))]
+    if any(os.access(place, os.W_OK) for place in places):
+        return {}
+    return {"NUMBA_CACHE_DIR": str(Path(tempfile.gettempdir()) / f"nisbench-numba-{os.getuid()}")}
 
 
 def run_cells(
@@ -132,7 +141,8 @@ def run_cells(
 def _start(store: Store, cell: Cell, options: Sequence[str], threads: int) -> _Job:
     files = store.files(cell.cell_id)
     files.clear()
-    command = [sys.executable, "-X", "faulthandler", "-m", "nisbench.harness.worker"]
+    # -P keeps the working directory out of the import path: a random.py there must not replace Python's own.
+    command = [sys.executable, "-P", "-X", "faulthandler", "-m", "nisbench.harness.worker"]
     command += ["--store", str(store.path.resolve()), "--cell", cell.cell_id, "--parent", str(os.getpid()), *options]
     with files.log.open("ab") as log:
         log_start = log.tell()

@@ -14,7 +14,8 @@ T = TypeVar("T")
 _BYTES = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 _LONGEST = 1e9
-_COLDEST = 1e6
+_HOTTEST, _COLDEST = 1e-12, 1e6
+_LARGEST_BYTES = 2**60
 
 
 def items(where: str, given: Any, read: Callable[[str, Any], T]) -> tuple[T, ...]:
@@ -58,15 +59,14 @@ parse_size = integer(2, "lattice size")
 
 
 def parse_beta(where: str, value: Any) -> float:
-    """Return an inverse temperature: a number from 0 to 1e6, or ln(1 + sqrt 2)/2 for `critical`."""
+    """Return an inverse temperature: 0, a number from 1e-12 to 1e6, or ln(1 + sqrt 2)/2 for `critical`."""
     if value == "critical":
         return BETA_CRITICAL
     number = _number(value)
-    if number is None or not 0 <= number <= _COLDEST:
-        raise InvalidValue(
-            f"{where}: '{value}' is not an inverse temperature; give a number from 0 to {_COLDEST:g} or 'critical'"
-        )
-    return number
+    if number is None or not (number == 0 or _HOTTEST <= number <= _COLDEST):
+        allowed = f"0, a number from {_HOTTEST:g} to {_COLDEST:g}, or 'critical'"
+        raise InvalidValue(f"{where}: '{value}' is not an inverse temperature; give {allowed}")
+    return number + 0.0  # -0.0 becomes 0.0, which is the same cell
 
 
 def parse_bytes(where: str, value: Any) -> int:
@@ -74,7 +74,7 @@ def parse_bytes(where: str, value: Any) -> int:
     text = str(value).strip().upper().removesuffix("IB").removesuffix("B")
     unit = text[-1:] if text[-1:] in _BYTES else ""
     number = _number(text.removesuffix(unit))
-    if number is None or number * _BYTES[unit] < 1:
+    if number is None or not 1 <= number * _BYTES[unit] <= _LARGEST_BYTES:
         raise InvalidValue(f"{where}: '{value}' is not an amount of memory; give for example 8G or 512M")
     return int(number * _BYTES[unit])
 
@@ -102,7 +102,9 @@ def options(where: str, assignments: Iterable[str]) -> dict[str, dict[str, str]]
 
 
 def _number(value: Any) -> float | None:
-    """Return a finite number; None for other values."""
+    """Return a finite number; None for other values. Text with an underscore is not a number here: 0_44 is a slip."""
+    if isinstance(value, str) and "_" in value:
+        return None
     try:
         number = None if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):

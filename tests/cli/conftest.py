@@ -47,7 +47,7 @@ def start(environment):
     started = []
 
     def start(folder, *arguments):
-        command = [sys.executable, "-m", "nisbench", *map(str, arguments)]
+        command = [sys.executable, "-P", "-m", "nisbench", *map(str, arguments)]  # -P: as the installed command
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         started.append(subprocess.Popen(command, cwd=folder, env=environment, **pipes))
         return started[-1]

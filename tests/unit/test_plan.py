@@ -1,6 +1,8 @@
 """Plan: TOML and overrides -> cells, pure and sorted; every mistake is one line that names it."""
 
+import math
 from dataclasses import dataclass, replace
+from importlib import resources
 
 import pytest
 from click.testing import CliRunner
@@ -287,3 +289,31 @@ def test_the_paper_trains_as_published() -> None:
     for cell in trained:
         assert cell.options["fan_in"] == 0
         assert (cell.options["annealing"], cell.options["annealing_rate"]) == ("stepwise", 0.996)
+
+
+@pytest.mark.parametrize(
+    ("given", "number"), [("-0.0", 0.0), ("0", 0.0), ("1e-12", 1e-12), ("critical", BETA_CRITICAL)]
+)
+def test_inverse_temperatures(given, number):
+    read = values.parse_beta("--beta", given)
+    assert (read, math.copysign(1, read)) == (number, 1)
+
+
+@pytest.mark.parametrize("given", ["1e-310", "1e-13", "0_44", "-0.1", "2e6", "nan"])
+def test_no_inverse_temperatures(given):
+    with pytest.raises(InvalidValue, match=f"--beta: '{given}' is not an inverse temperature"):
+        values.parse_beta("--beta", given)
+
+
+def test_a_memory_limit_beyond_any_machine_is_refused():
+    with pytest.raises(InvalidValue, match="not an amount of memory"):
+        values.parse_bytes("--memory-limit", "1e30")
+
+
+def test_a_plan_may_begin_with_a_byte_order_mark(tmp_path):
+    path = tmp_path / "plan.toml"
+    text = (resources.files("nisbench.harness") / "plans" / "quick.toml").read_text()
+    path.write_text("\ufeff" + text, encoding="utf-8")
+    assert (
+        load_plan(str(path), Overrides(), load_catalog()).cells == load_plan("quick", Overrides(), load_catalog()).cells
+    )

@@ -1,0 +1,38 @@
+"""The folder in which a run starts, and other runs that start there, do not change it."""
+
+from nisbench.contract.records import Status
+from nisbench.harness.execute import worker_environment
+from nisbench.harness.store import Store
+
+WOLFF = ["run", "--plugins", "wolff", "--draws", "20000", "--no-report"]
+
+
+def test_modules_of_the_working_directory_are_not_imported(nisbench, tmp_path):
+    (tmp_path / "random.py").write_text("raise RuntimeError('not this one')\n")
+    (tmp_path / "nisbench_plugins").mkdir()
+    (tmp_path / "nisbench_plugins" / "__init__.py").write_text("raise RuntimeError('not this one')\n")
+    code, out, err = nisbench(tmp_path, *WOLFF, "--sizes", "4", "--out", "r")
+    assert code == 0, err
+    (cell,) = Store.open(tmp_path / "r").cells()
+    assert Store.open(tmp_path / "r").state(cell.cell_id).status is Status.OK, out
+
+
+def test_two_starts_at_once_end_with_one_run_and_one_refusal(start, tmp_path):
+    """Both start in the same instant; neither sees half a file of the other."""
+    for trial in range(3):
+        processes = [start(tmp_path, *WOLFF, "--sizes", "4", "--out", f"r{trial}") for _ in range(2)]
+        ended = [(process, *process.communicate(timeout=120)) for process in processes]
+        codes = sorted(process.returncode for process, _, _ in ended)
+        refused = [err for process, _, err in ended if process.returncode == 2]
+        assert codes in ([0, 2], [0, 0]), ended  # the second may come after the first has finished
+        assert all("in use by another run" in err for err in refused), refused
+        store = Store.open(tmp_path / f"r{trial}")
+        assert [store.state(cell.cell_id).status for cell in store.cells()] == [Status.OK]
+
+
+def test_compiled_kernels_have_a_place_where_nothing_is_writable(monkeypatch):
+    monkeypatch.setattr("nisbench.harness.execute.os.access", lambda *_: False)
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    assert "nisbench-numba" in worker_environment(1)["NUMBA_CACHE_DIR"]
+    monkeypatch.setenv("NUMBA_CACHE_DIR", "/mine")
+    assert worker_environment(1)["NUMBA_CACHE_DIR"] == "/mine"
