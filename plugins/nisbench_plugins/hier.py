@@ -116,9 +116,11 @@ class Hier(Model):
 
     @property
     def _like(self) -> Tensor:
+        """A parameter, for the dtype and device of new tensors."""
         return next(self.parameters())
 
     def _scales(self) -> Iterator[tuple[AutoregressiveDense, Level]]:
+        """Return the network and the sites of each level, from the largest scale down."""
         return zip(self.networks, self.levels, strict=True)
 
     def _draw(self, n: int, beta: float, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:

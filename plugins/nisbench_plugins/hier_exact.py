@@ -169,6 +169,7 @@ class HierExact(Model):
 
     @property
     def _like(self) -> Tensor:
+        """A parameter, for the dtype and device of new tensors."""
         return next(self.parameters())
 
     def _inputs(self, sites: Tensor) -> Tensor:

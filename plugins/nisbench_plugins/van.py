@@ -104,4 +104,5 @@ class Van(Model):
         }
 
     def _thresholds(self, n: int, generator: Generator) -> Tensor:
+        """Return logit(u) of uniform random numbers u, (sites, n): spin i is +1 where its logit is larger."""
         return thresholds(self.target.n_sites, n, like=next(self.parameters()), generator=generator)
