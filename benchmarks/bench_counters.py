@@ -39,6 +39,7 @@ class Operations:
         return {(plugin, extent): self._count(plugin, extent) for plugin in self.params[0] for extent in self.params[1]}
 
     def _count(self, plugin, extent):
+        """Return all counters of a model, or None if this commit lacks the plugin."""
         try:
             model, generator = build(plugin, extent)
         except NotImplementedError:

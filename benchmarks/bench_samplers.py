@@ -9,10 +9,12 @@ WORK = 2**14
 
 
 def draw(model: Any, generator: Any, n: int) -> Any:
+    """Draw n configurations with their ln q."""
     return model.sample(n, beta=BETA, generator=generator)
 
 
 def training_step(model: Any, generator: Any, n: int) -> None:
+    """Draw a batch of n configurations and compute the gradient of the loss, without the optimiser."""
     batch = model.training_batch(n, beta=BETA, generator=generator)
     model.zero_grad()
     batch.loss().backward()

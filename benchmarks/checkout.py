@@ -79,6 +79,7 @@ class Checkout(Environment):  # type: ignore[misc]
         Path(self._path).mkdir(parents=True)
 
     def _variables(self, inherited: Mapping[str, str], source: Path) -> dict[str, str]:
+        """Return the environment variables of a benchmark process that runs the code in `source`."""
         kept = {name: value for name, value in inherited.items() if name not in DROPPED}
         path = os.pathsep.join(str(entry) for entry in (source, source / "plugins"))
         # asv replaces PYTHONPATH by ASV_PYTHONPATH for a benchmark; child processes of the benchmark see PYTHONPATH

@@ -89,6 +89,7 @@ def suite_at(commit: str) -> set[str]:
 
 
 def _benchmarks(module: str, source: str) -> set[str]:
+    """Return `module.Class.benchmark` for every benchmark in the source of a module."""
     classes = (node for node in ast.parse(source).body if isinstance(node, ast.ClassDef))
     return {
         f"{module}.{klass.name}.{node.name}"

@@ -81,6 +81,7 @@ def compare(base: Mapping[str, Measurement], head: Mapping[str, Measurement]) ->
 
 
 def _finding(name: str, base: Measurement | None, head: Measurement | None) -> Finding | None:
+    """Return what got worse in one benchmark, or None; None as a measurement means that it is not in the suite."""
     if head is None or head.value is None:
         return Finding(name, "failed" if head else "gone", "at the new commit")
     if base is None or base.missing or head.missing:
