@@ -18,11 +18,11 @@ Among the thousands of values of a report, a deviation of 5 by chance (6e-7 each
 """
 
 RATIO_TOLERANCE = 0.3
-"""Largest |ln(ess_q/ess_p)| that is accepted whatever the errors are; the two sides then agree within 35 %."""
+"""Largest |ln(ess_fraction/ess_fraction_p)| that is accepted whatever the errors are: agreement within 35 %."""
 
 RATIO_FROM_ESS = 0.3
-"""From this ess_fraction on, the ratio of ess_fraction and ess_fraction_p is judged. Below it the ratio is too noisy,
-and kl_forward_nats is judged instead."""
+"""If ess_fraction or ess_fraction_p is at least this, their ratio is judged. If both are smaller, the ratio is too
+noisy, and kl_forward_nats is judged instead."""
 
 
 def validity(kind: Kind, quantities: Mapping[str, Estimate]) -> list[str]:
