@@ -36,7 +36,7 @@ bench-planted: .venv/installed
 bench-publish: .venv/installed
 	$(BIN)/python -m benchmarks.publish
 
-# How fast the networks draw and train beside the machine's matrix products; docs/performance.md holds results.
+# How fast the networks draw and train beside the machine's matrix products; docs/dev/performance.md has the results.
 speed: .venv/installed
 	$(BIN)/python -m tests.performance.speed
 

@@ -1,4 +1,4 @@
-"""Energies, exact values and estimators: the core beside the samplers."""
+"""Benchmarks of energies, exact values and estimators."""
 
 import functools
 from typing import Any
@@ -8,7 +8,7 @@ from benchmarks.suite import BETA, Timed, feature
 
 @functools.cache
 def configurations(extent: int) -> Any:
-    """2^22 random spins as configurations of one size."""
+    """Return 2^22 random spins as configurations (2^22 / L^2, L, L) int8."""
     import torch
 
     shape = (2**22 // extent**2, extent, extent)
@@ -17,7 +17,7 @@ def configurations(extent: int) -> Any:
 
 @functools.cache
 def series(n: int, n_chains: int) -> Any:
-    """(n, n_chains) autoregressive series with tau_int = 9.5."""
+    """Return AR(1) series (n, n_chains) with coefficient 0.9, so tau_int = 9.5."""
     import numpy as np
 
     values = np.random.default_rng(1).normal(size=(n, n_chains))

@@ -1,4 +1,4 @@
-"""Deterministic counters: the gate compares them exactly. Lower is better in every one of them."""
+"""Deterministic counters, which the gate compares exactly. Lower is better for every counter."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ DRAWS = 64
 
 
 def operations(work: Any) -> dict[str, int]:
-    """torch operations that `work` dispatches, and the bytes of all tensors that they return."""
+    """Return the number of torch operations that `work` dispatches, and the bytes of all tensors that they return."""
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
     from torch.utils._pytree import tree_leaves
@@ -29,7 +29,7 @@ def operations(work: Any) -> dict[str, int]:
 
 
 class Operations:
-    """One process counts for all benchmarks of the class."""
+    """Counters of a model; `setup_cache` counts once for all benchmarks of the class."""
 
     params = [["hier", "van"], [8, 32]]
     param_names = ["plugin", "L"]
@@ -39,6 +39,7 @@ class Operations:
         return {(plugin, extent): self._count(plugin, extent) for plugin in self.params[0] for extent in self.params[1]}
 
     def _count(self, plugin, extent):
+        """Return all counters of a model, or None if this commit lacks the plugin."""
         try:
             model, generator = build(plugin, extent)
         except NotImplementedError:
@@ -89,7 +90,7 @@ for _name, _unit in {
 
 
 class Imports:
-    """Modules that the command line loads before it knows what to do."""
+    """Number of modules that the command line imports before it reads its arguments."""
 
     version = "1"
     unit = "modules"

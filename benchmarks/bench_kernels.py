@@ -1,4 +1,4 @@
-"""The compiled kernels of the networks, through the network that holds them."""
+"""Benchmarks of the compiled kernels of the networks, called through the network."""
 
 import functools
 from typing import Any
@@ -6,12 +6,12 @@ from typing import Any
 from benchmarks.suite import Timed, feature
 
 SPINS, DRAWS, CALLS = 32, 16_384, 10
-"""A small network and many draws: nearly all of the time is the sampling kernel."""
+"""A small network and many draws, so that nearly all of the time is spent in the sampling kernel."""
 
 
 @functools.cache
 def network() -> tuple[Any, Any, Any]:
-    """A network, thresholds for its spins and a generator."""
+    """Return a network of 32 spins, random thresholds (32, 16384) and a generator."""
     dense = feature("nisbench.nn.dense:AutoregressiveDense")
     import torch
 

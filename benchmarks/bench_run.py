@@ -1,7 +1,7 @@
-"""The command line end to end: start-up, and a small seeded run with its store, its report and its quality.
+"""Benchmarks of the command line: start-up, and a small seeded run with its store, its report and its quality.
 
-The run is made through the command line, whose options stay while the modules beneath change. It lies in the folder
-of the commit and is made once: `nisbench run` finds it finished afterwards.
+The run is made through the command line, because options change less often than modules. It is stored in the folder of
+the commit and made once; later calls of `nisbench run` find it finished.
 """
 
 import json
@@ -15,17 +15,17 @@ RUN = {"plugins": "hier,van,wolff", "sizes": "4", "train-steps": "100", "draws":
 
 
 def run(*arguments: str) -> str:
-    """What the interpreter prints; it finds the code under test by PYTHONPATH."""
+    """Run the interpreter and return its standard output. PYTHONPATH selects the code under test."""
     return subprocess.run([sys.executable, *arguments], check=True, capture_output=True, text=True).stdout
 
 
 def nisbench(*arguments: str) -> str:
-    """What the command prints."""
+    """Run a nisbench command and return its standard output."""
     return run("-m", "nisbench", *arguments)
 
 
 def finished_run() -> str:
-    """The folder of the run."""
+    """Make the run unless it is finished; return its folder."""
     folder = Path(SOURCE or Path.cwd()) / "runs" / "benchmark"
     options = [word for name, value in RUN.items() for word in (f"--{name}", value)]
     nisbench("run", *options, "--no-report", "--out", str(folder))
@@ -33,7 +33,7 @@ def finished_run() -> str:
 
 
 class Start(Timed):
-    """A process each; the interpreter itself takes about 20 ms of it."""
+    """Time of one new process for each call; the interpreter alone takes about 20 ms."""
 
     repeat = 2
 
@@ -75,9 +75,9 @@ class Finished(Timed):
 
 
 class Quality:
-    """Deterministic results of the seeded run; 1 - ESS and not ESS, so that lower is better.
+    """Deterministic results of the seeded run: KL and 1 - ESS, so that lower is better.
 
-    Rounded to 3 decimals: sums in another order changed the KL by 5e-8, which is no regression.
+    They are rounded to 3 decimals. A different order of a sum changes the KL by 5e-8, which is not a regression.
     """
 
     params = ["hier", "van"]
@@ -105,7 +105,7 @@ class Quality:
 
 
 class Chain(Quality):
-    """Of the seeded Wolff chain: draws per effectively independent one."""
+    """Draws of the seeded Wolff chain for each effectively independent draw, 2 tau_int."""
 
     params = ["wolff"]
 

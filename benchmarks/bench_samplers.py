@@ -1,18 +1,20 @@
-"""Drawing, training and memory of the built-in plugins, through the catalog as a worker loads them."""
+"""Benchmarks of drawing, training and memory of the built-in plugins, which are loaded as a worker loads them."""
 
 from typing import Any
 
 from benchmarks.suite import BETA, Timed, build
 
 WORK = 2**14
-"""Draws times L: a call takes several ms, several times the smallest difference that the gate heeds."""
+"""Draws times L. A call then takes several ms, several times the smallest difference that the gate reports (1 ms)."""
 
 
 def draw(model: Any, generator: Any, n: int) -> Any:
+    """Draw n configurations with their ln q."""
     return model.sample(n, beta=BETA, generator=generator)
 
 
 def training_step(model: Any, generator: Any, n: int) -> None:
+    """Draw a batch of n configurations and compute the gradient of the loss, without the optimiser."""
     batch = model.training_batch(n, beta=BETA, generator=generator)
     model.zero_grad()
     batch.loss().backward()
@@ -34,7 +36,7 @@ class Models(Timed):
 
 
 class ExactBlocks(Timed):
-    """The kernels of `hier-exact`: odd networks, and blocks that are drawn exactly."""
+    """Drawing and training of `hier-exact`: the kernels of odd networks and of exact blocks."""
 
     version = "2"
 
@@ -73,7 +75,7 @@ class Wolff(Timed):
 
 
 class Memory:
-    """Peak of the whole process; the sizes are such that it rises far above the 0.3 GB of the imports."""
+    """Peak memory of the whole process. The batches are so large that it is far above the 0.3 GB of the imports."""
 
     params = ["hier", "van"]
     param_names = ["plugin"]
@@ -81,7 +83,7 @@ class Memory:
     timeout = 300
 
     def setup_cache(self):
-        """Leaves compiled kernels in numba's cache: the compiler's memory is not that of the benchmark."""
+        """Compile the kernels into numba's cache, so that the memory of the compiler is not measured."""
         for plugin in self.params:
             try:
                 draw(*build(plugin, 32), 128)

@@ -1,4 +1,4 @@
-"""The commits that are compared, read off git; and commits without a branch, made for trials."""
+"""The commits that are compared, found with git, and trial commits that belong to no branch."""
 
 import ast
 import os
@@ -28,11 +28,11 @@ TRIAL = {f"GIT_{who}_{what}": "trial" for who in ("AUTHOR", "COMMITTER") for wha
 
 
 class UnknownCommit(Exception):
-    """A commit that git does not find."""
+    """git does not find a commit, or refuses a command."""
 
 
 def git(*arguments: str, env: Mapping[str, str] | None = None) -> str:
-    """What git prints; raises UnknownCommit where it refuses."""
+    """Run git and return its standard output. Raises UnknownCommit if git fails."""
     done = subprocess.run(
         ["git", *arguments], capture_output=True, text=True, check=False, env={**os.environ, **(env or {})}
     )
@@ -42,12 +42,12 @@ def git(*arguments: str, env: Mapping[str, str] | None = None) -> str:
 
 
 def resolve(name: str) -> str:
-    """The full hash of a commit."""
+    """Return the full hash of a commit."""
     return git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
 
 
 def base_of(head: str) -> str:
-    """The commit where `head` left main; its parent if it is on main."""
+    """Return the commit where the branch of `head` left main; the parent of `head` if `head` is on main."""
     for main in MAIN:
         try:
             base = git("merge-base", main, head)
@@ -62,33 +62,34 @@ def base_of(head: str) -> str:
 
 
 def accepted_patterns(base: str, head: str) -> list[str]:
-    """The patterns of the trailers `Accept-benchmark:` of the commits between."""
+    """Return the patterns of all trailers `Accept-benchmark:` in the commits after `base` up to `head`."""
     lines = git("log", "--format=%(trailers:key=Accept-benchmark,valueonly)", f"{base}..{head}").splitlines()
     return [line.strip() for line in lines if line.strip()]
 
 
 def prepare() -> None:
-    """Makes the description of the machine that asv asks for, and says what will not be measured."""
+    """Write the description of the machine that asv needs, and warn about changes that are not committed."""
     if not Path(MachineCollection.get_machine_file_path()).exists():
         subprocess.run([sys.executable, "-m", "asv", "machine", "--yes"], check=True, stdout=subprocess.DEVNULL)
     if git("status", "--porcelain", "--", "nisbench", "plugins"):
-        sys.stderr.write("gate: changes that are not committed are not measured\n")
+        sys.stderr.write("gate: changes in nisbench or plugins that are not committed are not measured\n")
 
 
 def suite_here() -> set[str]:
-    """`file.Class.benchmark` of the suite at hand."""
+    """Return the names `file.Class.benchmark` of the suite in the working tree."""
     files = sorted(Path("benchmarks").glob("bench_*.py"))
     return {name for path in files for name in _benchmarks(path.stem, path.read_text(encoding="utf-8"))}
 
 
 def suite_at(commit: str) -> set[str]:
-    """`file.Class.benchmark` of the suite of a commit."""
+    """Return the names `file.Class.benchmark` of the suite of a commit."""
     paths = git("ls-tree", "-r", "--name-only", commit, "--", "benchmarks").splitlines()
     files = [Path(path) for path in paths if Path(path).match("benchmarks/bench_*.py")]
     return {name for path in files for name in _benchmarks(path.stem, git("show", f"{commit}:{path}"))}
 
 
 def _benchmarks(module: str, source: str) -> set[str]:
+    """Return `module.Class.benchmark` for every benchmark in the source of a module."""
     classes = (node for node in ast.parse(source).body if isinstance(node, ast.ClassDef))
     return {
         f"{module}.{klass.name}.{node.name}"
@@ -99,7 +100,10 @@ def _benchmarks(module: str, source: str) -> set[str]:
 
 
 def trial_commit(parent: str, changed: Mapping[str, str], message: str) -> str:
-    """A commit on `parent` with other contents of some files; on no branch, the working tree is not touched."""
+    """Create a commit on `parent` with new contents of some files; return its hash.
+
+    The commit is on no branch, and the working tree does not change.
+    """
     with tempfile.TemporaryDirectory() as folder:
         index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
         git("read-tree", parent, env=index)
@@ -113,6 +117,6 @@ def trial_commit(parent: str, changed: Mapping[str, str], message: str) -> str:
 
 
 def forget(commit: str) -> None:
-    """Deletes what asv stored for a trial commit, so that no page shows it."""
+    """Delete the results that asv stored for a trial commit, so that no page shows them."""
     for path in Path(".asv").glob(f"results/*/{commit[:8]}-*.json"):
         path.unlink()

@@ -1,7 +1,7 @@
-"""A/A runs: the gate on two commits of identical code. How often it fails then is its rate of false alarms.
+"""A/A runs: the gate compares two commits of identical code. The fraction of failures is its rate of false alarms.
 
 Run with `python -m benchmarks.false_alarms [--runs 10] [--bench REGEX]`. Every run adds a line to
-.asv/false-alarms.jsonl, so ten runs may be made on ten days; the gate prints the rate that they allow.
+.asv/false-alarms.jsonl, so the runs may be made on different days. The gate prints an upper bound of the rate.
 """
 
 import argparse
@@ -23,19 +23,19 @@ RECORD = Path(".asv/false-alarms.jsonl")
 
 
 def upper_bound(alarms: int, runs: int) -> float:
-    """The rate that `alarms` in `runs` exclude at 95 %, one-sided (Clopper and Pearson); 0 in 10 allow 0.26."""
+    """Return the one-sided 95 % upper bound of the rate (Clopper and Pearson); 0 alarms in 10 runs give 0.26."""
     return 1.0 if alarms >= runs else float(beta.ppf(0.95, alarms + 1, runs - alarms))
 
 
 def record() -> list[dict[str, Any]]:
-    """The full A/A runs on this machine."""
+    """Return the recorded A/A runs of the whole suite on this machine."""
     lines = RECORD.read_text(encoding="utf-8").splitlines() if RECORD.exists() else []
     found = [json.loads(line) for line in lines]
     return [line for line in found if line["machine"] == platform.node() and line["bench"] == []]
 
 
 def summary() -> str:
-    """One line: alarms, runs, upper bound."""
+    """Return one line with alarms, runs and the upper bound of the rate."""
     runs = record()
     if not runs:
         return "false alarms: not measured on this machine (make bench-aa)"
@@ -49,8 +49,8 @@ def summary() -> str:
 
 
 def one_run(head: str, number: int, bench: Sequence[str]) -> int:
-    """Compares `head` with itself under another name and writes the outcome down; the number of alarms."""
-    from benchmarks import gate  # which prints the summary
+    """Compare `head` with a commit of the same code, record the outcome, and return the number of alarms."""
+    from benchmarks import gate  # imported here, because gate imports this module
 
     same = commits.trial_commit(head, {}, f"A/A run {time.time()} {number}")
     try:
@@ -75,10 +75,10 @@ def one_run(head: str, number: int, bench: Sequence[str]) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """1 if a run gave an alarm."""
+    """Make the A/A runs; return 1 if one of them gave an alarm, else 0."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=10)
-    parser.add_argument("--bench", action="append", default=[], help="a trial: does not count towards the rate")
+    parser.add_argument("--bench", action="append", default=[], help="only these; does not count towards the rate")
     chosen = parser.parse_args(arguments)
     head = commits.resolve("HEAD")
     commits.prepare()

@@ -1,12 +1,15 @@
-"""Regression gate: compares two commits by asv, and once more what looks slower; exit 1 names what got worse.
+"""Regression gate: compares two commits with asv, and repeats the comparison for benchmarks that look slower.
 
-A time fails if, in two interleaved runs one after the other, (1) the processes of the new commit are slower than those
-of the old one by the exact Mann-Whitney test, one-sided, p < 0.05; (2) the ratio of the medians exceeds 1.25; (3) the
-difference exceeds 1 ms. A peak of memory fails, likewise twice, above 1.1 and 16 MB. A deterministic counter fails if
-it rises at all. A benchmark that fails, that stops to apply or that has gone fails, and so does a run without a single
-comparison. A change that is meant is named in a commit message: `Accept-benchmark: PATTERN`.
+A time fails if all of the following hold in two interleaved runs, one after the other:
+(1) the processes of the new commit are slower by the exact one-sided Mann-Whitney test, p < 0.05;
+(2) the ratio of the medians exceeds 1.25;
+(3) the difference exceeds 1 ms.
+Peak memory fails if it exceeds a ratio of 1.1 and a difference of 16 MB, also in two runs. A deterministic counter
+fails if it rises at all. A benchmark fails if it raises an error, no longer applies, or was removed. An intended change
+is accepted by a line in a commit message: `Accept-benchmark: PATTERN`.
 
-Run with `python -m benchmarks.gate [--base REF] [--head REF] [--bench REGEX]`. Exit 2: nothing could be compared.
+Run with `python -m benchmarks.gate [--base REF] [--head REF] [--bench REGEX]`. Exit code 0: passed; 1: failed, with
+the names of the benchmarks that got worse; 2: nothing could be compared.
 """
 
 import argparse
@@ -35,48 +38,50 @@ RESULTS = Path(".asv/results")
 
 
 class NothingToCompare(Exception):
-    """Why there is no verdict."""
+    """No benchmark could be compared; the message is the reason."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One benchmark that got worse."""
+    """A benchmark that got worse."""
 
     name: str
     what: str
     """`slower`, `more memory`, `counter rose`, `failed`, `no longer applies` or `gone`"""
-    told: str = ""
-    """the numbers"""
+    numbers: str = ""
+    """values before and after, as text"""
 
     @property
     def noisy(self) -> bool:
-        """Whether a second run has to reproduce it."""
+        """True if a second run has to reproduce the finding."""
         return self.what in ("slower", "more memory")
 
     def __str__(self) -> str:
-        return f"{self.what}: {self.name} {self.told}".rstrip()
+        return f"{self.what}: {self.name} {self.numbers}".rstrip()
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What two runs found."""
+    """Result of a comparison of two commits."""
 
     compared: int
+    """number of benchmarks with a value at both commits"""
     suspected: tuple[Finding, ...]
-    """what the first run found"""
+    """findings of the first run"""
     confirmed: tuple[Finding, ...]
-    """what fails the gate"""
+    """findings that fail the gate"""
     largest_ratio: float = math.nan
-    """of all times of the first run"""
+    """largest ratio of a time, new over old, in the first run"""
 
 
 def compare(base: Mapping[str, Measurement], head: Mapping[str, Measurement]) -> list[Finding]:
-    """Everything that is worse in `head`."""
+    """Return a finding for each benchmark that is worse in `head` than in `base`."""
     found = (_finding(name, base.get(name), head.get(name)) for name in sorted({*base, *head}))
     return [finding for finding in found if finding is not None]
 
 
 def _finding(name: str, base: Measurement | None, head: Measurement | None) -> Finding | None:
+    """Return what got worse in one benchmark, or None; None as a measurement means that it is not in the suite."""
     if head is None or head.value is None:
         return Finding(name, "failed" if head else "gone", "at the new commit")
     if base is None or base.missing or head.missing:
@@ -88,33 +93,37 @@ def _finding(name: str, base: Measurement | None, head: Measurement | None) -> F
 
 
 def _noisy(name: str, base: Measurement, head: Measurement) -> Finding | None:
-    """A time or a peak of memory beyond its thresholds."""
+    """Return a finding if a time or a peak of memory exceeds its thresholds, else None."""
     before, after = typical(base), typical(head)
     if after <= RATIO[base.kind] * before or after - before <= FLOOR[base.kind]:
         return None
     if base.kind == "peakmemory":
         return Finding(name, "more memory", f"{before / 1e6:.0f} MB -> {after / 1e6:.0f} MB ({after / before:.2f} x)")
     p = _p_value(base.rounds, head.rounds)
-    told = f"{1e3 * before:.3g} ms -> {1e3 * after:.3g} ms ({after / before:.2f} x, p = {p:.3f})"
-    return Finding(name, "slower", told) if p < ALPHA else None
+    numbers = f"{1e3 * before:.3g} ms -> {1e3 * after:.3g} ms ({after / before:.2f} x, p = {p:.3f})"
+    return Finding(name, "slower", numbers) if p < ALPHA else None
 
 
 def _p_value(before: Sequence[float], after: Sequence[float]) -> float:
-    """1 where a side has no rounds: nothing is significant then."""
+    """Return the one-sided p value of `after` > `before`; 1, not significant, if a side has no values."""
     if not before or not after:
         return 1.0
     return float(mannwhitneyu(after, before, alternative="greater", method="exact").pvalue)
 
 
 def judge(first: Sequence[Finding], second: Sequence[Finding]) -> list[Finding]:
-    """What fails: what needs no second run, and of the rest what the second run finds again, in its numbers."""
+    """Return the findings that fail the gate.
+
+    These are the findings of the first run that need no second run, and the findings of the second run that the first
+    run had too.
+    """
     again = {(finding.name, finding.what): finding for finding in second}
     certain = [finding for finding in first if not finding.noisy]
     return certain + [again[key] for f in first if f.noisy and (key := (f.name, f.what)) in again]
 
 
 def accepted(findings: Iterable[Finding], patterns: Sequence[str]) -> tuple[list[Finding], list[Finding]]:
-    """The findings that stand and those that a commit message accepts."""
+    """Split findings into those that fail the gate and those that a commit message accepts."""
     stands: list[Finding] = []
     meant: list[Finding] = []
     for finding in findings:
@@ -123,11 +132,11 @@ def accepted(findings: Iterable[Finding], patterns: Sequence[str]) -> tuple[list
 
 
 def run(base: str, head: str, bench: Sequence[str] = (), *, confirm_always: bool = False) -> Outcome:
-    """Compares two commits by one run of all benchmarks, or of those that match `bench`, and a second if need be."""
+    """Compare two commits: one run of all benchmarks, or of those that match `bench`, and a second run of suspects."""
     before, after = _measured(base, head, bench)
     compared = [name for name in before if name in after and not before[name].missing and not after[name].missing]
     if not compared:
-        raise NothingToCompare("no benchmark gave a number at both commits")
+        raise NothingToCompare("no benchmark has a value at both commits")
     first = compare(before, after) + ([] if bench else gone(base))
     again = [f"^{re.escape(finding.name)}$" for finding in first if finding.noisy]
     second = compare(*_measured(base, head, again, confirming=True)) if again else []
@@ -136,14 +145,17 @@ def run(base: str, head: str, bench: Sequence[str] = (), *, confirm_always: bool
 
 
 def gone(base: str) -> list[Finding]:
-    """Benchmarks that the suite of the old commit has and the one at hand has not."""
+    """Return a finding for each benchmark of the suite of `base` that the working tree no longer has."""
     return [Finding(name, "gone", "from the suite") for name in sorted(commits.suite_at(base) - commits.suite_here())]
 
 
 def _measured(
     base: str, head: str, bench: Sequence[str], *, confirming: bool = False
 ) -> tuple[dict[str, Measurement], dict[str, Measurement]]:
-    """An interleaved run; asv's own exit code mixes `worse` with `could not run`, so what it wrote decides."""
+    """Run both commits in turns and return their measurements.
+
+    asv returns exit code 1 both for a slowdown and for an error, so only the files that it wrote are used.
+    """
     begin = time.time()
     command = [sys.executable, "-m", "asv", "continuous", "--interleave-rounds", "--show-stderr", base, head]
     command += [word for pattern in bench for word in ("--bench", pattern)]
@@ -157,12 +169,12 @@ def _measured(
 
 
 def _selected(name: str, bench: Sequence[str]) -> bool:
-    """asv keeps older values of the parameters that a run leaves out."""
+    """Return True if a benchmark was part of this run; asv keeps older values of parameters that a run leaves out."""
     return not bench or any(re.search(pattern, name) for pattern in bench)
 
 
 def report(outcome: Outcome, base: str, head: str) -> int:
-    """Prints the verdict and returns the exit code."""
+    """Print the verdict and return the exit code, 0 or 1."""
     stands, meant = accepted(outcome.confirmed, commits.accepted_patterns(base, head))
     names = {finding.name for finding in outcome.confirmed}
     lines = [f"{outcome.compared} benchmarks compared, {base[:10]} -> {head[:10]}"]
@@ -175,7 +187,7 @@ def report(outcome: Outcome, base: str, head: str) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """0 passed, 1 failed, 2 nothing could be compared."""
+    """Run the gate; return 0 if it passed, 1 if it failed, 2 if nothing could be compared."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--base", help="the old commit [where HEAD left main; on main its parent]")
     parser.add_argument("--head", default="HEAD", help="the new commit [HEAD]")

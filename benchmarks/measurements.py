@@ -1,4 +1,4 @@
-"""What asv stored for one commit, benchmark by benchmark: `name(parameters)` -> Measurement."""
+"""Reads the results that asv stored for a commit: a Measurement for each `name(parameters)`."""
 
 import itertools
 import json
@@ -13,31 +13,31 @@ __all__ = ["Measurement", "measurements", "typical"]
 
 @dataclass(frozen=True)
 class Measurement:
-    """One benchmark with one set of parameters at one commit."""
+    """Result of one benchmark with one set of parameters at one commit."""
 
     kind: str
-    """`time`, `peakmemory` or `track`, asv's word for it"""
+    """`time`, `peakmemory` or `track`, as asv names it"""
     unit: str
     value: float | None
-    """None where it failed, NaN where it does not apply (n/a)"""
+    """None if the benchmark failed, NaN if it does not apply (n/a)"""
     rounds: tuple[float, ...] = ()
-    """of a time: the least call of each process, for what disturbs a call makes it longer"""
+    """of a time: the shortest call of each process, because disturbances only make a call longer"""
 
     @property
     def missing(self) -> bool:
-        """Whether there is no number."""
+        """True if there is no value."""
         return self.value is None or math.isnan(self.value)
 
 
 def typical(measurement: Measurement) -> float:
-    """The median over the processes; the value itself where there are none."""
+    """Return the median over the processes, or the value if there are no processes; NaN if it failed."""
     if measurement.rounds:
         return statistics.median(measurement.rounds)
     return math.nan if measurement.value is None else measurement.value
 
 
 def measurements(results: Path, commit: str, *, since: float = 0.0, machine: str = "*") -> dict[str, Measurement]:
-    """Everything measured at the commit at or after `since` (seconds since the epoch)."""
+    """Return all results of a commit that were started at or after `since` (seconds since the epoch), by name."""
     suite = json.loads((results / "benchmarks.json").read_text(encoding="utf-8"))
     found: dict[str, Measurement] = {}
     for path in sorted(results.glob(f"{machine}/{commit[:8]}-*.json")):
@@ -50,7 +50,8 @@ def measurements(results: Path, commit: str, *, since: float = 0.0, machine: str
 
 
 def _unrolled(name: str, entry: dict[str, Any], benchmark: dict[str, Any]) -> dict[str, Measurement]:
-    """One benchmark, parameter by parameter; None in place of a list means that all of it is missing."""
+    """Return the measurements of one benchmark, one for each set of parameters."""
+    # asv writes None instead of a list if the whole benchmark is missing
     combinations = list(itertools.product(*entry["params"]))
     values = entry["result"] or [None] * len(combinations)
     samples = entry.get("samples") or [None] * len(combinations)
@@ -67,5 +68,5 @@ def _number(value: Any) -> float | None:
 
 
 def _least_of_each_process(samples: list[float], repeat: int) -> tuple[float, ...]:
-    """`repeat` calls of the first process, then those of the next."""
+    """Return the shortest call of each process; `samples` are `repeat` calls of the first process, then the next."""
     return tuple(min(samples[i : i + repeat]) for i in range(0, len(samples), repeat))

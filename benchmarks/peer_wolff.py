@@ -1,9 +1,9 @@
-"""Cluster flips per second of `wolff` and of the Rust package mcising, side by side in one process.
+"""Compares the speed of `wolff` with the Rust package mcising: cluster flips per second, in one process.
 
-Both record energy and magnetisation after every flip at beta_c: `wolff` by draw_series, mcising by its measured
-production block (`sweep` is its bare update, which records nothing). The two take turns, so that a busy machine slows
-both; the ratio is the median over the rounds. The column `z` is the difference of the mean energies from the exact
-value in standard errors, which shows that both sample the same distribution.
+Both record energy and magnetisation after every flip at beta_c: `wolff` with draw_series, mcising with
+production_sweeps. The method `sweep` of mcising is its bare update, which records nothing. The contestants take turns,
+so that a busy machine slows all of them; a ratio is the median over the rounds. The columns `z` are (mean energy -
+exact)/error, which show that both packages sample the same distribution.
 
 Run with `python benchmarks/peer_wolff.py [--sizes 16,64] [--rounds 7] [--seconds 0.5] [--threads 1]`.
 """
@@ -33,17 +33,23 @@ Update = Callable[[int], NDArray[np.float64]]
 
 @dataclass(frozen=True)
 class Comparison:
-    """Medians over the rounds; rates per second of all chains together."""
+    """Result at one size L: medians over the rounds; rates are per second for all chains together."""
 
     size: int
     wolff: float
+    """cluster flips of `wolff`"""
     spins: float
+    """flipped spins of `wolff`"""
     wolff_z: float
     peer: float
+    """cluster flips of mcising with energy and magnetisation"""
     peer_z: float
     bare: float
+    """cluster flips of mcising without measurement"""
     ratio: float
+    """wolff / peer"""
     ratio_to_bare: float
+    """wolff / bare"""
 
     def __str__(self) -> str:
         return (
@@ -53,7 +59,7 @@ class Comparison:
 
 
 def main() -> None:
-    """Prints one line per size."""
+    """Print one line for each size."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", default="16,32,64,128,256")
     parser.add_argument("--rounds", type=int, default=7)
@@ -69,8 +75,8 @@ def main() -> None:
 
 
 def compare(size: int, threads: int = 1, rounds: int = 7, seconds: float = 0.5) -> Comparison:
-    """One size: wolff with as many chains as threads, mcising with one chain."""
-    from mcising import IsingSimulation  # not needed to collect the benchmarks
+    """Measure one size L: wolff with one chain per thread, mcising with one chain."""
+    from mcising import IsingSimulation  # imported here, because asv imports this file without the package
 
     generator = torch.Generator().manual_seed(size)
     wolff = Wolff(Ising(size), WolffOptions(n_chains=threads))
@@ -94,7 +100,7 @@ def compare(size: int, threads: int = 1, rounds: int = 7, seconds: float = 0.5) 
     contestants: list[Update] = [ours, theirs, bare]
     lengths = [calibrate(update, seconds) for update in contestants]
     rates = np.empty((rounds, 3))
-    values: list[list[NDArray[np.float64]]] = [[], [], []]
+    values: list[list[NDArray[np.float64]]] = [[], [], []]  # per contestant and round: (1 or 2, n[, n_chains])
     for turn in range(rounds):
         for i, (update, n) in enumerate(zip(contestants, lengths, strict=True)):
             start = time.perf_counter()
@@ -110,7 +116,7 @@ def compare(size: int, threads: int = 1, rounds: int = 7, seconds: float = 0.5) 
 
 
 def calibrate(update: Update, seconds: float) -> int:
-    """Number of updates that take about `seconds`; also the warm-up."""
+    """Return the number of updates that take about `seconds`; the calls also serve as warm-up."""
     n = 64
     while True:
         start = time.perf_counter()
@@ -122,7 +128,7 @@ def calibrate(update: Update, seconds: float) -> int:
 
 
 def deviation(series: NDArray[np.float64], exact: float) -> float:
-    """(mean - exact) / error of a series (n,) or (n, n_chains), autocorrelation included."""
+    """Return (mean - exact) / error of a series (n,) or (n, n_chains), with autocorrelation in the error."""
     tau_int = gamma_method(series).tau_int
     return float((series.mean() - exact) / np.sqrt(2 * tau_int * series.var() / series.size))
 

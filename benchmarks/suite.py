@@ -1,7 +1,7 @@
-"""What every benchmark shares: features of the code under test, a plugin with its generator, the way it is timed.
+"""Shared by all benchmarks: access to the code under test, plugins with generators, and the timing.
 
-The benchmarks of the current checkout also run against older commits. What such a commit lacks is asked for with
-`feature` or `build` in `setup`, so that asv shows n/a for it; an error in anything else is a failure.
+The benchmarks of the current checkout also run against older commits, which may lack a feature. A benchmark gets its
+features with `feature` or `build` in `setup`: asv then shows n/a if a feature is missing. Any other error is a failure.
 """
 
 import functools
@@ -17,15 +17,15 @@ __all__ = ["BETA", "SOURCE", "Timed", "build", "cpu_time", "feature"]
 
 BETA = 0.44
 SOURCE = os.environ.get("ASV_SOURCE")
-"""Folder of the commit under test; None where the installed packages are run (`asv run --python=same`)."""
+"""Folder of the commit under test; None if the installed packages are measured (`asv run --python=same`)."""
 
 
 def _assert_under_test() -> None:
-    """Raises ImportError where the path leads to other code than that of the commit."""
+    """Raise ImportError if the packages would be imported from outside the folder of the commit."""
     for package in ("nisbench", "nisbench_plugins"):
         spec = importlib.util.find_spec(package)
         if spec is None or not Path(str(spec.origin)).is_relative_to(str(SOURCE)):
-            raise ImportError(f"{package} would come from {spec and spec.origin}, not from {SOURCE}")
+            raise ImportError(f"{package} would be imported from {spec and spec.origin}, not from {SOURCE}")
 
 
 if SOURCE:
@@ -33,15 +33,16 @@ if SOURCE:
 
 
 def cpu_time() -> float:
-    """Seconds of processor time of this process and of the children that ended: what others run does not count."""
+    """Return the seconds of processor time of this process and of its finished children, without other programs."""
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.process_time() + children.ru_utime + children.ru_stime
 
 
 class Timed:
-    """Four processes a commit, five calls in each: the gate takes the least call of a process as one observation.
+    """Base of all timed benchmarks: four processes for each commit, five calls in each process.
 
-    asv runs `setup` before every call, so setups keep what they made in this process.
+    The gate uses the shortest call of a process as one observation. asv runs `setup` before every call, so setups
+    cache what they build.
     """
 
     timer = staticmethod(cpu_time)
@@ -55,7 +56,7 @@ class Timed:
 
 
 def feature(name: str) -> Any:
-    """`module:attribute` of the code under test; NotImplementedError, shown as n/a, where the commit lacks it."""
+    """Return `module:attribute` of the code under test. Raises NotImplementedError (n/a) if the commit lacks it."""
     module, _, attribute = name.partition(":")
     try:
         found = importlib.import_module(module)
@@ -70,7 +71,7 @@ def feature(name: str) -> Any:
 
 @functools.cache
 def build(name: str, extent: int, device: str = "cpu") -> tuple[Any, Any]:
-    """The plugin with default options on the Ising target, seeded, and a generator; n/a where the plugin is missing."""
+    """Return a plugin with default options on the Ising target, seeded, and a generator; n/a if there is no plugin."""
     load_catalog = feature("nisbench.contract.catalog:load_catalog")
     import torch
 

@@ -1,7 +1,10 @@
-"""Per-site observables as functions of five means: <e>, <e^2>, <|m|>, <m^2>, <m^4>, with e = E/N and m = M/N.
+"""Observables per site as functions of the five means <e>, <e^2>, <|m|>, <m^2>, <m^4>, with e = E/N and m = M/N.
 
-energy = <e>, abs_magnetisation = <|m|>, specific_heat = beta^2 N (<e^2> - <e>^2),
-susceptibility = beta N (<m^2> - <|m|>^2), binder_cumulant = 1 - <m^4>/(3 <m^2>^2).
+energy            = <e>
+abs_magnetisation = <|m|>
+specific_heat     = beta^2 N (<e^2> - <e>^2)
+susceptibility    = beta N (<m^2> - <|m|>^2)
+binder_cumulant   = 1 - <m^4> / (3 <m^2>^2)
 """
 
 import numpy as np
@@ -10,18 +13,21 @@ from numpy.typing import ArrayLike, NDArray
 __all__ = ["OBSERVABLES", "gradients", "moments", "observables"]
 
 OBSERVABLES = ("energy", "abs_magnetisation", "specific_heat", "susceptibility", "binder_cumulant")
-"""The observables that every sampler has, by quantity name."""
+"""Quantity names of the observables that every sampler has."""
 
 
 def moments(energy: ArrayLike, magnetisation: ArrayLike, n_sites: int) -> NDArray[np.float64]:
-    """(5, ...): e, e^2, |m|, m^2, m^4 of each configuration, from total energies and total magnetisations (...)."""
+    """Return e, e^2, |m|, m^2, m^4 of each configuration, (5, ...), from total energies and magnetisations (...)."""
     e = np.asarray(energy, dtype=np.float64) / n_sites
     m = np.asarray(magnetisation, dtype=np.float64) / n_sites
     return np.stack([e, e**2, np.abs(m), m**2, m**4])
 
 
 def observables(means: NDArray[np.float64], *, beta: float, n_sites: int) -> dict[str, float]:
-    """The observables of five means; `binder_cumulant` is absent where <m^2> = 0, which leaves it undefined."""
+    """Return the observables by name from the five means, (5,) in the order of `moments`.
+
+    `binder_cumulant` is absent if <m^2> = 0, because it is undefined there.
+    """
     e, e2, abs_m, m2, m4 = (float(mean) for mean in means)
     values = {
         "energy": e,
@@ -35,7 +41,7 @@ def observables(means: NDArray[np.float64], *, beta: float, n_sites: int) -> dic
 
 
 def gradients(means: NDArray[np.float64], *, beta: float, n_sites: int) -> dict[str, NDArray[np.float64]]:
-    """(5,) each: the derivatives of every observable by the five means, for linear propagation of errors."""
+    """Return the derivatives of each observable by the five means, (5,) each, for linear error propagation."""
     e, _, abs_m, m2, m4 = (float(mean) for mean in means)
     rows = {
         "energy": [1, 0, 0, 0, 0],

@@ -1,8 +1,8 @@
-"""Means and functions of means with one honest standard error, for chains and for series in blocks.
+"""Means and functions of means with one standard error each, for chains and for series cut into blocks.
 
-A function of means is propagated linearly: y_i = gradient . (x_i - <x>) is one series with the error of the
-function, autocorrelation included, so error^2 = 2 tau_int(y) Var(y)/n. Zero spread is no error bar of zero: the
-error is then None with a reason.
+Errors propagate linearly. A function f of the means <x> has the error of the mean of y_i = gradient f . (x_i - <x>),
+autocorrelation included: error^2 = 2 tau_int(y) Var(y) / n. If all draws have the same value, the error is unknown and
+not zero: it is None, with a reason.
 """
 
 import math
@@ -19,17 +19,18 @@ from nisbench.statistics.autocorrelation import Autocorrelation, gamma_method
 __all__ = ["blocked_error", "chain_mean", "chain_observables", "tau_estimate", "with_errors"]
 
 BLOCK_LENGTH = 10
-"""Shortest block: reference configurations are thinned by their tau_int, so ten of them are independent of ten more."""
+"""Shortest block, in configurations. Reference configurations are 2 tau_int apart, so that the means of two blocks of
+ten are practically independent."""
 
 BLOCKS = 100
-"""About as many blocks as there are at most; the error is then known to 7 %."""
+"""Approximate largest number of blocks. The relative uncertainty of the error is then 1/sqrt(2 x 100) = 7 %."""
 
 NO_SPREAD = "every draw has the same value, so its error is unknown"
 NO_MAGNETISATION = "the magnetisation is zero in every draw"
 
 
 def chain_mean(series: NDArray[np.float64]) -> Estimate:
-    """The mean of all chains (n,) or (n, n_chains); the error is None where a chain never moves."""
+    """Return the mean of a series (n,) or (n, n_chains); the error is None if a chain never changes its value."""
     error, doubt = _chain_error(series)
     return Estimate(float(series.mean()), error, int(series.size), reason=doubt)
 
@@ -42,11 +43,22 @@ def chain_observables(
     n_sites: int,
     exact: Mapping[str, float],
 ) -> dict[str, Estimate]:
-    """Every observable of physics.observables from total energies and magnetisations (n,) or (n, n_chains)."""
-    x = moments(energy, magnetisation, n_sites)  # (5, n[, n_chains])
-    means = x.reshape(5, -1).mean(axis=1)
+    """Return every observable of `physics.observables` per site, as a plain mean over the draws of chains.
+
+    Parameters
+    ----------
+    energy, magnetisation
+        (n,) or (n, n_chains) totals.
+    beta, n_sites
+        Inverse temperature and number of spins.
+    exact
+        Exact values per site by quantity name; missing names are allowed.
+    """
+    x = moments(energy, magnetisation, n_sites)  # (5, n) or (5, n, n_chains)
+    means = x.reshape(5, -1).mean(axis=1)  # (5,)
     values = observables(means, beta=beta, n_sites=n_sites)
     slopes = gradients(means, beta=beta, n_sites=n_sites)
+    # (5,) . (5, n[, n_chains]) -> (n[, n_chains]): the series y of the module docstring
     errors = {name: _chain_error(np.tensordot(row, x, 1)) for name, row in slopes.items() if row.any()}
     return with_errors(values, errors, int(energy.size), exact)
 
@@ -57,9 +69,10 @@ def with_errors(
     n: int,
     exact: Mapping[str, float],
 ) -> dict[str, Estimate]:
-    """Every observable as an estimate, from its value, its error with the doubt about it, and its exact value.
+    """Return every observable as an estimate, from values, (error, reason for doubt) pairs and exact values by name.
 
-    An observable without an error is deterministic, as is specific_heat at beta = 0; one without a value is missing.
+    An observable with a value but without an entry in `errors` is deterministic (specific_heat at beta = 0). An
+    observable without a value is missing, because the magnetisation is zero in every draw.
     """
     result = {}
     for name in OBSERVABLES:
@@ -72,18 +85,29 @@ def with_errors(
 
 
 def tau_estimate(found: Autocorrelation, scale: float = 1.0) -> Estimate:
-    """The tau_int of a chain, in units of 1/scale draws; the reason says when it is not to be trusted."""
+    """Return scale x tau_int as an estimate; its reason is set if the chain is too short or never moves."""
     return Estimate(found.tau_int * scale, found.error * scale, found.n, reason=found.doubt)
 
 
 def blocked_error(deviations: NDArray[np.float64], chain: NDArray[np.int64]) -> float | None:
-    """Standard error of the mean of (m,) `deviations` from their mean, by blocks that lie within one chain.
+    """Return the standard error of the mean of (m,) `deviations`, from the sums over blocks of successive values.
 
-    `chain` holds the number of the chain of each value; within a chain the values are in the order of drawing. With
-    unequal blocks the sums of the deviations over the blocks are what is independent: error^2 = b/(b - 1) sum_b
-    S_b^2/m^2. None for fewer than two blocks, and for no spread.
+    With b blocks and S_k the sum of (deviation - mean) over block k: error^2 = b/(b - 1) sum_k S_k^2 / m^2. This holds
+    for blocks of unequal length, whose sums are independent.
+
+    Parameters
+    ----------
+    deviations
+        (m,) values, in the order of drawing within each chain.
+    chain
+        (m,) number of the chain of each value. No block contains values of two chains.
+
+    Returns
+    -------
+    float or None
+        None for fewer than two blocks and if all values are equal.
     """
-    order = np.argsort(chain, kind="stable")
+    order = np.argsort(chain, kind="stable")  # stable: keeps the order of drawing within a chain
     starts = _block_starts(chain[order])
     if len(starts) < 2:
         return None
@@ -93,9 +117,9 @@ def blocked_error(deviations: NDArray[np.float64], chain: NDArray[np.int64]) -> 
 
 
 def _block_starts(chain: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Where the blocks start in a series sorted by chain; each chain is cut evenly, at least once."""
+    """Return the first index of each block of a series sorted by chain; each chain is cut into equal blocks."""
     length = max(BLOCK_LENGTH, len(chain) // BLOCKS)
-    edges = np.flatnonzero(np.diff(chain)) + 1
+    edges = np.flatnonzero(np.diff(chain)) + 1  # first index of each chain after the first
     bounds = [0, *edges.tolist(), len(chain)]
     starts = [
         np.linspace(low, high, max(1, (high - low) // length), endpoint=False, dtype=np.int64)
@@ -105,7 +129,7 @@ def _block_starts(chain: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _chain_error(series: NDArray[np.float64]) -> tuple[float | None, str | None]:
-    """Error of the mean, and why it is in doubt."""
+    """Return the error of the mean of a series (n,) or (n, n_chains), and the reason for doubt or None."""
     found = gamma_method(series)
     if math.isinf(found.tau_int):
         return None, NO_SPREAD if np.ptp(series) == 0 else found.doubt

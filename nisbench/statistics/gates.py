@@ -1,4 +1,4 @@
-"""The gates that decide whether a cell is to be trusted, each on its named quantities."""
+"""The gates that decide whether a cell is trusted. Each gate judges named quantities and gives a reason if it fails."""
 
 import math
 from collections.abc import Mapping
@@ -9,24 +9,39 @@ from nisbench.statistics.weights import ESS_FLOOR
 __all__ = ["NOT_FINITE", "validity"]
 
 NOT_FINITE = "not finite"
-"""What the reason of a quantity says whose series holds NaN or infinity."""
+"""Part of the reason of every quantity whose series contains NaN or infinity."""
 
 LARGEST_Z = 5.0
-"""Standard errors from an exact value, or between both sides, beyond which a cell is untrusted."""
+"""Largest accepted deviation from an exact value, or between q side and p side, in standard errors.
+
+Among the thousands of values of a report, a deviation of 5 by chance (6e-7 each) is not expected.
+"""
 
 RATIO_TOLERANCE = 0.3
-"""Smallest |ln(ess_q/ess_p)| that can be a disagreement."""
+"""Largest |ln(ess_fraction/ess_fraction_p)| that is accepted whatever the errors are: agreement within 35 %."""
 
 RATIO_FROM_ESS = 0.3
-"""From here on the ratio of the two ess is judged; below, ln Z of both sides and kl_forward_nats are."""
+"""If ess_fraction or ess_fraction_p is at least this, their ratio is judged. If both are smaller, the ratio is too
+noisy, and kl_forward_nats is judged instead."""
 
 
 def validity(kind: Kind, quantities: Mapping[str, Estimate]) -> list[str]:
-    """Why a cell is untrusted, one line a reason; empty where all gates pass.
+    """Return the reasons why a cell is untrusted, one line each; an empty list if all gates pass.
 
-    The gates: NaN or infinite series, ess_fraction of either side below 10/n, a chain shorter than 50 tau_int (the
-    NMCMC chain of a model counts), energy or ln Z more than 5 standard errors from exact, p side and q side that
-    disagree.
+    The gates, in the order of their reasons:
+
+    - a series contains NaN or infinity, or a required quantity is missing;
+    - ess_fraction or ess_fraction_p is below 10/n;
+    - a chain, the NMCMC chain of a model included, is shorter than 50 tau_int;
+    - energy, log_z_per_site or free_energy_p is more than 5 standard errors from the exact value;
+    - q side and p side disagree.
+
+    Parameters
+    ----------
+    kind
+        Kind of the plugin. A model must have energy, log_z_per_site and ess_fraction; other kinds must have energy.
+    quantities
+        Estimates by quantity name.
     """
     reasons = sorted({q.reason for q in quantities.values() if q.reason and NOT_FINITE in q.reason})
     required = ("energy", "log_z_per_site", "ess_fraction") if kind == "model" else ("energy",)
@@ -41,7 +56,7 @@ def validity(kind: Kind, quantities: Mapping[str, Estimate]) -> list[str]:
 
 
 def _short(quantities: Mapping[str, Estimate]) -> list[str]:
-    """The gates on the number of draws."""
+    """Return the reasons of the gates on the number of draws: ess below 10/n, chains shorter than 50 tau_int."""
     reasons = []
     ess = quantities.get("ess_fraction")
     if ess and ess.value is not None and ess.n and ess.value * ess.n < ESS_FLOOR:
@@ -57,8 +72,9 @@ def _short(quantities: Mapping[str, Estimate]) -> list[str]:
 
 
 def _far_from_exact(quantities: Mapping[str, Estimate]) -> list[str]:
-    """The gates on energy and ln Z of either side; a p side below its own floor is no measurement."""
+    """Return the reasons of the gates on deviations from exact values."""
     judged = ["energy", "log_z_per_site"]
+    # below 10/n the p side rests on a few configurations, and its error means nothing
     ess_p = quantities.get("ess_fraction_p")
     if ess_p and ess_p.value is not None and ess_p.n and ess_p.value * ess_p.n >= ESS_FLOOR:
         judged.append("free_energy_p")
@@ -71,7 +87,7 @@ def _far_from_exact(quantities: Mapping[str, Estimate]) -> list[str]:
 
 
 def _sides_disagree(quantities: Mapping[str, Estimate]) -> list[str]:
-    """The gates between q side and p side; none where there is no p side."""
+    """Return the reasons of the gates between q side and p side; none if the p side is missing."""
     reasons = []
     q, p = (_number(quantities, name) for name in ("free_energy_nis", "free_energy_p"))
     if q and p and abs(q[0] - p[0]) > LARGEST_Z * math.hypot(q[1], p[1]):
@@ -85,11 +101,14 @@ def _sides_disagree(quantities: Mapping[str, Estimate]) -> list[str]:
         ratio = math.log(ess_q.value / ess_p.value) if ess_p.value > 0 else math.inf
         limit = max(RATIO_TOLERANCE, 3 * math.hypot(relative, _relative(ess_p)))
         if abs(ratio) > limit:
-            reasons.append(f"p side and q side disagree: |ln(ess_q/ess_p)| = {abs(ratio):.2f} > {limit:.2f}")
+            reasons.append(
+                f"q side and p side disagree: |ln(ess_fraction/ess_fraction_p)| = {abs(ratio):.2f} > {limit:.2f}"
+            )
         return reasons
     forward = quantities.get("kl_forward_nats")
     if forward and forward.value is not None:
-        # KL(p||q) <= -ln ess by Jensen's inequality; a larger one means that the q side missed a tail or a mode
+        # Jensen: KL(p||q) = E_p[ln(p/q)] <= ln E_p[p/q] = -ln ess. A larger KL means that the q side, from which ess
+        # is estimated, missed a tail or a mode of p
         bound, tolerance = -math.log(ess_q.value), max(RATIO_TOLERANCE, 3 * math.hypot(relative, forward.error or 0.0))
         if forward.value > bound + tolerance:
             excess = f"-ln ess_fraction = {bound:.2f} by more than {tolerance:.2f}"
@@ -98,7 +117,7 @@ def _sides_disagree(quantities: Mapping[str, Estimate]) -> list[str]:
 
 
 def _number(quantities: Mapping[str, Estimate], name: str) -> tuple[float, float] | None:
-    """Value and error, where there are both."""
+    """Return value and error of a quantity, or None if the value is missing or the error is missing or zero."""
     estimate = quantities.get(name)
     if estimate is None or estimate.value is None or not estimate.error:
         return None
@@ -106,5 +125,5 @@ def _number(quantities: Mapping[str, Estimate], name: str) -> tuple[float, float
 
 
 def _relative(estimate: Estimate) -> float:
-    """The error of ln value; 0 where it is unknown."""
+    """Return the error of ln(value), which is error/value; 0 if the error is unknown."""
     return estimate.error / estimate.value if estimate.error and estimate.value else 0.0

@@ -1,7 +1,7 @@
-"""Series -> the named quantities of a cell.
+"""The named quantities of a cell, estimated from its series.
 
-Energies and magnetisations come in as totals and leave per site. A quantity that a kind cannot have is absent, one
-that could not be computed is missing with its reason, and none is NaN.
+Energies and magnetisations of the series are totals; the quantities are per site. A quantity that does not exist for a
+kind of plugin is absent. A quantity that could not be computed is missing, with a reason. No quantity is NaN.
 """
 
 import itertools
@@ -40,37 +40,37 @@ _TAU = ("tau_int_energy", "tau_int_abs_magnetisation")
 _SWEEPS = ("mean_cluster_size", "tau_int_sweeps_energy", "tau_int_sweeps_abs_magnetisation")
 
 WEIGHTED_QUANTITIES = _Q_SIDE
-"""What independent draws with weights give."""
+"""Quantities of a sampler of independent draws with weights."""
 
 REFERENCE_QUANTITIES = ("free_energy_p", "kl_forward_nats", "ess_fraction_p")
-"""What a model's ln q on the reference configurations gives: models judged on the same ones err together."""
+"""Quantities from ln q of a model on reference configurations; models that share these have correlated errors."""
 
 MODEL_QUANTITIES = (*_Q_SIDE, *_VARIATIONAL, *REFERENCE_QUANTITIES, "acceptance_rate", "longest_rejection_run", *_TAU)
-"""What draws of a normalised density give."""
+"""Quantities of a model, a normalised density q."""
 
 CHAIN_QUANTITIES = (*OBSERVABLES, *_TAU, *_SWEEPS)
-"""What chains give; the last three where a draw is a cluster flip."""
+"""Quantities of a chain; the last three exist only if a draw is a cluster flip."""
 
 _NO_EXACT = "no exact ln Z is known"
 
 
 @dataclass(frozen=True)
 class ReferenceSeries:
-    """A model's ln q on configurations of p, and what else is known of them."""
+    """ln q of a model, energies and magnetisations on m reference configurations of p."""
 
     log_prob: _FloatArray
-    """(m,) may be -inf where q vanishes"""
+    """(m,) ln q; -inf where q = 0"""
     energy: _FloatArray
     """(m,) totals"""
     magnetisation: _FloatArray
     """(m,) totals"""
     chain: NDArray[np.int64]
-    """(m,) which chain each is from, in the order of drawing"""
+    """(m,) number of the chain of each configuration; within a chain in the order of drawing"""
 
 
 @dataclass(frozen=True)
 class _Point:
-    """Where the series were measured, and what is known exactly there."""
+    """Inverse temperature and size of the series, with the exact values per site at this point by quantity name."""
 
     beta: float
     n_sites: int
@@ -78,20 +78,20 @@ class _Point:
 
     @property
     def log_z(self) -> float | None:
-        """Exact, of the whole lattice."""
+        """Exact ln Z of the whole lattice, or None."""
         return self.exact["log_z_per_site"] * self.n_sites if "log_z_per_site" in self.exact else None
 
     def exact_of(self, name: str) -> float | None:
-        """The exact value that a quantity is compared with."""
+        """Return the exact value that a quantity is compared with, or None."""
         free = ("free_energy_variational", "free_energy_nis", "free_energy_p")
         return self.exact.get("free_energy" if name in free else name)
 
     def missing(self, names: tuple[str, ...], reason: str) -> dict[str, Estimate]:
-        """All of `names` as missing."""
+        """Return every quantity of `names` as missing, with the same reason."""
         return {name: Estimate.missing(reason, exact=self.exact_of(name)) for name in names}
 
     def free_energy(self, log_z: Estimate, sign: float = -1.0) -> Estimate:
-        """A free energy per site from sign x ln Z of the whole lattice."""
+        """Return the free energy per site sign x ln Z/(beta N) from ln Z of the whole lattice; missing at beta = 0."""
         if self.beta == 0:
             return Estimate.missing("the free energy is undefined at beta = 0")
         return replace(_scaled(log_z, sign / (self.beta * self.n_sites)), exact=self.exact.get("free_energy"))
@@ -109,18 +109,18 @@ def model_quantities(
     reference: ReferenceSeries | None,
     no_reference_reason: str | None = None,
 ) -> dict[str, Estimate]:
-    """Everything that n independent draws of q, with their ln q, tell about it.
+    """Return all quantities of a model from n independent draws of q.
 
     Parameters
     ----------
     log_prob, energy, magnetisation
-        (n,) each, n >= 1; energy and magnetisation are totals.
+        (n,) each, n >= 1: ln q, total energy, total magnetisation.
     exact
         Exact values per site by quantity name, as far as known.
     seed
-        Of the uniform numbers of NMCMC.
+        Seed of the random numbers of NMCMC.
     reference
-        For the p side; where it is None, the p side is missing with `no_reference_reason`.
+        Series for the p side. If it is None, the p side is missing with `no_reference_reason`.
     """
     point = _Point(beta, n_sites, exact)
     wrong = _not_finite(log_prob=log_prob, energy=energy, magnetisation=magnetisation)
@@ -144,7 +144,10 @@ def chain_quantities(
     n_sites: int,
     exact: Mapping[str, float],
 ) -> dict[str, Estimate]:
-    """Everything that chains of p, (n, n_chains) each, tell; cluster_size is None where a draw is no cluster flip."""
+    """Return all quantities of chains from series (n, n_chains) of total energies and magnetisations.
+
+    `cluster_size` (n, n_chains) holds the flipped spins of each draw; None if a draw is not a cluster flip.
+    """
     given = {"energy": energy, "magnetisation": magnetisation}
     wrong = _not_finite(**given, **({} if cluster_size is None else {"cluster_size": cluster_size}))
     if wrong:
@@ -155,18 +158,17 @@ def chain_quantities(
     quantities |= {f"tau_int_{name}": tau_estimate(tau) for name, tau in found.items()}
     if cluster_size is not None:
         quantities["mean_cluster_size"] = chain_mean(cluster_size)
-        sweeps = float(cluster_size.mean()) / n_sites  # a draw, whose error is small against that of tau
+        sweeps = float(cluster_size.mean()) / n_sites  # per draw; its error is small compared with that of tau
         quantities |= {f"tau_int_sweeps_{name}": tau_estimate(tau, sweeps) for name, tau in found.items()}
     return quantities
 
 
 def level_quantities(kl: Estimate, differences: _FloatArray) -> dict[str, Estimate]:
-    """`kl_nats_level_<k>`: what the network of each level adds to KL(q||p).
+    """Return `kl_nats_level_<k>`, the nats that level k adds to KL(q||p): V_k - V_(k+1).
 
-    Row k - 1 of `differences`, (n_levels - 1, n), holds those of ln w within pairs of independent draws that share the
-    levels before k > 0. To second order half the variance of ln w given these levels, <difference^2>/4, is the KL of
-    the levels from k on; each of many blocks being almost right, that holds well. A level adds its own minus the next
-    one's; what is drawn exactly after the last level adds nothing. Level 0 is what remains of `kl`.
+    V_0 is `kl`, the `kl_nats` of the model. V_k = <d^2>/4 to second order for 0 < k < n_levels, and V_(n_levels) = 0
+    (docs/methods/hier-exact.md, section 7). Row k - 1 of `differences`, (n_levels - 1, n), holds d: the differences of
+    ln w within pairs of independent draws that share the levels before k.
     """
     if wrong := _not_finite(level_differences=differences):
         return {f"kl_nats_level_{k}": Estimate.missing(wrong) for k in range(len(differences) + 1)}
@@ -175,14 +177,14 @@ def level_quantities(kl: Estimate, differences: _FloatArray) -> dict[str, Estima
 
 
 def _mean(values: _FloatArray) -> Estimate:
-    """Of independent values."""
+    """Return the mean of (n,) independent values."""
     n = len(values)
     error = float(values.std(ddof=1)) / math.sqrt(n) if n > 1 else None
     return Estimate(float(values.mean()), error, n, reason=None if n > 1 else "one draw has no error")
 
 
 def _minus(a: Estimate, b: Estimate) -> Estimate:
-    """a - b of independent draws, or the one that is missing."""
+    """Return a - b of independent estimates; missing if one of them is missing."""
     if a.value is None or b.value is None:
         return a if a.value is None else b
     error = None if a.error is None or b.error is None else math.hypot(a.error, b.error)
@@ -199,9 +201,9 @@ def weighted_quantities(
     n_sites: int,
     exact: Mapping[str, float],
 ) -> dict[str, Estimate]:
-    """Everything that n independent draws with weights tell; ln w = -inf is a draw of weight zero.
+    """Return all quantities of n independent draws with weights, (n,) each; ln w = -inf is a draw of weight zero.
 
-    Where the weights are not `normalised`, E[w] is not Z and what needs ln Z is missing.
+    If the weights are not `normalised`, E[w] is not Z, and the quantities that need ln Z are missing.
     """
     point = _Point(beta, n_sites, exact)
     wrong = _not_finite(energy=energy, magnetisation=magnetisation) or _bad("log_weight", ~(log_weight < np.inf))
@@ -219,6 +221,7 @@ def weighted_quantities(
 def _q_side(
     point: _Point, log_weight: _FloatArray, energy: _FloatArray, magnetisation: _FloatArray
 ) -> dict[str, Estimate]:
+    """Return the quantities of the q side."""
     beta, n_sites, exact = point.beta, point.n_sites, point.exact
     log_z = weights.log_z(log_weight, n_sites)
     entropy = weights.entropy(log_weight, energy, beta=beta, n_sites=n_sites)
@@ -231,23 +234,24 @@ def _q_side(
     }
 
 
-def _variational(point: _Point, action: _FloatArray) -> dict[str, Estimate]:
-    """From ln q + beta E of the draws, whose mean is KL(q||p) - ln Z."""
-    mean = _mean(action)
+def _variational(point: _Point, signal: _FloatArray) -> dict[str, Estimate]:
+    """Return the quantities from signal = ln q + beta E of the draws (n,), whose mean is KL(q||p) - ln Z."""
+    mean = _mean(signal)
     if mean.error is not None:
         mean = replace(mean, error=math.hypot(mean.error, weights.rounding(point.n_sites)))
     free_energy = point.free_energy(mean, sign=1.0)
     kl = relative = Estimate.missing(_NO_EXACT)
     if point.log_z is not None:
-        kl = replace(mean, value=float((action + point.log_z).mean()))
+        kl = replace(mean, value=float((signal + point.log_z).mean()))
         relative = _scaled(kl, 1 / abs(point.log_z)) if point.log_z else Estimate.missing("the exact ln Z is zero")
     return {"free_energy_variational": free_energy, "kl_nats": kl, "relative_free_energy_error": relative}
 
 
 def _p_side(point: _Point, reference: ReferenceSeries | None, absent: str) -> dict[str, Estimate]:
+    """Return the quantities of the p side; missing with the reason `absent` if there is no reference."""
     if reference is None or len(reference.log_prob) == 0:
         return point.missing(REFERENCE_QUANTITIES, absent)
-    # ln q = -inf is an answer, however bad; NaN and +inf are not
+    # ln q = -inf is a valid answer: the model excludes this configuration. NaN and +inf are not
     wrong = _bad("the reference's log_prob", ~(reference.log_prob < np.inf)) or _not_finite(energy=reference.energy)
     if wrong:
         return point.missing(REFERENCE_QUANTITIES, wrong)
@@ -265,7 +269,7 @@ def _p_side(point: _Point, reference: ReferenceSeries | None, absent: str) -> di
 def _metropolis(
     log_weight: _FloatArray, energy: _FloatArray, magnetisation: _FloatArray, seed: int
 ) -> dict[str, Estimate]:
-    """The quantities of the NMCMC chain."""
+    """Return the quantities of the NMCMC chain over the draws."""
     chain, n = weights.nmcmc(log_weight, np.random.default_rng(seed)), len(log_weight)
     rate = chain_mean(chain.accepted.astype(np.float64)) if n > 1 else Estimate.missing("one draw makes no proposal")
     return {
@@ -277,6 +281,7 @@ def _metropolis(
 
 
 def _scaled(estimate: Estimate, factor: float) -> Estimate:
+    """Return factor x estimate, its error included."""
     if estimate.value is None:
         return estimate
     error = None if estimate.error is None else estimate.error * abs(factor)
@@ -284,10 +289,11 @@ def _scaled(estimate: Estimate, factor: float) -> Estimate:
 
 
 def _not_finite(**series: _FloatArray) -> str | None:
-    """Which series holds a value that is not finite, and how many."""
+    """Return the reason for the first series (by name) that contains NaN or infinity, or None."""
     reasons = (_bad(name, ~np.isfinite(values)) for name, values in series.items())
     return next(filter(None, reasons), None)
 
 
 def _bad(name: str, bad: NDArray[np.bool_]) -> str | None:
+    """Return the reason for a series with unusable values where `bad` is True, or None."""
     return f"{name} is {NOT_FINITE} for {int(bad.sum())} of {bad.size} draws" if bad.any() else None

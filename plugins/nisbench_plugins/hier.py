@@ -1,19 +1,20 @@
-"""Hierarchical autoregressive network (HAN): the lattice is drawn scale by scale, each block given its border.
+"""Method card of `hier`: the hierarchical autoregressive network (HAN), which draws a lattice scale by scale.
 
-What it samples: a normalised density q(s) of 2-D Ising configurations on an L x L torus, L = 2^m, m >= 2. By the
-Markov property the spins inside a closed loop depend on that loop alone, so one small network per scale suffices:
-level 0 draws two full rows and two full columns, level i the cross of each of the 4^i blocks left, one network for
-all blocks of a level, and the last L^2/4 isolated spins are drawn by exact heat bath, whose probabilities are part
-of ln q.
-Exact, asymptotic or biased: q is exactly normalised; averages need importance weights or a Metropolis step.
-Cost per draw: to leading order (16 + 36 (log2 L - 2)) L^2 multiply-adds for the published width (`costs` counts them),
-twice that with the Z2 average; about 6 L network calls in sequence.
-Known failure: the unconditioned level 0 is the hardest part and limits the quality at large L.
-Reference: P. Bialas, P. Korcyl, T. Stebel, Comput. Phys. Commun. 281, 108502 (2022).
-Differences from the paper: logits instead of probabilities clipped by an epsilon. The paper leaves the learning rate
-open; the default was measured with `nisbench run --plan learning-rate` (reports/learning-rate): at L = 16 after 4000
-steps of batch 512, cosine decay and annealing over half the budget, ess_fraction is 0.89 at a third of the default
-rate, 0.95 at the default and 0.91 at three times it (means of three seeds).
+Samples     a normalised density q(s) of 2-D Ising configurations on an L x L torus, L = 2^m, m >= 2. Level 0 draws two
+            full rows and two full columns. Level i >= 1 draws the cross of each of the 4^i remaining blocks, with one
+            network for all blocks of a level. By the Markov property the spins inside a closed loop of known spins
+            depend on this loop alone, so a network needs only the border of its block as input. The last L^2/4
+            isolated spins are drawn by the exact heat bath, whose probabilities are part of ln q.
+Exactness   q is exactly normalised. Averages over p need importance weights or a Metropolis step.
+Cost        to leading order (16 + 36 (log2 L - 2)) L^2 multiply-adds per draw at the published width (`costs` counts
+            them); twice as many with the Z2 average over s and -s. About 6 L network calls in sequence.
+Failure     level 0 has no border to depend on. It is the hardest part and limits the quality at large L.
+Reference   P. Bialas, P. Korcyl, T. Stebel, "Hierarchical autoregressive neural networks for statistical systems",
+            Comput. Phys. Commun. 281, 108502 (2022), arXiv:2203.10989.
+Differences this code uses logits; the paper clips probabilities by an epsilon. The paper does not state the learning
+            rate. The default was measured with `nisbench run --plan learning-rate` (reports/learning-rate) at L = 16:
+            4000 steps of batch 512, cosine decay, annealing over half the budget. Means of ess_fraction over three
+            seeds are 0.89 at a third of the default rate, 0.95 at the default and 0.91 at three times the default.
 """
 
 from collections.abc import Iterator, Mapping
@@ -44,7 +45,10 @@ __all__ = ["Hier"]
 
 
 class Hier(Model):
-    """The hierarchical network; lattices are (sites, n) int8 inside, so that a border is a few whole rows."""
+    """Hierarchical density q(s) with its networks.
+
+    Inside this class a batch of lattices is a tensor (sites, n) int8, so that gathering a border copies whole rows.
+    """
 
     neighbours: Tensor
     isolated: Tensor
@@ -61,15 +65,15 @@ class Hier(Model):
 
     @classmethod
     def unsupported(cls, target: Target, options: HierOptions) -> str | None:
-        """L = 2^m, m >= 2, and a nearest-neighbour target."""
+        """Reason why this target cannot be sampled, or None: the target must be `ising` with L = 2^m, m >= 2."""
         if target.name != "ising":
-            return f"hier draws its last spins by the Ising heat bath; the target is {target.name}"
+            return f"hier needs the target 'ising', whose heat bath draws its last spins; the target is '{target.name}'"
         if target.L < 4 or target.L & (target.L - 1):
             return f"hier needs L = 2^m with m >= 2; L = {target.L}"
         return None
 
     def sample(self, n: int, *, beta: float, generator: Generator) -> ModelDraws:
-        """Draws level by level; see the base class."""
+        """Draw n configurations level by level, with their ln q; see the base class."""
         with torch.no_grad():
             lattice, log_prob, inner = self._draw(n, beta, generator)
             spins = configurations(lattice)
@@ -79,15 +83,19 @@ class Hier(Model):
         return ModelDraws(spins, log_prob)
 
     def log_prob(self, spins: Tensor, *, beta: float) -> Tensor:
-        """ln q(s); see the base class."""
+        """Return ln q(s), (n,) float64; see the base class."""
         lattice = spins.reshape(len(spins), -1).T.contiguous()  # (n, L, L) -> (sites, n)
+        # thresholds that make the heat bath draw exactly these spins, which gives their ln q on the fast path
         forced = forcing(lattice[self.isolated].to(self._like.dtype))
         inner = heat_bath(lattice, self.isolated, self.neighbours, beta=beta, thresholds=forced)
         log_prob = self._score(lattice, inner)
         return z2_average(log_prob, self._score(-lattice, inner)) if self.options.z2 else log_prob
 
     def training_batch(self, n: int, *, beta: float, generator: Generator) -> TrainingBatch:
-        """As the default, but ln q of the drawn lattices is not evaluated a second time."""
+        """Draw a batch for the reverse-KL loss.
+
+        Same numbers as the base class; ln q comes from the drawing itself, so the networks are not evaluated again.
+        """
         lattice, log_prob, inner = self._draw(n, beta, generator)
         if self.options.z2:
             log_prob = z2_average(log_prob, self._score(-lattice, inner))
@@ -95,7 +103,10 @@ class Hier(Model):
         return TrainingBatch(log_prob, log_prob.detach() + beta * energy)
 
     def costs(self) -> Mapping[str, float]:
-        """Multiply-adds count as two operations; masked zeros are left out, the Z2 average is counted."""
+        """Return the operations and the sequential network calls of one draw.
+
+        A multiply-add counts as two operations. Masked zeros are left out. The Z2 average doubles the operations.
+        """
         passes = 2 if self.options.z2 else 1
         operations = sum(2 * net.multiply_adds() * level.n_blocks for net, level in self._scales())
         return {
@@ -105,24 +116,34 @@ class Hier(Model):
 
     @property
     def _like(self) -> Tensor:
+        """A parameter, for the dtype and device of new tensors."""
         return next(self.parameters())
 
     def _scales(self) -> Iterator[tuple[AutoregressiveDense, Level]]:
+        """Return the network and the sites of each level, from the largest scale down."""
         return zip(self.networks, self.levels, strict=True)
 
     def _draw(self, n: int, beta: float, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Lattices (sites, n) before the Z2 flip, their ln q (n,), differentiable, and that of the isolated spins."""
+        """Draw n lattices before the Z2 flip.
+
+        Returns the lattices (sites, n) int8, their ln q (n,) with gradient, and the part of ln q that belongs to the
+        isolated spins, (n,).
+        """
         like = self._like
         lattice = torch.empty(self.target.n_sites, n, dtype=torch.int8, device=like.device)
         parts = []
         for net, level in self._scales():
-            uniform = thresholds(net.n_spins, level.n_blocks * n, like=like, generator=generator)
-            parts.append(net.draw_blocks(lattice, level.drawn, level.border, uniform))
-        uniform = thresholds(len(self.isolated), n, like=like, generator=generator)
-        inner = heat_bath(lattice, self.isolated, self.neighbours, beta=beta, thresholds=uniform)
+            # the network sees every block of every lattice as one sample: n_blocks n columns
+            logit_u = thresholds(net.n_spins, level.n_blocks * n, like=like, generator=generator)
+            parts.append(net.draw_blocks(lattice, level.drawn, level.border, logit_u))
+        logit_u = thresholds(len(self.isolated), n, like=like, generator=generator)
+        inner = heat_bath(lattice, self.isolated, self.neighbours, beta=beta, thresholds=logit_u)
         return lattice, torch.stack(parts).sum(0) + inner, inner
 
     def _score(self, lattice: Tensor, inner: Tensor) -> Tensor:
-        """ln q of given lattices before the Z2 average, differentiable."""
+        """Return ln q of lattices (sites, n) before the Z2 average, (n,), differentiable.
+
+        `inner` (n,) is the part of the isolated spins. It is the same for s and -s, so callers compute it once.
+        """
         parts = [net.score_blocks(lattice, level.drawn, level.border) for net, level in self._scales()]
         return torch.stack(parts).sum(0) + inner

@@ -1,23 +1,28 @@
-"""Hierarchical sampler with odd networks at large scales and exact blocks at small ones.
+"""Method card of `hier-exact`: hierarchical networks at large scales, exact blocks at small scales.
 
-What it samples: a normalised density q(s) of 2-D Ising configurations on an L x L torus, L = 2^m, m >= 2. As in `hier`
-a frame of full rows and columns is drawn first and then, scale by scale, the crosses of the blocks that are left, one
-network for all blocks of a scale. The recursion ends at blocks of side `block` instead of single spins: given its
-border a block is drawn from the exact conditional by a transfer matrix, and its exact ln Z(border) is part of ln q.
-The networks are odd, so that q(s) = q(-s) without an average over the two, start as the known neighbours' field and
-share weights between equal displacements along parallel lines; `odd`, `skip` and `shared` switch these off.
-Exact, asymptotic or biased: q is exactly normalised; averages need importance weights or a Metropolis step.
-Training: only the spins outside the blocks are learned. With u these spins, signal = ln q(u) + beta E(u) - sum over the
-blocks of ln Z(border), whose mean is that of ln q + beta E over the whole lattice; no inner spin is drawn. Below the
-frame each block has a signal of its own, the same sum over what is inside it, and is drawn twice given its border, so
-that the other draw is its baseline and the noise of the rest of the lattice is gone (`pairs`). The linear part and the
-last matrix of a network learn slower than its first one (`rates`).
-Cost per draw: with 8 hidden units a spin and blocks of side 7 about (130 + 95 (log2 L - 4)) L^2 multiply-adds of the
-networks and 340 L^2 operations of the blocks; 4 to 6 L network calls in sequence.
-Known failure: the unconditioned frame is the hardest part and limits the quality at large L.
-Not offered: blocks of side 15, at 180 times the operations of the cross and four blocks of side 7 in their place, to
-save what the last of the three networks of L = 64 loses, 0.005 of 0.025 nats (`reports/hier-exact`).
-Reference: builds on P. Bialas, P. Korcyl, T. Stebel, Comput. Phys. Commun. 281, 108502 (2022).
+Samples     a normalised density q(s) of 2-D Ising configurations on an L x L torus, L = 2^m, m >= 2. A frame of full
+            rows and columns is drawn first, then level by level the crosses inside the remaining blocks. Blocks of
+            side `block` or less are drawn from their exact conditional by a transfer matrix (sections 1, 2 and 4).
+Exactness   q is exactly normalised. Averages over p need importance weights or a Metropolis step.
+Networks    one for each level, shared by all blocks of the level. They are odd, so q(s) = q(-s) holds without an
+            average over s and -s. They start as the heat bath of the known neighbours, and pairs of sites with the same
+            displacement along parallel lines share weights (section 3). The options `odd`, `skip` and `shared`
+            switch these three properties off.
+Training    only the upper spins u, those outside the exact blocks, are learned. The signal of the whole lattice is
+            ln q(u) + beta E(u) - sum over the blocks of ln Z(border) (section 5). With `pairs`, each block below the
+            frame has its own signal and is drawn twice with the same border: the other draw is the baseline, and the
+            noise of the rest of the lattice drops out (section 6). With `rates`, the skip matrix and the last matrix
+            of a network learn more slowly than the first matrix.
+Loss        `draw_pairs` measures the nats of KL(q||p) that each level loses (section 7).
+Cost        with 8 hidden units a spin and blocks of side 7: about (130 + 95 (log2 L - 4)) L^2 multiply-adds of the
+            networks and 340 L^2 operations of the blocks per draw; 4 L to 6 L network calls in sequence (section 8).
+Failure     the frame has no border to depend on. It is the hardest part and limits the quality at large L.
+Reference   builds on P. Bialas, P. Korcyl, T. Stebel, "Hierarchical autoregressive neural networks for statistical
+            systems", Comput. Phys. Commun. 281, 108502 (2022), arXiv:2203.10989.
+Differences the paper ends at single spins, draws with dense networks with bias, averages over s and -s, and trains
+            every network with the signal of the whole lattice.
+
+Sections are those of docs/methods/hier-exact.md, which derives the method formula by formula.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -51,15 +56,17 @@ from nisbench_plugins.registration import HierExactOptions
 __all__ = ["HierExact"]
 
 PAIRS = 2
-"""Pairs of blocks of a scale for each configuration of a training batch."""
+"""Pairs of blocks that a level trains on, for each configuration of a training batch (section 6)."""
 RATES = OddRates(skip=0.3, first=3.0, last=0.2)
-"""Found by trial at L = 64; the plan hier-exact-ablation holds what one rate for all gives at L = 32."""
+"""Factors of the learning rate, chosen by trial at L = 64. The plan hier-exact-ablation compares at L = 32 with one
+rate for all three matrices."""
 
 
 class HierExact(Model):
-    """The sampler; lattices are (sites, n) inside, so that gathering a border copies whole rows.
+    """Sampler of exactly normalised configurations, with the networks that `training_batch` trains.
 
-    The upper spins are those that the networks draw, the inner ones those of the exact blocks.
+    Upper spins are drawn by the networks, inner spins by the exact blocks. Inside this class a batch of lattices is a
+    tensor (sites, n), so that gathering a border copies whole rows. 0 marks a spin that is not drawn yet.
     """
 
     def __init__(self, target: Target, options: HierExactOptions) -> None:
@@ -80,22 +87,22 @@ class HierExact(Model):
 
     @classmethod
     def unsupported(cls, target: Target, options: HierExactOptions) -> str | None:
-        """L = 2^m, m >= 2, and a nearest-neighbour target."""
+        """Reason why this target cannot be sampled, or None: the target must be `ising` with L = 2^m, m >= 2."""
         if target.name != "ising":
-            return f"hier-exact sums over Ising blocks; the target is {target.name}"
+            return f"hier-exact needs the target 'ising', whose blocks it sums exactly; the target is '{target.name}'"
         if target.L < 4 or target.L & (target.L - 1):
             return f"hier-exact needs L = 2^m with m >= 2; L = {target.L}"
         return None
 
     def sample(self, n: int, *, beta: float, generator: Generator) -> ModelDraws:
-        """Draws level by level, then the blocks; see the base class."""
+        """Draw n configurations with their ln q: first the levels, then the exact blocks; see the base class."""
         with torch.no_grad():
             lattice, weights = self._empty(n), self._weights(beta)
             log_prob = self._draw_levels(lattice, range(self.n_levels), weights, generator)
             return self._with_blocks(lattice, log_prob, beta, generator)
 
     def draw_pairs(self, n: int, *, level: int, beta: float, generator: Generator) -> tuple[ModelDraws, ModelDraws]:
-        """The levels before `level` once, the others and the blocks twice; see the base class."""
+        """Draw the levels before `level` once, the others and the blocks twice (section 7); see the base class."""
         with torch.no_grad():
             first, weights = self._empty(n), self._weights(beta)
             shared = self._draw_levels(first, range(level), weights, generator)
@@ -106,18 +113,24 @@ class HierExact(Model):
         return a, b
 
     def log_prob(self, spins: Tensor, *, beta: float) -> Tensor:
-        """ln q(s) = ln q(upper spins) - beta E(inner bonds) - sum of ln Z(border); see the base class."""
+        """Return ln q(s) = ln q(u) - beta E(inner bonds) - sum of ln Z(border), (n,) float64 (section 4)."""
         n = len(spins)
         lattice = spins.reshape(n, -1).T.to(self._like.dtype)  # (n, L, L) -> (sites, n)
         parts = [self._log_prob_of_level(lattice, i, beta) for i in range(self.n_levels)]
+        # a spin that is zero removes its bonds: E(s) - E(u) is the energy of all bonds with an end in a block
         upper = lattice.clone()
         upper[self.blocks.drawn] = 0
-        inner = self._energy(lattice) - self._energy(upper)
+        inner = self._energy(lattice) - self._energy(upper)  # (n,)
         log_z = block_log_z(self._gather(lattice, self.blocks.border), self.side, beta)
         return torch.stack(parts).sum(0) - beta * inner - self._per_lattice(log_z, n)
 
     def training_batch(self, n: int, *, beta: float, generator: Generator) -> TrainingBatch:
-        """ln q of the upper spins with gradient; the signals have the blocks summed over instead of drawn."""
+        """Draw n sets of upper spins; return ln q with gradient and the signals of sections 5 and 6.
+
+        With `pairs`, only the frame is trained by the signal of the whole lattice; the levels below it are trained by
+        the pairs. Without, all levels are trained by the signal of the whole lattice.
+        """
+        # the masked matrices are the same for all draws of a step, so they are built once
         lattice, weights = self._empty(n), self._weights(beta)
         traces = [self._draw_level(lattice, i, weights, generator) for i in range(self.n_levels)]
         signals = self._signals(lattice, traces, beta)
@@ -125,8 +138,10 @@ class HierExact(Model):
         log_prob = torch.stack([self._log_prob_of_trace(i, traces[i], weights, n).sum(0) for i in range(paired.start)])
         pairs = []
         for i in paired:
+            # m lattices contain about PAIRS n blocks of this level, however large the lattice is
             m = max(1, min(n, PAIRS * n // self.levels[i].n_blocks))
-            again = lattice[:, :m].clone()  # what is drawn from this level on is drawn anew
+            # the second draw keeps the spins before level i and overwrites level i and all levels after it
+            again = lattice[:, :m].clone()
             others = [self._draw_level(again, j, weights, generator) for j in range(i, self.n_levels)]
             both = self._of_first(traces[i], n, m), others[0]
             pairs.append(
@@ -138,12 +153,14 @@ class HierExact(Model):
         return TrainingBatch(log_prob.sum(0), signals[0].sum(0), pairs)
 
     def costs(self) -> Mapping[str, float]:
-        """Multiply-adds count as two operations; masked zeros are left out.
+        """Return the operations and the sequential network calls of one draw.
 
-        In a block each state of the strip takes three operations for every site, and three for every row to draw.
+        A multiply-add counts as two operations; masked zeros are left out. The transfer matrix of a block takes three
+        operations for each state of a row: once at every site, and once more for every row to draw its spins.
         """
         scales = zip(self.networks, self.levels, strict=True)
         operations = sum(2 * net.multiply_adds() * level.n_blocks for net, level in scales)
+        # side^2 steps for ln Z and side for drawing, each over the 2^side states of a row
         operations += 3 * 2**self.side * self.side * (self.side + 1) * self.blocks.n_blocks
         return {
             "flops_per_draw": float(operations),
@@ -152,37 +169,40 @@ class HierExact(Model):
 
     @property
     def _like(self) -> Tensor:
+        """A parameter, for the dtype and device of new tensors."""
         return next(self.parameters())
 
     def _inputs(self, sites: Tensor) -> Tensor:
-        """Numbers of the sites that a network is given, with a zero for the constant where not odd."""
+        """Put a column of zeros for the constant before a table (n_drawn, n_inputs), unless the networks are odd."""
         return sites if self.options.odd else torch.nn.functional.pad(sites, (1, 0))
 
     def _border(self, lattice: Tensor, level: int) -> Tensor:
-        """(n_border, n_blocks * n) what the network of a level is given: the border, and a constant where not odd."""
+        """Return the border of a level, (n_border, n_blocks n), after a row of ones unless the networks are odd."""
         border = self._gather(lattice, self.levels[level].border)
         return border if self.options.odd else torch.nn.functional.pad(border, (0, 0, 1, 0), value=1.0)
 
     def _empty(self, n: int) -> Tensor:
-        """(sites, n) of no spins yet"""
+        """Return a batch of lattices (sites, n) with no spin drawn."""
         return self._like.new_zeros(self.target.n_sites, n)
 
     def _weights(self, beta: float) -> list[OddWeights]:
-        """Of each network."""
+        """Return the masked matrices of each network at this beta."""
         return [net.weights(beta) for net in self.networks]
 
     def _draw_level(self, lattice: Tensor, level: int, weights: Sequence[OddWeights], generator: Generator) -> OddTrace:
-        """Writes the spins of a level into the lattice; what its network computed."""
-        drawn = self.levels[level].drawn
-        uniform = thresholds(len(drawn), drawn.shape[1] * lattice.shape[1], like=lattice, generator=generator)
-        trace: OddTrace = self.networks[level].sample(uniform, self._border(lattice, level), weights[level])
+        """Draw all blocks of a level into the lattice in place; return the trace of its network."""
+        drawn = self.levels[level].drawn  # (n_drawn, n_blocks)
+        # the network sees every block of every lattice as one sample: n_blocks n columns, the lattice index is fastest
+        logit_u = thresholds(len(drawn), drawn.shape[1] * lattice.shape[1], like=lattice, generator=generator)
+        trace: OddTrace = self.networks[level].sample(logit_u, self._border(lattice, level), weights[level])
+        # (n_drawn, n_blocks n) -> (n_drawn, n_blocks, n) -> rows of (sites, n)
         lattice[drawn] = trace.spins.view(*drawn.shape, lattice.shape[1])
         return trace
 
     def _draw_levels(
         self, lattice: Tensor, which: Iterable[int], weights: Sequence[OddWeights], generator: Generator
     ) -> Tensor:
-        """(n,) float64 ln q of these levels, drawn into the lattice."""
+        """Draw the levels `which` into the lattice in place; return their ln q, (n,) float64."""
         n = lattice.shape[1]
         log_prob = lattice.new_zeros(n, dtype=torch.float64)
         for i in which:
@@ -190,55 +210,59 @@ class HierExact(Model):
         return log_prob
 
     def _signals(self, lattice: Tensor, traces: Sequence[OddTrace], beta: float) -> list[Tensor]:
-        """(n_blocks, n) for each of the last levels, whose traces are given: ln q + beta E of what is inside a block.
+        """Return the signal S of each block, (n_blocks, n) for each traced level (section 6).
 
-        The exact blocks enter by their mean, - ln Z(border). A block holds the next four blocks in turn (a frame all
-        of the first ones).
+        S(block) = ln q + beta E of the spins drawn in the block + sum of S over the blocks inside it. An exact block
+        has S = -ln Z(border). `traces` belong to the last len(traces) levels.
         """
         n = lattice.shape[1]
+        # from the smallest scale up; (n_exact_blocks n,) -> (n_exact_blocks, n)
         inside, result = -block_log_z(self._gather(lattice, self.blocks.border), self.side, beta).view(-1, n), []
         for i, trace in zip(reversed(range(self.n_levels)), reversed(traces), strict=False):
+            # (n_blocks n,) -> (n_blocks, n)
             drawn = (trace.log_prob() + beta * self.networks[i].energy(trace)).view(-1, n)
+            # the four blocks inside block b have the numbers 4 b to 4 b + 3; the frame contains all first blocks
             inside = drawn + inside.view(len(drawn), -1, n).sum(1)
             result.append(inside)
         return result[::-1]
 
     def _log_prob_of_trace(self, level: int, trace: OddTrace, weights: Sequence[OddWeights], n: int) -> Tensor:
-        """(n_blocks, n) with gradient."""
+        """Return ln q of each block of a level, (n_blocks, n) float64 with gradient, from a trace of these weights."""
         log_prob: Tensor = self.networks[level].log_prob(trace, weights[level])
         return log_prob.view(-1, n)
 
     @staticmethod
     def _of_first(trace: OddTrace, n: int, m: int) -> OddTrace:
-        """The trace of the first m of n lattices."""
+        """Return the part of a trace that belongs to the first m of its n lattices."""
+        # (rows, n_blocks n) -> (rows, n_blocks, n) -> (rows, n_blocks, m) -> (rows, n_blocks m)
         parts = (x.view(len(x), -1, n)[:, :, :m].reshape(len(x), -1) for x in vars(trace).values())
         return OddTrace(*parts)
 
     def _with_blocks(self, lattice: Tensor, log_upper: Tensor, beta: float, generator: Generator) -> ModelDraws:
-        """Draws the blocks into a lattice of upper spins, whose ln q is given."""
-        n, upper = lattice.shape[1], self._energy(lattice)
-        uniform = thresholds(len(self.blocks.drawn), self.blocks.n_blocks * n, like=lattice, generator=generator)
-        spins, log_z = block_draw(self._gather(lattice, self.blocks.border), self.side, beta, uniform)
-        lattice[self.blocks.drawn] = spins.view(*self.blocks.drawn.shape, n)
-        inner = self._energy(lattice) - upper
+        """Draw the exact blocks into a lattice of upper spins, in place; `log_upper` (n,) is ln q of these spins."""
+        n, upper = lattice.shape[1], self._energy(lattice)  # inner spins are still 0, so this is E(u)
+        logit_u = thresholds(len(self.blocks.drawn), self.blocks.n_blocks * n, like=lattice, generator=generator)
+        spins, log_z = block_draw(self._gather(lattice, self.blocks.border), self.side, beta, logit_u)
+        lattice[self.blocks.drawn] = spins.view(*self.blocks.drawn.shape, n)  # (side^2, n_blocks n) -> rows
+        inner = self._energy(lattice) - upper  # (n,) energy of all bonds with an end in a block
         return ModelDraws(configurations(lattice), log_upper - beta * inner - self._per_lattice(log_z, n))
 
     def _log_prob_of_level(self, lattice: Tensor, level: int, beta: float) -> Tensor:
-        """(n,), differentiable."""
+        """Return ln q of the spins of a level, (n,) float64, differentiable; evaluates the network once more."""
         spins, border = self._gather(lattice, self.levels[level].drawn), self._border(lattice, level)
         log_prob = spin_log_prob(spins, self.networks[level](spins, border, beta=beta))
         return self._per_lattice(log_prob, lattice.shape[1])
 
     @staticmethod
     def _gather(lattice: Tensor, sites: Tensor) -> Tensor:
-        """(sites, n), (k, n_blocks) -> (k, n_blocks * n)"""
+        """Gather sites (k, n_blocks) of a lattice (sites, n) as (k, n_blocks n), the index of the lattice fastest."""
         return lattice[sites].view(len(sites), sites.shape[1] * lattice.shape[1])
 
     @staticmethod
     def _per_lattice(values: Tensor, n: int) -> Tensor:
-        """Adds up the blocks: (n_blocks * n,) -> (n,)"""
+        """Sum over the blocks: (n_blocks n,) -> (n,)."""
         return values.view(-1, n).sum(0)
 
     def _energy(self, lattice: Tensor) -> Tensor:
-        """(n,) float64 of the bonds between spins that are not zero."""
+        """Return the energy of the bonds between spins that are not zero, (n,) float64."""
         return self.target.energy(configurations(lattice))

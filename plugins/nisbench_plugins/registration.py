@@ -1,4 +1,4 @@
-"""What the built-in plugins offer: names, options with their defaults, summaries. Free of torch."""
+"""Registration of the built-in plugins: names, options with defaults, summaries and citations; free of torch."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -6,10 +6,21 @@ from typing import Literal
 
 from nisbench import TrainingOptions, hookimpl
 
+VAN_CITATION = (
+    'D. Wu, L. Wang, P. Zhang, "Solving Statistical Mechanics Using Variational Autoregressive Networks", '
+    "Phys. Rev. Lett. 122, 080602 (2019), arXiv:1809.10606"
+)
+HIER_CITATION = (
+    'P. Bialas, P. Korcyl, T. Stebel, "Hierarchical autoregressive neural networks for statistical systems", '
+    "Comput. Phys. Commun. 281, 108502 (2022), arXiv:2203.10989"
+)
+HIER_EXACT_CITATION = f"nisbench, docs/methods/hier-exact.md; the method builds on {HIER_CITATION}"
+WOLFF_CITATION = 'U. Wolff, "Collective Monte Carlo Updating for Spin Systems", Phys. Rev. Lett. 62, 361 (1989)'
+
 
 @dataclass(frozen=True)
 class VanOptions(TrainingOptions):
-    """Options of `van`; the defaults are the baseline that the hierarchical paper compares against."""
+    """Options of `van`. The default architecture is the baseline that the hierarchical paper compares against."""
 
     net: Literal["dense", "conv"] = field(default="dense", metadata={"help": "masked dense or masked convolutional"})
     depth: int = field(default=2, metadata={"help": "number of masked layers"})
@@ -30,12 +41,12 @@ class VanOptions(TrainingOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         if min(self.depth, self.width, self.channels, self.half_kernel) < 1:
-            raise ValueError(f"depth, width, channels and half_kernel are at least 1; got {self}")
+            raise ValueError(f"depth, width, channels and half_kernel must be at least 1; got {self}")
 
 
 @dataclass(frozen=True)
 class HierOptions(TrainingOptions):
-    """Options of `hier`; the architecture defaults are the published ones."""
+    """Options of `hier`. The default architecture is the published one."""
 
     width: int = field(default=1, metadata={"help": "hidden units per input of each network"})
     z2: bool = field(default=True, metadata={"help": "average q over s and -s"})
@@ -46,12 +57,12 @@ class HierOptions(TrainingOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.width < 1:
-            raise ValueError(f"width is at least 1; got {self.width}")
+            raise ValueError(f"width must be at least 1; got {self.width}")
 
 
 @dataclass(frozen=True)
 class HierExactOptions(TrainingOptions):
-    """Options of `hier-exact`; those of the training are the best of some tried at L = 32 to 128."""
+    """Options of `hier-exact`. The training options are the best of those that were tried at L = 32 to 128."""
 
     block: Literal[1, 3, 7] = field(default=7, metadata={"help": "largest side of the blocks that are drawn exactly"})
     width: int = field(default=8, metadata={"help": "hidden units per drawn spin"})
@@ -60,18 +71,18 @@ class HierExactOptions(TrainingOptions):
     )
     odd: bool = field(default=True, metadata={"help": "no bias, so that q(s) = q(-s) exactly"})
     skip: bool = field(
-        default=True, metadata={"help": "a linear part of the logits, at first the field of the known neighbours"}
+        default=True, metadata={"help": "linear part of the logits, which starts as the heat bath of known neighbours"}
     )
     shared: bool = field(
         default=True,
-        metadata={"help": "add a weight for each displacement along parallel lines, for all spins"},
+        metadata={"help": "pairs of sites with the same displacement along parallel lines share a weight"},
     )
-    bisect: bool = field(default=False, metadata={"help": "draw the bars of a cross from their middles"})
+    bisect: bool = field(default=False, metadata={"help": "draw the middle of each bar of a cross first"})
     pairs: bool = field(
         default=True,
-        metadata={"help": "train the levels after the first with two draws of a block given its border"},
+        metadata={"help": "train the levels below the frame with two draws of each block given its border"},
     )
-    rates: bool = field(default=True, metadata={"help": "each matrix of a network learns at a rate of its own"})
+    rates: bool = field(default=True, metadata={"help": "each matrix of a network has its own learning rate"})
     learning_rate: float = field(default=5e-3, metadata={"help": "peak learning rate of Adam"})
     fan_in: int = field(default=64, metadata={"help": "layers with more inputs get learning_rate * fan_in / inputs"})
     batch_size: int = field(default=256, metadata={"help": "configurations per training step"})
@@ -88,7 +99,7 @@ class HierExactOptions(TrainingOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.block not in (1, 3, 7) or self.lines not in (1, 2) or self.width < 1:
-            raise ValueError(f"block is 1, 3 or 7, lines 1 or 2, width at least 1; got {self}")
+            raise ValueError(f"block must be 1, 3 or 7, lines 1 or 2, width at least 1; got {self}")
 
 
 @dataclass(frozen=True)
@@ -104,12 +115,12 @@ class WolffOptions:
 
     def __post_init__(self) -> None:
         if self.n_chains < 1 or self.flips_per_draw < 1 or not 0 <= self.burn_in_sweeps < float("inf"):
-            raise ValueError(f"n_chains and flips_per_draw are at least 1, burn_in_sweeps at least 0; got {self}")
+            raise ValueError(f"n_chains and flips_per_draw must be at least 1, burn_in_sweeps at least 0; got {self}")
 
 
 @hookimpl
 def register_models(register: Callable[..., None]) -> None:
-    """The trainable models of this distribution."""
+    """Register the trainable models of this distribution."""
     register(
         "van",
         options=VanOptions,
@@ -132,7 +143,7 @@ def register_models(register: Callable[..., None]) -> None:
 
 @hookimpl
 def register_samplers(register: Callable[..., None]) -> None:
-    """The samplers of this distribution."""
+    """Register the samplers of this distribution."""
     register(
         "wolff",
         options=WolffOptions,

@@ -1,18 +1,19 @@
-"""Variational autoregressive network (VAN): q(s) = prod_i q(s_i | s_<i) by one masked network over all spins.
+"""Method card of `van`: the variational autoregressive network (VAN), q(s) = prod_i q(s_i | s_<i).
 
-What it samples: a normalised density q(s) of L x L configurations in raster order, dense (MADE) or convolutional
-(PixelCNN).
-Exact, asymptotic or biased: q is exactly normalised; averages need importance weights or a Metropolis step.
-Cost per draw: dense with two layers of width 1, L^4 multiply-adds, twice that with the Z2 average; every unit is
-computed once, so that drawing costs one forward pass instead of one per spin.
-Known failure: parameters and cost grow as L^4 (dense), and the training of large lattices stalls far from p.
-Reference: D. Wu, L. Wang, P. Zhang, Phys. Rev. Lett. 122, 080602 (2019).
-Differences from the paper: logits instead of probabilities clipped by an epsilon (which leaves q unnormalised), and
-no special bias of the first spin. The defaults are the baseline of the hierarchical paper (dense, two layers, width
-1). Learning rate and schedule were measured, for dense nets alone, with `nisbench run --plan learning-rate`
-(reports/learning-rate), three seeds: at L = 16 after 4000 steps of batch 512 ess_fraction is 0.79 at the default, and
-every network is lost (below 0.02) at a third of the rate, at three times it, and where the rate is not divided by the
-fan-in.
+Samples     a normalised density q(s) of L x L configurations of any target, spin by spin in raster order. One masked
+            network computes all conditionals: dense (MADE) or convolutional (PixelCNN).
+Exactness   q is exactly normalised. Averages over p need importance weights or a Metropolis step.
+Cost        dense with two layers of width 1: L^4 multiply-adds per draw, twice as many with the Z2 average over s and
+            -s. Every hidden unit is computed once, so drawing costs one forward pass in all instead of one per spin.
+Failure     parameters and cost of the dense network grow as L^4, and training on large lattices stalls far from p.
+Reference   D. Wu, L. Wang, P. Zhang, "Solving Statistical Mechanics Using Variational Autoregressive Networks",
+            Phys. Rev. Lett. 122, 080602 (2019), arXiv:1809.10606.
+Differences this code uses logits; the paper clips probabilities by an epsilon, which leaves q unnormalised. The first
+            spin has no special bias. The default architecture is the baseline of the hierarchical paper (dense, two
+            layers, width 1). Learning rate and schedule were measured for dense networks only, with
+            `nisbench run --plan learning-rate` (reports/learning-rate) at L = 16: 4000 steps of batch 512, three seeds.
+            ess_fraction is 0.79 at the default rate. Every training fails (ess_fraction below 0.02) at a third of this
+            rate, at three times this rate, and if the rate is not divided by the fan-in.
 """
 
 from collections.abc import Mapping
@@ -38,7 +39,10 @@ __all__ = ["Van"]
 
 
 class Van(Model):
-    """One masked network over all spins in raster order; lattices are (sites, n) inside."""
+    """Autoregressive density q(s) from one masked network over all spins in raster order.
+
+    Inside this class a batch of lattices is a tensor (sites, n).
+    """
 
     def __init__(self, target: Target, options: VanOptions) -> None:
         super().__init__(target, options)
@@ -62,7 +66,7 @@ class Van(Model):
             )
 
     def sample(self, n: int, *, beta: float, generator: Generator) -> ModelDraws:
-        """Draws spin after spin; see the base class. beta plays no part in q."""
+        """Draw n configurations spin by spin, with their ln q; see the base class. q does not depend on beta."""
         with torch.no_grad():
             lattice, log_prob = self.network.draw(self._thresholds(n, generator))
             spins = configurations(lattice)
@@ -72,13 +76,16 @@ class Van(Model):
         return ModelDraws(spins, log_prob)
 
     def log_prob(self, spins: Tensor, *, beta: float) -> Tensor:
-        """ln q(s); see the base class."""
+        """Return ln q(s), (n,) float64; see the base class. q does not depend on beta."""
         lattice = spins.reshape(len(spins), -1).T  # (n, L, L) -> (sites, n)
         log_prob = self.network.score(lattice)
         return z2_average(log_prob, self.network.score(-lattice)) if self.options.z2 else log_prob
 
     def training_batch(self, n: int, *, beta: float, generator: Generator) -> TrainingBatch:
-        """As the default, but ln q of the drawn lattices is not evaluated a second time."""
+        """Draw a batch for the reverse-KL loss.
+
+        Same numbers as the base class; ln q comes from the drawing itself, so the network is not evaluated again.
+        """
         lattice, log_prob = self.network.draw(self._thresholds(n, generator))
         if self.options.z2:
             log_prob = z2_average(log_prob, self.network.score(-lattice))
@@ -86,7 +93,10 @@ class Van(Model):
         return TrainingBatch(log_prob, log_prob.detach() + beta * energy)
 
     def costs(self) -> Mapping[str, float]:
-        """Multiply-adds count as two operations; masked zeros are left out, the Z2 average is counted."""
+        """Return the operations and the sequential network calls of one draw.
+
+        A multiply-add counts as two operations. Masked zeros are left out. The Z2 average doubles the operations.
+        """
         passes = 2 if self.options.z2 else 1
         return {
             "flops_per_draw": float(passes * 2 * self.network.multiply_adds()),
@@ -94,4 +104,5 @@ class Van(Model):
         }
 
     def _thresholds(self, n: int, generator: Generator) -> Tensor:
+        """Return logit(u) of uniform random numbers u, (sites, n): spin i is +1 where its logit is larger."""
         return thresholds(self.target.n_sites, n, like=next(self.parameters()), generator=generator)

@@ -1,9 +1,9 @@
-"""The sampling kernel made 1.5 times as slow, to show that the gate sees it and lets it go when it is reverted.
+"""Makes the sampling kernel 1.5 times as slow, to show that the gate fails on it and passes on its reversal.
 
-`planted` appends a wrapper that spins half as long again as the sampling took, so the factor holds on any machine and
+`planted` appends a wrapper that waits half as long again as the sampling took, so the factor is 1.5 on any machine and
 for any implementation of the kernel.
 
-Run with `python -m tests.performance.slowdown`: no file is changed, the slow code is a commit on no branch.
+Run with `python -m tests.performance.slowdown`. No file changes; the slow code is a commit that belongs to no branch.
 """
 
 import sys
@@ -14,7 +14,7 @@ FILE = "nisbench/nn/dense.py"
 NETWORK = "AutoregressiveDense"
 METHOD = "draw"
 BENCH = r"bench_kernels\.Sampling|bench_core\.Energy"
-"""The benchmark of the kernel and one that has nothing to do with it."""
+"""The benchmark of the kernel, and one that does not depend on the kernel."""
 SLOWED = "bench_kernels.Sampling.time_draw"
 
 SLOWDOWN = f"""
@@ -38,16 +38,16 @@ def _slowed(sampling, factor):
 
 
 def planted(source: str) -> str:
-    """The networks with a slow kernel; ValueError where there is nothing of that name to slow down."""
+    """Return the source with a slow kernel appended. Raises ValueError if the source lacks the class or the method."""
     needed = [f"\nclass {NETWORK}(", f"\n    def {METHOD}("]
     missing = [text.strip() for text in needed if text not in source]
     if missing:
-        raise ValueError(f"{FILE} has no {missing}; name the sampling kernel here")
+        raise ValueError(f"{FILE} has no {missing}; name the sampling kernel in tests/performance/slowdown.py")
     return source + SLOWDOWN
 
 
 def main() -> int:
-    """0 if the gate fails on the slowdown, names the kernel alone, and passes on its reversal."""
+    """Return 0 if the gate fails on the slowdown, names only the kernel, and passes on the reversal; else 1."""
     head = commits.resolve("HEAD")
     commits.prepare()
     slow = commits.trial_commit(head, {FILE: planted(commits.git("show", f"{head}:{FILE}"))}, "planted slowdown")
@@ -58,7 +58,7 @@ def main() -> int:
         passed = gate.report(gate.run(slow, head, [BENCH]), slow, head) == 0
     finally:
         commits.forget(slow)
-    sys.stdout.write(f"planted: gate failed {failed}, named the kernel alone {named}; reverted: gate passed {passed}\n")
+    sys.stdout.write(f"planted: gate failed {failed}, named only the kernel {named}; reverted: gate passed {passed}\n")
     return 0 if failed and named and passed else 1
 
 

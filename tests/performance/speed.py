@@ -1,11 +1,11 @@
-"""How fast `hier` and `van` draw and train on the CPU, beside the machine's matrix products, all in one process.
+"""Measures how fast `hier` and `van` draw and train on the CPU, compared with matrix products, all in one process.
 
-Every time is the least of some rounds in which all contestants take turns. `of GEMM` is the operations of a draw that
-are useful (`Model.costs`, masked zeros not counted) per second, over those of a float32 product of two 1024 x 1024
-matrices, on one thread. A training step is drawing, loss, gradient and Adam on the batch that is drawn beside it.
-`naive` is one full forward pass a spin of the same network in torch, without gradient.
+Every time is the shortest of several rounds in which all contestants take turns. GEMM is a float32 product of two
+1024 x 1024 matrices. `of GEMM` is the rate of useful operations of a draw (`Model.costs`, without masked zeros) divided
+by the rate of GEMM, on one thread. A training step is drawing, loss, gradient and Adam; it is compared with a draw of
+the same batch size. `naive` is one full forward pass per spin of the same network in torch, without gradient.
 
-The process has the environment of one that runs a cell, and takes numbers below 1e-38 for zero as that does.
+The process has the environment of a process that runs a cell, and like it sets numbers below 1e-38 to zero.
 
 Run with `python -m tests.performance.speed [--sizes 16,32,64,128] [--van 16,32] [--large 256:32,512:8]`.
 """
@@ -33,7 +33,7 @@ Work = Callable[[], object]
 
 
 def main() -> None:
-    """Prints one Markdown table for each network."""
+    """Print the Markdown tables for hier, van and the large lattices."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", default="16,32,64,128", help="of hier")
     parser.add_argument("--van", default="16,32", help="sizes of van; the naive form at L = 32 takes a minute")
@@ -43,7 +43,7 @@ def main() -> None:
     given = parser.parse_args()
     cores = len(os.sched_getaffinity(0))
     environment = worker_environment(cores)
-    if environment != os.environ:  # the C libraries read theirs when a process starts
+    if environment != os.environ:  # the C libraries read the environment only when a process starts
         os.execve(sys.executable, [sys.executable, "-m", "tests.performance.speed", *sys.argv[1:]], environment)
     torch.set_flush_denormal(True)
     say = sys.stdout.write
@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def hier(L: int, batch: int, rounds: int, *, two: bool) -> str:
-    """One row."""
+    """Return the table row of hier at one size; `two` adds the times on two threads."""
     plain, averaged = (Hier(Ising(L), HierOptions(z2=z2)) for z2 in (False, True))
     matrix = torch.ones(GEMM, GEMM)
     works: dict[str, tuple[int, Work]] = {
@@ -91,7 +91,7 @@ def hier(L: int, batch: int, rounds: int, *, two: bool) -> str:
 
 
 def large(L: int, batch: int) -> str:
-    """One row, with the Z2 average, on all threads."""
+    """Return the table row of a training step of hier with the Z2 average, on all threads."""
     threads = len(os.sched_getaffinity(0))
     seconds = least({"step": (threads, training(Hier(Ising(L), HierOptions()), batch))}, 2)["step"]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # KiB on Linux
@@ -99,7 +99,7 @@ def large(L: int, batch: int) -> str:
 
 
 def van(L: int, batch: int) -> str:
-    """One row; the naive form runs once."""
+    """Return the table row of van at one size; the naive form runs once."""
     net = AutoregressiveDense(L * L)
     limits = torch.rand(L * L, batch).logit()
     fast = least({"fast": (1, lambda: net.draw(limits))}, 5)["fast"]
@@ -109,7 +109,7 @@ def van(L: int, batch: int) -> str:
 
 @torch.no_grad()
 def naive(net: AutoregressiveDense, limits: torch.Tensor) -> torch.Tensor:
-    """Spins (n_spins, n), a full pass each."""
+    """Return spins (n_spins, n), drawn with one full forward pass per spin."""
     spins = torch.zeros_like(limits)
     for k in range(len(spins)):
         spins[k] = torch.where(net(spins)[k] > limits[k], 1.0, -1.0)
@@ -117,13 +117,13 @@ def naive(net: AutoregressiveDense, limits: torch.Tensor) -> torch.Tensor:
 
 
 def drawing(model: Model, batch: int) -> Work:
-    """Draws with ln q."""
+    """Return a function that draws a batch with its ln q."""
     generator = torch.Generator().manual_seed(1)
     return lambda: model.sample(batch, beta=BETA, generator=generator)
 
 
 def training(model: Model, batch: int) -> Work:
-    """One step of the reverse-KL training."""
+    """Return a function that makes one step of the reverse-KL training."""
     generator = torch.Generator().manual_seed(1)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
 
@@ -137,7 +137,8 @@ def training(model: Model, batch: int) -> Work:
 
 
 def least(works: Mapping[str, tuple[int, Work]], rounds: int) -> dict[str, float]:
-    """Seconds of each work on its threads: the least of the rounds, after one that counts for nothing."""
+    """Return the seconds of each work on its number of threads: the shortest of the rounds."""
+    # with more than one round, an extra first round warms up and does not count
     best = dict.fromkeys(works, float("inf"))
     for turn in range(rounds + (rounds > 1)):
         for name, (threads, work) in works.items():

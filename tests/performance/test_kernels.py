@@ -1,6 +1,6 @@
-"""Micro-benchmarks of the toolkit and the estimators: `pytest tests/performance --benchmark-enable`.
+"""Micro-benchmarks of the network toolkit and the estimators: `pytest tests/performance --benchmark-enable`.
 
-Each fast path stands beside the naive form of the same numbers, and is held against it.
+Each fast implementation is timed next to a naive one, and its numbers are compared with it.
 """
 
 import math
@@ -24,7 +24,7 @@ SPINS, DRAWS = 64, 256
 
 @pytest.fixture(autouse=True)
 def _one_thread():
-    """Where the cores are busy, two threads wait for each other: 0.1 ms of work then took 88 ms."""
+    """One thread only. On busy cores two threads wait for each other: 0.1 ms of work then took 88 ms."""
     before = torch.get_num_threads(), numba.get_num_threads()
     torch.set_num_threads(1)
     numba.set_num_threads(1)
@@ -45,7 +45,7 @@ def thresholds():
 
 
 def naive_draw(network, thresholds):
-    """One full pass a spin."""
+    """Return spins and ln q, drawn with one full forward pass per spin."""
     spins = torch.zeros_like(thresholds)
     with torch.no_grad():
         for k in range(len(spins)):
@@ -54,13 +54,13 @@ def naive_draw(network, thresholds):
 
 
 def naive_energy(spins):
-    """Both neighbours by rolled copies in float64."""
+    """Return the energies from rolled copies of the spins in float64."""
     s = spins.double()
     return -(s * (s.roll(1, -1) + s.roll(1, -2))).sum((-2, -1))
 
 
 def naive_gamma_method(series, window):
-    """tau_int with the sums over t written out."""
+    """Return tau_int with one sum for each lag t."""
     deviation = series - series.mean()
     n = len(series)
     rho = np.array([deviation[: n - t] @ deviation[t:] / (n - t) for t in range(window + 1)]) / deviation.var()
@@ -71,7 +71,7 @@ def naive_gamma_method(series, window):
 def test_draw(benchmark, network, thresholds):
     spins, log_prob = benchmark(network.draw, thresholds)
     expected, expected_log_prob = naive_draw(network, thresholds)
-    assert (spins != expected).sum() <= 2, "sums in another order may turn a spin whose logit meets its threshold"
+    assert (spins != expected).sum() <= 2, "another order of sums may flip a spin whose logit is close to its threshold"
     same = (spins == expected).all(0)
     assert same.float().mean() > 0.98
     torch.testing.assert_close(log_prob[same], expected_log_prob[same], rtol=1e-5, atol=1e-4)
@@ -98,7 +98,7 @@ def test_score_naive(benchmark, network, thresholds):
 
 
 def gradient(log_prob, network):
-    """Of the sum over the draws, by the parameters."""
+    """Return the gradient of the sum of ln q over the draws with respect to the parameters."""
     return torch.autograd.grad(log_prob.sum(), list(network.parameters()), retain_graph=True)
 
 
@@ -126,7 +126,7 @@ def odd():
 
 
 def naive_odd_draw(network, thresholds, border):
-    """One full pass a spin."""
+    """Return spins, drawn with one full forward pass per spin."""
     spins = torch.zeros_like(thresholds)
     with torch.no_grad():
         for k in range(len(spins)):
@@ -169,7 +169,7 @@ def block_border():
 
 
 def naive_block_log_z(border, beta):
-    """The sum over all 512 states of a block of side 3."""
+    """Return ln Z of a block of side 3 as a sum over its 512 states."""
     bits = torch.arange(512).unsqueeze(1) >> torch.arange(9) & 1
     spins = (2 * bits - 1).double().view(512, 3, 3)
     inside = (spins[:, 1:] * spins[:, :-1]).sum((1, 2)) + (spins[:, :, 1:] * spins[:, :, :-1]).sum((1, 2))
@@ -209,7 +209,7 @@ def test_heat_bath(benchmark):
 
 
 def naive_heat_bath(lattice, sites, neighbours, limits):
-    """All at once with torch operations."""
+    """Return spins and ln q of all isolated sites at once, with torch operations."""
     logits = 0.88 * lattice[neighbours].sum(0).float()
     spins = torch.where(logits > limits, 1.0, -1.0)
     return spins, spin_log_prob(spins, logits)
@@ -224,7 +224,7 @@ def test_heat_bath_naive(benchmark):
 
 @pytest.mark.benchmark(group="thresholds")
 def test_thresholds(benchmark):
-    """Logistic numbers: variance pi^2/3, here within 5 standard errors."""
+    """The thresholds are logistic: their variance is pi^2/3, here within 5 standard errors."""
     generator = torch.Generator().manual_seed(1)
     drawn = benchmark(draw_thresholds, SPINS, 4096, like=torch.zeros(()), generator=generator)
     assert abs(drawn.square().mean().item() - math.pi**2 / 3) < 5 * (16 * math.pi**4 / 45 / drawn.numel()) ** 0.5
@@ -262,7 +262,7 @@ def series():
 def test_gamma_method(benchmark, series):
     found = benchmark(gamma_method, series)
     assert abs(found.tau_int - 9.5) < 5 * found.error
-    bias = 1 + (2 * found.window + 1) / len(series)  # the correction of the mean that gamma_method makes
+    bias = 1 + (2 * found.window + 1) / len(series)  # gamma_method corrects for the subtracted mean, the naive form not
     assert found.tau_int == pytest.approx(bias * naive_gamma_method(series, found.window), rel=1e-9)
 
 

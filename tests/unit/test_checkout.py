@@ -133,5 +133,5 @@ def test_the_suite_refuses_other_code(tmp_path):
     for variables, refused in (({"ASV_SOURCE": str(tmp_path)}, True), ({}, False)):
         command = [sys.executable, "-c", "import benchmarks.suite"]
         done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False)
-        assert ("would come from" in done.stderr) == refused
+        assert ("would be imported from" in done.stderr) == refused
         assert (done.returncode != 0) == refused

@@ -186,7 +186,7 @@ def test_every_benchmark_has_an_explicit_version():
 def test_the_planted_slowdown_applies_and_multiplies_the_time():
     source = (ROOT / slowdown.FILE).read_text()
     assert slowdown.planted(source).startswith(source)
-    with pytest.raises(ValueError, match="name the sampling kernel"):
+    with pytest.raises(ValueError, match="name the sampling kernel in tests"):
         slowdown.planted("nothing = 1\n")
     assert slowdown.SLOWED in commits.suite_here()
 

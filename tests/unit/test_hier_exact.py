@@ -328,5 +328,38 @@ def test_other_extents_are_unsupported_with_the_reason(L: int) -> None:
 
 @pytest.mark.parametrize("given", [{"block": 5}, {"block": 0}, {"lines": 3}, {"width": 0}])
 def test_other_options_are_refused(given: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match="block is 1, 3 or 7"):
+    with pytest.raises(ValueError, match="block must be 1, 3 or 7"):
         HierExactOptions(**given)  # type: ignore[arg-type]
+
+
+def test_the_signal_of_a_block_is_the_part_inside_it() -> None:
+    """Level 1 of L = 16: four crosses and the four exact blocks inside each, by the definition on a lattice of its own.
+
+    The exact blocks are found by their place and not by their number, so a wrong order of the blocks is seen.
+    """
+    L, n, beta = 16, 5, 0.4
+    net = model(L, 3, 2)
+    lattice, weights, source = net._empty(n), net._weights(beta), generator(9)
+    traces = [net._draw_level(lattice, i, weights, source) for i in range(net.n_levels)]
+    signal = net._signals(lattice, traces, beta)[1]
+    log_z = block_log_z(lattice[net.blocks.border].flatten(1), net.side, beta).view(-1, n)
+    level, network = net.levels[1], net.networks[1]
+    assert signal.shape == (4, n)
+    for b in range(4):
+        drawn, border = level.drawn[:, b], level.border[:, b]
+        alone, around = torch.zeros_like(lattice), torch.zeros_like(lattice)
+        alone[torch.cat([drawn, border])] = lattice[torch.cat([drawn, border])]
+        around[border] = lattice[border]
+        before, after = (net.target.energy(x.T.reshape(n, L, L)) for x in (around, alone))
+        logits = network(lattice[drawn], lattice[border], beta=beta).detach()
+        log_q = torch.nn.functional.logsigmoid(lattice[drawn] * logits).sum(0)
+        rows, columns = drawn // L, drawn % L
+        places = net.blocks.drawn // L, net.blocks.drawn % L
+        inside = [
+            bool((rows.min() <= r).all() and (r <= rows.max()).all())
+            and bool((columns.min() <= c).all() and (c <= columns.max()).all())
+            for r, c in zip(places[0].T, places[1].T, strict=True)
+        ]
+        assert sum(inside) == 4
+        expected = log_q + beta * (after - before) - log_z[inside].sum(0)
+        torch.testing.assert_close(signal[b], expected, rtol=0, atol=1e-9)

@@ -49,8 +49,8 @@ def test_too_little():
     assert fit_exponent([8, 16], [1.0, 4.0]).value == pytest.approx(2)
     assert "two points" in fit_exponent([8, 16], [1.0, 4.0]).reason
     assert fit_exponent([8, 16], [1.0, 4.0], [0.1, 0.4]).error == pytest.approx(0.1 * 2**0.5 / np.log(2))
-    assert "two sizes" in fit_exponent([8, 8], [1.0, 4.0]).reason
-    assert "two sizes" in fit_exponent([], []).reason
+    assert "at least two sizes" in fit_exponent([8, 8], [1.0, 4.0]).reason
+    assert "at least two sizes" in fit_exponent([], []).reason
     for size, cost, error in (
         ([8, 16], [0.0, 1.0], None),
         ([8, 16], [1.0, np.nan], None),

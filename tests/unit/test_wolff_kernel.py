@@ -104,7 +104,7 @@ def test_kernels_are_compiled_once_and_for_all():
 def test_other_targets_are_refused_with_the_reason():
     target = Ising(8)
     target.name = "potts"
-    assert "not for 'potts'" in Wolff.unsupported(target, WolffOptions())
+    assert "the target is 'potts'" in Wolff.unsupported(target, WolffOptions())
     assert Wolff.unsupported(Ising(7), WolffOptions()) is None
 
 
