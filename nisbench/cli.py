@@ -3,7 +3,9 @@
 Each command imports what it needs, so that `nisbench --help` is fast.
 """
 
+import errno
 import json
+import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -25,19 +27,40 @@ def cli() -> None:
 
 def main() -> None:
     """Entry point. Bad input gives one line on stderr and exit code 2; a run that was stopped gives 130."""
+    _open_closed_streams()
     try:
         code = cli.main(standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader has gone, as in `nisbench export RUN | head`
+        _close_output()
+        sys.exit(0)
     except click.ClickException as error:
         _fail(error.format_message())
     except click.Abort:
         sys.exit(130)
     except NisbenchError as error:
         _fail(str(error))
-    except OSError as error:  # a path that the system refuses
-        if error.filename is None:
+    except OSError as error:  # a path that the system refuses, or a full disk behind standard output
+        if error.filename is None and error.errno not in (errno.ENOSPC, errno.EIO):
             raise
-        _fail(f"{error.filename}: {error.strerror}")
+        _close_output()
+        _fail(f"{error.filename or 'standard output'}: {error.strerror}")
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _open_closed_streams() -> None:
+    """Open /dev/null for each standard stream that the caller closed, or the next file opened would take its place."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_RDWR), number)
+            setattr(sys, name, open(number, "r" if number == 0 else "w", closefd=False))  # noqa: SIM115
+
+
+def _close_output() -> None:
+    """Send the rest of standard output to /dev/null; Python would complain when it flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _fail(message: str) -> None:
@@ -106,11 +129,14 @@ def run(
     except StoppedError as stopped:
         click.echo(f"nisbench: stopped by {stopped.name}; the same command continues this run", err=True)
         sys.exit(130)
-    summarise(store, chosen.cells)
+    page = None
     if not no_report:
         from nisbench.report.page import build_report
 
-        click.echo(str(build_report([store], folder)))
+        page = build_report([store], folder)  # before anything is printed: the reader of a pipe may have gone
+    summarise(store, chosen.cells)
+    if page is not None:
+        click.echo(str(page))
 
 
 @cli.command()

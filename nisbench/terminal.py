@@ -4,7 +4,7 @@ import html
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -49,11 +49,11 @@ def show_progress(beginning: "Beginning") -> Iterator[Callable[["Progress"], Non
     """Show a run on stderr: a live table in a terminal, otherwise a line when a cell starts or ends."""
     due, kept = len(beginning.due), len(beginning.cells) - len(beginning.due)
     before = f", {kept} finished before" if kept else ""
-    click.echo(f"{beginning.store.path}: {number_of_cells(due)} to run{before}", err=True)
+    _say(f"{beginning.store.path}: {number_of_cells(due)} to run{before}")
     if beginning.changed:
         names = ", ".join(beginning.changed)
         action = "are kept (--keep)" if beginning.keep else "run again; --keep keeps them"
-        click.echo(f"the source of {names} has changed since cells finished; these cells {action}", err=True)
+        _say(f"the source of {names} has changed since cells finished; these cells {action}")
     display = _Display(beginning)
     if not sys.stderr.isatty():
         yield display.show
@@ -156,4 +156,10 @@ class _Display:
         if self.live:
             self.live.console.print(text, markup=False, highlight=False)
         else:
-            click.echo(text, err=True)
+            _say(text)
+
+
+def _say(text: str) -> None:
+    """Print one line on stderr. A run goes on if nobody reads it any more."""
+    with suppress(BrokenPipeError):
+        click.echo(text, err=True)

@@ -1,4 +1,10 @@
-"""The folder in which a run starts, and other runs that start there, do not change it."""
+"""The folder in which a run starts, other runs that start there and closed streams do not change it."""
+
+import shlex
+import subprocess
+import sys
+
+import pytest
 
 from nisbench.contract.records import Status
 from nisbench.harness.execute import worker_environment
@@ -36,3 +42,22 @@ def test_compiled_kernels_have_a_place_where_nothing_is_writable(monkeypatch):
     assert "nisbench-numba" in worker_environment(1)["NUMBA_CACHE_DIR"]
     monkeypatch.setenv("NUMBA_CACHE_DIR", "/mine")
     assert worker_environment(1)["NUMBA_CACHE_DIR"] == "/mine"
+
+
+@pytest.mark.parametrize("redirect", ["2>&-", "| true", "2>&1 | head -1", ">&- 2>&- <&-"])
+def test_a_run_does_not_depend_on_who_reads_its_output(environment, tmp_path, redirect):
+    words = [sys.executable, "-P", "-m", "nisbench", *WOLFF[:-1], "--sizes", "4", "--out", "r"]
+    subprocess.run(
+        f"{shlex.join(words)} {redirect}", shell=True, cwd=tmp_path, env=environment, timeout=120, check=True
+    )
+    store = Store.open(tmp_path / "r")
+    assert [store.state(cell.cell_id).status for cell in store.cells()] == [Status.OK]
+    assert (tmp_path / "r" / "report.html").exists()
+
+
+def test_a_full_disk_behind_standard_output_is_one_line(environment):
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-P", "-m", "nisbench", "exact"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=environment, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "nisbench: standard output: No space left on device\n"
