@@ -30,7 +30,7 @@ SCHEMA_VERSION = 1
 PROTOCOL_VERSION = 1
 """Version of what is measured and how; a change makes every cell a new cell."""
 
-Kind = Literal["model", "sampler"]
+Kind = Literal["model", "density", "sampler"]
 
 
 class Status(StrEnum):

@@ -18,8 +18,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from nisbench.api import ChainDraws, Model, Sampler, Target
 from nisbench.contract.catalog import Catalog, load_catalog
+from nisbench.contract.checks import check_batch, check_chain_draws, check_density_draws, check_weighted_draws
+from nisbench.contract.interfaces import ChainSampler, Density, Model, Sampler, Target, WeightedSampler
+from nisbench.contract.levels import LevelModel
 from nisbench.contract.records import Budget, Cell, CellResult, Estimate, Status
 from nisbench.errors import NisbenchError
 from nisbench.harness.clock import Clock
@@ -27,15 +29,14 @@ from nisbench.harness.cost import draw_costs, kernel_launches, matmul_rate, phas
 from nisbench.harness.limits import OverLimitError, check_training_memory, die_with_parent, limit_memory, size_text
 from nisbench.harness.measure import (
     Measured,
-    check_batch,
-    check_draws,
     collect_reference,
+    count_chains,
     draw_chain,
-    draw_model,
+    draw_density,
     draw_weighted,
     evaluate_reference,
+    independent_chunks,
     level_differences,
-    model_chunks,
 )
 from nisbench.harness.seeds import seed_for
 from nisbench.harness.store import CellFiles, Store
@@ -116,8 +117,10 @@ def run_cell(store: Store, cell: Cell, catalog: Catalog, *, memory_limit: int | 
         run.notes["matmul_flops_per_s"] = f"{matmul_rate(clock):.3e}"
     if memory_limit is not None:
         limit_memory(memory_limit, device)
-    if entry.kind == "model":
+    if issubclass(plugin, Model):
         reasons = _run_model(run, plugin, options, load_s)
+    elif issubclass(plugin, Density):
+        reasons = _run_density(run, plugin(target, options), load_s)
     else:
         reasons = _run_sampler(run, plugin(target, options), load_s)
     run.quantities |= phase_memory(clock.phases)
@@ -148,14 +151,42 @@ def _run_model(run: _Run, plugin: type[Model], options: Any, load_s: float) -> l
         run.clock.phases["train"].forget_peaks("the training was resumed: its peak may lie in an earlier process")
     model.zero_grad(set_to_none=True)
     model.eval()
+    _evaluate(run, model, options.batch_size, compile_s)
+    parameters = list(model.parameters())
+    run.quantities |= {
+        "n_parameters": Estimate(float(sum(p.numel() for p in parameters))),
+        "parameter_bytes": Estimate(float(sum(p.numel() * p.element_size() for p in parameters))),
+        "optimizer_bytes": Estimate(float(training.optimizer_bytes)),
+        "train_steps": Estimate(float(training.steps)),
+        "train_s": Estimate(training.seconds),
+        "train_step_s": Estimate(training.seconds / training.steps, n=training.steps)
+        if training.steps
+        else Estimate.missing("no training"),
+    }
+    run.quantities = _counted(model) | run.quantities  # what was measured stands
+    return [*validity("model", run.quantities), *_doubts_of_reference(run)]
+
+
+def _run_density(run: _Run, density: Density, load_s: float) -> list[str]:
+    compile_s = load_s + _timed(run.clock, lambda: _warm_up_density(run, type(density)(run.target, density.options)))
+    _fit_and_prepare(run, density, run.generator("prepare"))
+    batch = independent_chunks(run.cell.draws, run.target.n_sites, run.device)[0]
+    _evaluate(run, density, batch, compile_s)
+    run.quantities = _counted(density) | run.quantities
+    return [*validity("density", run.quantities), *_doubts_of_reference(run)]
+
+
+def _evaluate(run: _Run, density: Density, batch: int, compile_s: float) -> None:
+    """Draws from q, evaluates q on the reference configurations and adds all estimates of both sides."""
+    cell = run.cell
     run.stage("draw")
-    measured = draw_model(model, cell.draws, beta=cell.beta, generator=run.generator("draw"), clock=run.clock)
+    measured = draw_density(density, cell.draws, beta=cell.beta, generator=run.generator("draw"), clock=run.clock)
     if run.device.type == "cuda":
         generator = run.generator("warm-up")
-        draw = functools.partial(model.sample, options.batch_size, beta=cell.beta, generator=generator)
+        draw = functools.partial(density.sample, batch, beta=cell.beta, generator=generator)
         run.quantities["kernel_launches_per_draw"] = kernel_launches(draw)
     run.stage("reference")
-    reference, no_reference = _reference_series(run, model)
+    reference, no_reference = _reference_series(run, density)
     run.stage("estimate")
     run.quantities |= model_quantities(
         log_prob=measured.series["log_prob"],
@@ -176,68 +207,74 @@ def _run_model(run: _Run, plugin: type[Model], options: Any, load_s: float) -> l
             "reference_magnetisation": reference.magnetisation,
             "reference_chain": reference.chain,
         }
-    if model.n_levels and cell.draws:
+    if isinstance(density, LevelModel) and cell.draws:
         run.stage("levels")
         n = min(cell.draws, _LEVEL_PAIRS)
-        differences = level_differences(model, n, beta=cell.beta, generator=run.generator("levels"))
+        differences = level_differences(density, n, beta=cell.beta, generator=run.generator("levels"))
         series["level_differences"] = differences
         run.quantities |= level_quantities(run.quantities["kl_nats"], differences)
     _save(run, measured, series, compile_s)
-    parameters = list(model.parameters())
-    run.quantities |= {
-        "n_parameters": Estimate(float(sum(p.numel() for p in parameters))),
-        "parameter_bytes": Estimate(float(sum(p.numel() * p.element_size() for p in parameters))),
-        "optimizer_bytes": Estimate(float(training.optimizer_bytes)),
-        "train_steps": Estimate(float(training.steps)),
-        "train_s": Estimate(training.seconds),
-        "train_step_s": Estimate(training.seconds / training.steps, n=training.steps)
-        if training.steps
-        else Estimate.missing("no training"),
-    }
-    run.quantities = _counted(model) | run.quantities  # what was measured stands
-    return [*validity("model", run.quantities), *_doubts_of_reference(run)]
 
 
-def _run_sampler(run: _Run, sampler: Sampler, load_s: float) -> list[str]:
-    cell = run.cell
-    run.stage("compile")
+def _run_sampler(run: _Run, sampler: ChainSampler | WeightedSampler, load_s: float) -> list[str]:
     compile_s = load_s + _timed(run.clock, lambda: _warm_up_sampler(run, type(sampler)(run.target, sampler.options)))
-    run.stage("prepare")
     generator = run.generator("draw")
-    with run.clock.phase("prepare") as phase:
-        sampler.prepare(beta=cell.beta, generator=generator)
-    run.quantities["prepare_s"] = Estimate(phase.seconds)
+    _fit_and_prepare(run, sampler, generator)
     run.stage("draw")
-    first = sampler.draw(1, generator=generator)  # tells which kind of draws these are
-    check_draws(first, 1, run.target.L)
-    if isinstance(first, ChainDraws):
-        measured = draw_chain(sampler, cell.draws, first.spins.shape[1], generator=generator, clock=run.clock)
-        run.quantities |= chain_quantities(
-            energy=measured.series["energy"],
-            magnetisation=measured.series["magnetisation"],
-            cluster_size=measured.series.get("cluster_size"),
-            beta=cell.beta,
-            n_sites=run.target.n_sites,
-            exact=run.exact,
-        )
-        if cell.reference_draws:
-            run.stage("reference")
-            _leave_reference(run, sampler, generator)
+    if isinstance(sampler, ChainSampler):
+        measured = _measure_chains(run, sampler, generator)
     else:
-        measured, normalised = draw_weighted(sampler, cell.draws, generator=generator, clock=run.clock)
-        run.quantities |= weighted_quantities(
-            log_weight=measured.series["log_weight"],
-            energy=measured.series["energy"],
-            magnetisation=measured.series["magnetisation"],
-            normalised=normalised,
-            beta=cell.beta,
-            n_sites=run.target.n_sites,
-            exact=run.exact,
-        )
-        if cell.reference_draws:
-            run.notes["reference"] = "none: weighted draws are no configurations of p"
+        measured = _measure_weighted(run, sampler, generator)
     _save(run, measured, measured.series, compile_s)
+    run.quantities = _counted(sampler) | run.quantities
     return validity("sampler", run.quantities)
+
+
+def _fit_and_prepare(run: _Run, sampler: Sampler, generator: torch.Generator) -> None:
+    """The timed training, if the plugin has its own training loop, and then the timed preparation."""
+    beta, budget = run.cell.beta, run.cell.budget
+    if budget is not None:
+        run.stage("train")
+        with run.clock.phase("train") as phase:
+            sampler.fit(beta=beta, generator=run.generator("train"), budget=budget)
+        run.quantities["train_s"] = Estimate(phase.seconds)
+    run.stage("prepare")
+    with run.clock.phase("prepare") as phase:
+        sampler.prepare(beta=beta, generator=generator)
+    run.quantities["prepare_s"] = Estimate(phase.seconds)
+
+
+def _measure_chains(run: _Run, sampler: ChainSampler, generator: torch.Generator) -> Measured:
+    n_chains = count_chains(sampler, generator)
+    measured = draw_chain(sampler, run.cell.draws, n_chains, generator=generator, clock=run.clock)
+    run.quantities |= chain_quantities(
+        energy=measured.series["energy"],
+        magnetisation=measured.series["magnetisation"],
+        cluster_size=measured.series.get("cluster_size"),
+        beta=run.cell.beta,
+        n_sites=run.target.n_sites,
+        exact=run.exact,
+    )
+    if run.cell.reference_draws:
+        run.stage("reference")
+        _leave_reference(run, sampler, generator)
+    return measured
+
+
+def _measure_weighted(run: _Run, sampler: WeightedSampler, generator: torch.Generator) -> Measured:
+    measured, normalised = draw_weighted(sampler, run.cell.draws, generator=generator, clock=run.clock)
+    run.quantities |= weighted_quantities(
+        log_weight=measured.series["log_weight"],
+        energy=measured.series["energy"],
+        magnetisation=measured.series["magnetisation"],
+        normalised=normalised,
+        beta=run.cell.beta,
+        n_sites=run.target.n_sites,
+        exact=run.exact,
+    )
+    if run.cell.reference_draws:
+        run.notes["reference"] = "none: weighted draws are not configurations of p"
+    return measured
 
 
 def _build(run: _Run, plugin: type[Model], options: Any) -> Model:
@@ -261,25 +298,52 @@ def _warm_up_model(run: _Run, model: Model) -> None:
     generator = run.generator("warm-up")
     on_cpu = run.device.type == "cpu"
     n = _WARM_UP_BATCH if on_cpu else int(model.options.batch_size)
-    drawn = {n} if on_cpu else {n, *model_chunks(run.cell.draws, run.target.n_sites, run.device)}
-    with torch.no_grad():
-        for size in sorted(drawn):
-            check_draws(model.sample(size, beta=run.cell.beta, generator=generator), size, run.target.L)
+    _warm_up_draws(run, model, {n} if on_cpu else {n, *_draw_sizes(run)}, generator)
     batch = model.training_batch(n, beta=run.cell.beta, generator=generator)
     check_batch(batch, n)
     batch.loss().backward()  # type: ignore[no-untyped-call]
     model.zero_grad(set_to_none=True)
 
 
-def _warm_up_sampler(run: _Run, sampler: Sampler) -> None:
+def _warm_up_density(run: _Run, density: Density) -> None:
+    """First calls on a density that is thrown away."""
+    generator = run.generator("warm-up")
+    _warm_up_preparation(run, density, generator)
+    on_cpu = run.device.type == "cpu"
+    _warm_up_draws(run, density, {_WARM_UP_BATCH} if on_cpu else set(_draw_sizes(run)), generator)
+
+
+def _warm_up_draws(run: _Run, density: Density, sizes: set[int], generator: torch.Generator) -> None:
+    with torch.no_grad():
+        for size in sorted(sizes):
+            draws = density.sample(size, beta=run.cell.beta, generator=generator)
+            check_density_draws(draws, size, run.target.L, device=run.device)
+
+
+def _draw_sizes(run: _Run) -> tuple[int, ...]:
+    """Chunk sizes of the measured draws."""
+    return independent_chunks(run.cell.draws, run.target.n_sites, run.device)
+
+
+def _warm_up_sampler(run: _Run, sampler: ChainSampler | WeightedSampler) -> None:
     """First calls on a sampler that is thrown away."""
     generator = run.generator("warm-up")
-    sampler.prepare(beta=run.cell.beta, generator=generator)
-    if isinstance(sampler.draw(1, generator=generator), ChainDraws):
+    _warm_up_preparation(run, sampler, generator)
+    if isinstance(sampler, ChainSampler):
+        check_chain_draws(sampler.draw(1, generator=generator), 1, run.target.L)
         sampler.draw_series(1, generator=generator)
+    else:
+        check_weighted_draws(sampler.draw(1, generator=generator), 1, run.target.L)
 
 
-def _reference_series(run: _Run, model: Model) -> tuple[ReferenceSeries | None, str | None]:
+def _warm_up_preparation(run: _Run, sampler: Sampler, generator: torch.Generator) -> None:
+    run.stage("compile")
+    if run.cell.budget is not None:
+        sampler.fit(beta=run.cell.beta, generator=generator, budget=Budget(steps=1))
+    sampler.prepare(beta=run.cell.beta, generator=generator)
+
+
+def _reference_series(run: _Run, density: Density) -> tuple[ReferenceSeries | None, str | None]:
     """Series of ln q, energy and magnetisation of the reference configurations, or the reason why there are none."""
     if run.cell.reference is None:
         return None, "the plan has no reference sampler"
@@ -288,15 +352,15 @@ def _reference_series(run: _Run, model: Model) -> tuple[ReferenceSeries | None, 
         run.notes["reference"] = "missing"
         status, reason = run.store.status(run.cell.reference)
         return None, f"reference cell {run.cell.reference} left no configurations ({status or 'not run'}: {reason})"
-    log_prob = evaluate_reference(model, reference, beta=run.cell.beta, device=run.device)
+    log_prob = evaluate_reference(density, reference, beta=run.cell.beta, device=run.device)
     energy = run.target.energy(torch.from_numpy(reference.spins)).numpy()
     magnetisation = reference.spins.sum(axis=(1, 2), dtype=np.int64).astype(np.float64)
     return ReferenceSeries(log_prob, energy, magnetisation, reference.chain), None
 
 
-def _counted(model: Model) -> dict[str, Estimate]:
-    """The cost counters that the model states."""
-    counts = {name: float(value) for name, value in model.costs().items()}
+def _counted(sampler: Sampler) -> dict[str, Estimate]:
+    """Cost counters from the `costs` of the plugin."""
+    counts = {name: float(value) for name, value in sampler.costs().items()}
     return {
         name: Estimate(value) if math.isfinite(value) else Estimate.missing(f"costs() of the plugin gave {value}")
         for name, value in counts.items()
@@ -315,7 +379,7 @@ def _doubts_of_reference(run: _Run) -> list[str]:
     return []
 
 
-def _leave_reference(run: _Run, sampler: Sampler, generator: torch.Generator) -> None:
+def _leave_reference(run: _Run, sampler: ChainSampler, generator: torch.Generator) -> None:
     """Configurations for other cells, if the chain was seen to move."""
     taus = [run.quantities[f"tau_int_{name}"].value for name in ("energy", "abs_magnetisation")]
     known = [tau for tau in taus if tau is not None and np.isfinite(tau)]

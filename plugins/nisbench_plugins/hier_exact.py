@@ -25,27 +25,12 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch import Generator, Tensor
 
-from nisbench.api import (
-    AutoregressiveOdd,
-    LocalPairs,
-    Model,
-    ModelDraws,
-    OddRates,
-    OddTrace,
-    OddWeights,
-    Stack,
-    Target,
-    TrainingBatch,
-    block_draw,
-    block_log_z,
-    configurations,
-    displacements,
-    exact_blocks,
-    known_neighbours,
-    levels,
-    spin_log_prob,
-    thresholds,
-)
+from nisbench.api import LevelModel, LocalPairs, ModelDraws, Target, TrainingBatch
+from nisbench.nn.bernoulli import configurations, spin_log_prob, thresholds
+from nisbench.nn.hierarchy import displacements, exact_blocks, known_neighbours, levels
+from nisbench.nn.modules import Stack
+from nisbench.nn.odd import AutoregressiveOdd, OddRates, OddTrace, OddWeights
+from nisbench.nn.strip import block_draw, block_energy, block_log_z
 from nisbench_plugins.registration import HierExactOptions
 
 __all__ = ["HierExact"]
@@ -56,7 +41,7 @@ RATES = OddRates(skip=0.3, first=3.0, last=0.2)
 """Found by trial at L = 64; the plan hier-exact-ablation holds what one rate for all gives at L = 32."""
 
 
-class HierExact(Model):
+class HierExact(LevelModel):
     """The sampler; lattices are (sites, n) inside, so that gathering a border copies whole rows.
 
     The upper spins are those that the networks draw, the inner ones those of the exact blocks.
@@ -110,10 +95,9 @@ class HierExact(Model):
         n = len(spins)
         lattice = spins.reshape(n, -1).T.to(self._like.dtype)  # (n, L, L) -> (sites, n)
         parts = [self._log_prob_of_level(lattice, i, beta) for i in range(self.n_levels)]
-        upper = lattice.clone()
-        upper[self.blocks.drawn] = 0
-        inner = self._energy(lattice) - self._energy(upper)
-        log_z = block_log_z(self._gather(lattice, self.blocks.border), self.side, beta)
+        border, inside = (self._gather(lattice, sites) for sites in (self.blocks.border, self.blocks.drawn))
+        log_z = block_log_z(border, self.side, beta)
+        inner = self._per_lattice(block_energy(inside, border, self.side), n)
         return torch.stack(parts).sum(0) - beta * inner - self._per_lattice(log_z, n)
 
     def training_batch(self, n: int, *, beta: float, generator: Generator) -> TrainingBatch:
@@ -216,11 +200,11 @@ class HierExact(Model):
 
     def _with_blocks(self, lattice: Tensor, log_upper: Tensor, beta: float, generator: Generator) -> ModelDraws:
         """Draws the blocks into a lattice of upper spins, whose ln q is given."""
-        n, upper = lattice.shape[1], self._energy(lattice)
+        n, border = lattice.shape[1], self._gather(lattice, self.blocks.border)
         uniform = thresholds(len(self.blocks.drawn), self.blocks.n_blocks * n, like=lattice, generator=generator)
-        spins, log_z = block_draw(self._gather(lattice, self.blocks.border), self.side, beta, uniform)
+        spins, log_z = block_draw(border, self.side, beta, uniform)
         lattice[self.blocks.drawn] = spins.view(*self.blocks.drawn.shape, n)
-        inner = self._energy(lattice) - upper
+        inner = self._per_lattice(block_energy(spins, border, self.side), n)
         return ModelDraws(configurations(lattice), log_upper - beta * inner - self._per_lattice(log_z, n))
 
     def _log_prob_of_level(self, lattice: Tensor, level: int, beta: float) -> Tensor:
@@ -238,7 +222,3 @@ class HierExact(Model):
     def _per_lattice(values: Tensor, n: int) -> Tensor:
         """Adds up the blocks: (n_blocks * n,) -> (n,)"""
         return values.view(-1, n).sum(0)
-
-    def _energy(self, lattice: Tensor) -> Tensor:
-        """(n,) float64 of the bonds between spins that are not zero."""
-        return self.target.energy(configurations(lattice))

@@ -173,8 +173,8 @@ def test_pairs_have_the_exact_gradient() -> None:
     source, along = generator(5), torch.empty(batches, 2)
     for i in range(batches):
         batch = net.training_batch(200, beta=beta, generator=source)
-        weaker = [dataclasses.replace(pair, signal=0.8 * pair.signal) for pair in batch.pairs]
-        for j, tried in enumerate((batch, dataclasses.replace(batch, pairs=weaker))):
+        weaker = [dataclasses.replace(pair, signal=0.8 * pair.signal) for pair in batch.terms]
+        for j, tried in enumerate((batch, dataclasses.replace(batch, terms=weaker))):
             found = flat(torch.autograd.grad(tried.loss(), parameters, retain_graph=j == 0))
             along[i, j] = (found @ exact) / exact.square().sum()  # 1 in the mean
     error = along.std(0) / batches**0.5
@@ -189,8 +189,8 @@ def test_the_signals_of_the_blocks_add_up_to_that_of_the_lattice(L: int, block: 
     batch = net.training_batch(n, beta=beta, generator=generator(7))
     whole = model(L, block, lines, pairs=False).training_batch(n, beta=beta, generator=generator(7))
     torch.testing.assert_close(batch.signal, whole.signal, rtol=0, atol=1e-9)  # the first draws are the same
-    assert len(batch.pairs) == net.n_levels - 1
-    for level, pair in enumerate(batch.pairs, 1):
+    assert len(batch.terms) == net.n_levels - 1
+    for level, pair in enumerate(batch.terms, 1):
         n_blocks = net.levels[level].n_blocks
         m = max(1, min(n, 2 * n // n_blocks))
         assert pair.log_prob.shape == pair.signal.shape == (2, n_blocks, m)
