@@ -1,56 +1,36 @@
-"""The one module that plugins import: the interfaces, the toolkit for models and the records they meet."""
+"""The names that the author of a plugin imports: base classes, records of draws, Target and options.
+
+The networks of the built-in plugins are imported from `nisbench.nn`.
+"""
 
 from nisbench.contract.interfaces import (
     ChainDraws,
+    ChainSampler,
     ChainSeries,
-    LocalPairs,
+    Density,
     Model,
     ModelDraws,
-    Sampler,
     Target,
     TrainingBatch,
     WeightedDraws,
+    WeightedSampler,
 )
-from nisbench.contract.records import TrainingOptions
-from nisbench.nn.bernoulli import configurations, forcing, heat_bath, spin_log_prob, thresholds, z2_average, z2_flip
-from nisbench.nn.conv import AutoregressiveConv
-from nisbench.nn.dense import AutoregressiveDense
-from nisbench.nn.hierarchy import Level, displacements, exact_blocks, heat_bath_sites, known_neighbours, levels
-from nisbench.nn.modules import Stack
-from nisbench.nn.odd import AutoregressiveOdd, OddRates, OddTrace, OddWeights
-from nisbench.nn.strip import block_draw, block_log_z
+from nisbench.contract.levels import LevelModel, LocalPairs
+from nisbench.contract.records import Budget, TrainingOptions
 
 __all__ = [
-    "AutoregressiveConv",
-    "AutoregressiveDense",
-    "AutoregressiveOdd",
+    "Budget",
     "ChainDraws",
+    "ChainSampler",
     "ChainSeries",
-    "Level",
+    "Density",
+    "LevelModel",
     "LocalPairs",
     "Model",
     "ModelDraws",
-    "OddRates",
-    "OddTrace",
-    "OddWeights",
-    "Sampler",
-    "Stack",
     "Target",
     "TrainingBatch",
     "TrainingOptions",
     "WeightedDraws",
-    "block_draw",
-    "block_log_z",
-    "configurations",
-    "displacements",
-    "exact_blocks",
-    "forcing",
-    "heat_bath",
-    "heat_bath_sites",
-    "known_neighbours",
-    "levels",
-    "spin_log_prob",
-    "thresholds",
-    "z2_average",
-    "z2_flip",
+    "WeightedSampler",
 ]

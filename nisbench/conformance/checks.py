@@ -2,15 +2,19 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
+from nisbench.conformance.chains import CHAIN_CHECKS
+from nisbench.conformance.densities import DENSITY_CHECKS
 from nisbench.conformance.isolation import isolated
 from nisbench.conformance.models import MODEL_CHECKS
-from nisbench.conformance.samplers import SAMPLER_CHECKS
 from nisbench.conformance.subject import Check, Subject, Violation
+from nisbench.conformance.weighted import WEIGHTED_CHECKS
 from nisbench.contract.catalog import Catalog
+from nisbench.contract.interfaces import ChainSampler, Density, Model
 from nisbench.errors import PluginError
 
-__all__ = ["CheckResult", "checks_for", "run_checks"]
+__all__ = ["CheckResult", "checks_for", "loads", "run_checks"]
 
 
 @dataclass(frozen=True)
@@ -20,44 +24,48 @@ class CheckResult:
     name: str
     passed: bool
     message: str
-    """The clause, then what was found."""
+    """The clause and the finding."""
 
 
-def checks_for(kind: str | None) -> tuple[Check, ...]:
-    """The checks of a kind of plugin, in order."""
-    return (loads, *(MODEL_CHECKS if kind == "model" else SAMPLER_CHECKS))
+def checks_for(factory: type[Any]) -> tuple[Check, ...]:
+    """The checks of a class that fits its registration, in order."""
+    if issubclass(factory, Model):
+        return MODEL_CHECKS
+    if issubclass(factory, Density):
+        return DENSITY_CHECKS
+    return CHAIN_CHECKS if issubclass(factory, ChainSampler) else WEIGHTED_CHECKS
 
 
 def run_checks(name: str, catalog: Catalog) -> Iterator[CheckResult]:
-    """Every check of the plugin of that name, as it is done; a plugin that does not load has the first result only.
+    """Runs the checks of the plugin called `name` and yields each result as soon as it is known.
 
-    Raises UnknownName for a plugin that is not installed and PluginError for a broken registration.
+    If the plugin does not load, the only result is that of `loads`. Raises UnknownName for a plugin that is not
+    installed and PluginError for a broken registration.
     """
-    entry = catalog.plugin(name)
-    return _run(Subject(entry, catalog), checks_for(entry.kind))
+    return _run(Subject(catalog.plugin(name), catalog))
 
 
 def loads(subject: Subject) -> str:
-    """The class loads, is of the registered kind and takes a target at L = 4 with its default options."""
+    """The class loads, inherits the base class of its hook and supports a target at L = 4 with its default options."""
     return f"{subject.factory.__name__} on {subject.target().name}"
 
 
-def _run(subject: Subject, checks: tuple[Check, ...]) -> Iterator[CheckResult]:
-    for check in checks:
-        result = _result(subject, check)
-        yield result
-        if check is loads and not result.passed:
-            return
+def _run(subject: Subject) -> Iterator[CheckResult]:
+    result = _result(subject, loads)
+    yield result
+    if result.passed:
+        for check in checks_for(subject.factory):
+            yield _result(subject, check)
 
 
 def _result(subject: Subject, check: Check) -> CheckResult:
     name, clause = getattr(check, "__name__", "check"), (check.__doc__ or "").strip()
     try:
-        with isolated():  # what one check leaves behind must not hide from the next
+        with isolated():  # a change of global state by one check must not affect the next
             found = check(subject)
     except (Violation, PluginError) as violation:
         return CheckResult(name, False, f"{clause} Found: {violation}")
-    # A plugin may fail in any way; each is a violation of the clause at hand.
+    # The plugin may raise anything; each exception is a violation of the clause that is checked.
     except (Exception, SystemExit) as error:
         return CheckResult(name, False, f"{clause} Found: {type(error).__name__}: {' '.join(str(error).split())}")
     return CheckResult(name, True, f"{clause} {found}" if found else clause)

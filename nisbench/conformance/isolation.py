@@ -1,4 +1,4 @@
-"""What a piece of work changes in the state that the whole process shares."""
+"""Saves and compares the state that the whole process shares: random generators, default dtype, threads."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ __all__ = ["changed_by", "isolated"]
 
 @contextmanager
 def isolated() -> Iterator[dict[str, Any]]:
-    """Puts the global settings back at the end; yields them as they are at the start."""
+    """Yields the global settings at the start of a block and restores them at its end."""
     before = _state()
     try:
         yield before
@@ -27,13 +27,14 @@ def isolated() -> Iterator[dict[str, Any]]:
 
 
 def changed_by(work: Callable[[], object]) -> list[str]:
-    """The names of the global settings that `work` changes; they are put back."""
+    """Calls `work` and returns the names of the global settings that it changed; the settings are restored."""
     with isolated() as before:
         work()
         return [name for name, value in _state().items() if not _equal(value, before[name])]
 
 
 def _state() -> dict[str, Any]:
+    """The global settings by name."""
     return {
         "torch's generator": torch.random.get_rng_state(),
         "NumPy's generator": np.random.get_state(),  # noqa: NPY002
@@ -45,7 +46,7 @@ def _state() -> dict[str, Any]:
 
 
 def _equal(a: Any, b: Any) -> bool:
-    """Equality of tensors, arrays and tuples that hold them."""
+    """Equality of values that are tensors, arrays or tuples of these."""
     if isinstance(a, torch.Tensor):
         return torch.equal(a, b)
     if isinstance(a, tuple):

@@ -1,4 +1,4 @@
-"""What a check works on: one plugin, built on demand, and the exact distribution of the small lattice."""
+"""Subject of the checks: one plugin, built on demand, and the exact distribution of the small lattice."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor
 
 from nisbench.contract.catalog import Catalog, Entry
-from nisbench.contract.interfaces import Model, Sampler, Target
+from nisbench.contract.interfaces import Density, Model, Sampler, Target
+from nisbench.contract.records import Budget
 from nisbench.errors import PluginError
 from nisbench.physics.enumeration import all_spins
 
@@ -29,50 +30,54 @@ __all__ = [
 ]
 
 BETA = 0.44
-"""The inverse temperature of the published comparisons, close to the critical one, where sampling is hardest."""
+"""Inverse temperature of the published comparisons, close to the critical point, where sampling is hardest."""
 OTHER_BETA = 0.3
-"""A second one, for the checks that beta is honoured."""
+"""Second inverse temperature, for the checks that a plugin uses the beta of each call."""
 SMALL = 4
 """The extent at which all 2^16 states can be summed."""
 
 Parameters = Literal["initial", "random", "trained"]
+"""State of a model's parameters; a density that is not a model has its `initial` state only."""
+
+_FIT_STEPS = 20
+"""Training budget of a plugin with its own training loop: enough to leave the untrained state, and quick."""
 
 
 class Violation(Exception):
-    """A clause of the contract does not hold; the message says what was found."""
+    """Raised by a check when its clause does not hold; the message describes the finding."""
 
 
 Check = Callable[["Subject"], str | None]
-"""Raises Violation, or returns what it found; its docstring is the clause in one line."""
+"""Raises Violation or returns a text about the finding. The docstring of a check is the clause, in one line."""
 
 
 def generator(seed: int) -> Generator:
-    """A CPU generator of its own."""
+    """A new CPU generator."""
     return Generator().manual_seed(seed)
 
 
 @dataclass(frozen=True)
 class Subject:
-    """One plugin with the default values of its options, on the first target that it takes at L = 4."""
+    """One plugin with the defaults of its options, on the first target that it supports at L = 4."""
 
     entry: Entry
     catalog: Catalog
 
     @cached_property
     def factory(self) -> type[Any]:
-        """The class; PluginError if it cannot be loaded or is no model or sampler, as registered."""
-        factory, base = self.entry.load(), Model if self.entry.kind == "model" else Sampler
-        if not (isinstance(factory, type) and issubclass(factory, base)):
-            raise PluginError(f"{self.entry.factory} is no subclass of nisbench.api.{base.__name__}")
-        return factory
+        """The class of the plugin. Raises PluginError if it cannot be loaded or does not fit its registration."""
+        return self.entry.load()
 
     def options(self, **given: Any) -> Any:
-        """The options, `given` in place of the defaults."""
+        """The options of the plugin, with the values in `given` and defaults for the rest."""
         return self.entry.options(**self.entry.fill(given))
 
     @cached_property
     def target_type(self) -> type[Any]:
-        """The first target of the catalog that the plugin supports at L = 4; PluginError with the reasons if none."""
+        """The first target of the catalog that the plugin supports at L = 4.
+
+        Raises PluginError with the plugin's reasons if there is none.
+        """
         reasons = []
         for target in self.catalog.targets.values():
             loaded = target.load()
@@ -83,21 +88,59 @@ class Subject:
         raise PluginError(f"the contract is checked at L = {SMALL}, which '{self.entry.name}' refuses: {reasons}")
 
     def target(self, extent: int = SMALL) -> Target:
-        """The target at that extent."""
+        """The target on an extent x extent lattice."""
         target: Target = self.target_type(extent)
         return target
 
     def unsupported(self, extent: int) -> str | None:
-        """The plugin's own word, checked to be None or a reason."""
+        """The answer of the plugin's `unsupported`. Raises Violation unless it is None or a text."""
         reason = self.factory.unsupported(self.target(extent), self.options())
         if not (reason is None or (isinstance(reason, str) and reason)):
             raise Violation(f"unsupported at L = {extent} returned {reason!r}; give None or the reason")
         return reason
 
-    def sampler(self, extent: int = SMALL) -> Sampler:
-        """A sampler that is not prepared yet."""
+    def fitted(self, extent: int = SMALL, *, seed: int = 1) -> Any:
+        """An instance before `prepare`; a plugin with its own training loop is trained."""
         sampler: Sampler = self.factory(self.target(extent), self.options())
+        if self.entry.trains:
+            sampler.fit(beta=BETA, generator=generator(seed), budget=Budget(steps=_FIT_STEPS))
         return sampler
+
+    def prepared(self, extent: int = SMALL, *, seed: int = 1) -> Any:
+        """An instance prepared at BETA."""
+        sampler = self.fitted(extent, seed=seed)
+        sampler.prepare(beta=BETA, generator=generator(seed))
+        return sampler
+
+    @property
+    def parameters(self) -> tuple[Parameters, ...]:
+        """The states of the parameters in which a density is checked."""
+        return ("random", "trained") if issubclass(self.factory, Model) else ("initial",)
+
+    @property
+    def dtypes(self) -> tuple[torch.dtype, ...]:
+        """The types in which a density is checked. A density that is not a model always computes in its own types."""
+        return (torch.float64, torch.float32) if issubclass(self.factory, Model) else (torch.float64,)
+
+    def density(
+        self,
+        extent: int = SMALL,
+        *,
+        beta: float = BETA,
+        parameters: Parameters | None = None,
+        dtype: torch.dtype = torch.float64,
+        seed: int = 1,
+    ) -> Density:
+        """A model with these parameters, or a density prepared at `beta`."""
+        if issubclass(self.factory, Model):
+            return self.model(extent, parameters=parameters or "random", dtype=dtype, seed=seed)
+        return self.at(beta, self.fitted(extent, seed=seed), seed)
+
+    def at(self, beta: float, density: Density, seed: int = 1) -> Density:
+        """The density, prepared for calls at this beta as the core does it; a model needs no preparation."""
+        if not isinstance(density, Model):
+            density.prepare(beta=beta, generator=generator(seed))
+        return density
 
     def model(
         self,
@@ -108,10 +151,10 @@ class Subject:
         seed: int = 1,
         **given: Any,
     ) -> Model:
-        """A model as the core builds it: a seed of its own for the initial values, then `.to()`.
+        """A model built like the core builds it: torch's global generator is seeded, then `.to()` sets the type.
 
-        `random` parameters are larger than initial ones, so that q is far from uniform and an error of
-        normalisation or order shows; `trained` ones have seen a few steps of the reverse-KL training.
+        `random` parameters are larger than the initial ones. They make q far from uniform, so that an error of the
+        normalisation or of the order of the spins is seen. `trained` parameters have had a few steps of training.
         """
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -130,16 +173,20 @@ class Subject:
 
     @cached_property
     def energy(self) -> Tensor:
-        """(2^16,) float64 energies of `states`."""
+        """(2^16,) float64 energy of each row of `states`."""
         return self.target().energy(self.states)
 
-    def log_prob(self, model: Model, beta: float = BETA) -> Tensor:
+    def log_prob(self, density: Density, beta: float = BETA) -> Tensor:
         """(2^16,) ln q of `states`, without gradient."""
         with torch.no_grad():
-            return torch.cat([model.log_prob(part, beta=beta) for part in torch.split(self.states, 2**12)])
+            return torch.cat([density.log_prob(part, beta=beta) for part in torch.split(self.states, 2**12)])
+
+    def log_z(self, beta: float) -> float:
+        """ln Z of the small lattice by enumeration."""
+        return float(torch.logsumexp(-beta * self.energy, 0))
 
     def exact(self, beta: float) -> Mapping[str, float]:
-        """Means over p at `beta` on the small lattice by enumeration: total energy and |total magnetisation|."""
+        """Means of total energy and |total magnetisation| over p on the small lattice, by enumeration."""
         weight = torch.softmax(-beta * self.energy, 0)
         magnetisation = self.states.sum((-2, -1), dtype=torch.float64).abs()
         return {"energy": float(weight @ self.energy), "abs_magnetisation": float(weight @ magnetisation)}
@@ -157,7 +204,7 @@ def largest(difference: Tensor) -> float:
 
 
 def _shake(model: Model, seed: int) -> None:
-    """Adds noise to every parameter, 1.5/sqrt(fan-in) to matrices, 0.3 to vectors."""
+    """Adds Gaussian noise to every parameter, with deviation 1.5/sqrt(fan-in) for matrices and 0.3 for vectors."""
     noise = generator(seed)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -166,7 +213,7 @@ def _shake(model: Model, seed: int) -> None:
 
 
 def _train(model: Model, seed: int, steps: int = 20) -> None:
-    """A few steps of Adam on the reverse KL."""
+    """A few steps of Adam on the reverse Kullback-Leibler divergence."""
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     source = generator(seed)
     for _ in range(steps):

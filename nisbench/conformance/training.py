@@ -1,8 +1,9 @@
-"""The training checks: the fast path of a model is its slow path, and every parameter learns.
+"""Checks of training: `training_batch` agrees with its default, and every parameter has a gradient.
 
-Where `training_batch` consumes the generator otherwise than the default, the two are compared in the mean, with exact
-sums over all states: an error of 25 % of the gradient's length fails with probability > 0.4 and one of 50 % with
-probability > 0.999, since the standard error is held below 5 % and the bound is 5; a correct model with < 1e-5.
+If `training_batch` draws other configurations than the default, the two are compared in the mean, with exact sums over
+all states. An error of 25 % of the gradient's length then fails with probability > 0.4, an error of 50 % with
+probability > 0.999, and a correct model with probability < 1e-5. These numbers follow from a standard error that is
+kept below 5 % and a bound of 5 standard errors.
 """
 
 import math
@@ -19,21 +20,22 @@ __all__ = ["gradient", "training_batch"]
 def training_batch(subject: Subject) -> str:
     """`training_batch` is its default: the same signal and gradient draw by draw or, with other draws, in the mean."""
     model = subject.model()
-    for beta in (BETA, OTHER_BETA):  # in one instance, which must not remember the first
+    for beta in (BETA, OTHER_BETA):  # with one instance, which must not keep the first beta
         found = _training_batch(subject, model, beta)
     return found
 
 
 def gradient(subject: Subject) -> None:
-    """The training loss has a finite gradient, not zero, in every parameter."""
+    """The gradient of the training loss is finite and not zero in every parameter."""
     model = subject.model()
     model.training_batch(200, beta=BETA, generator=generator(7)).loss().backward()  # type: ignore[no-untyped-call]
     for name, parameter in model.named_parameters():
         if parameter.grad is None or not parameter.grad.isfinite().all() or not parameter.grad.any():
-            raise Violation(f"{name} has no gradient, a zero one or one that is not finite")
+            raise Violation(f"{name} has no gradient, or a gradient that is zero or not finite")
 
 
 def _training_batch(subject: Subject, model: Model, beta: float) -> str:
+    """Compares draw by draw if the draws are those of the default, else in the mean."""
     fast = model.training_batch(50, beta=beta, generator=generator(14))
     slow = Model.training_batch(model, 50, beta=beta, generator=generator(14))
     if fast.log_prob.dtype != torch.float64 or fast.signal.dtype != torch.float64 or fast.signal.requires_grad:
@@ -41,11 +43,11 @@ def _training_batch(subject: Subject, model: Model, beta: float) -> str:
     same_signal, same_log_prob = (
         largest(a - b) <= 1e-8 for a, b in ((fast.signal, slow.signal), (fast.log_prob, slow.log_prob))
     )
-    if fast.pairs or not (same_signal or same_log_prob):
+    if fast.terms or not (same_signal or same_log_prob):
         return _training_batch_in_the_mean(subject, model, beta)
     if not same_signal:
         raise Violation(f"the signal differs from ln q + beta E by {largest(fast.signal - slow.signal):.3g}")
-    # The log_prob of a marginal differs from the default by a term without gradient, so the gradients decide.
+    # ln q of a part of the variables differs from the default by a term without gradient, so gradients are compared.
     weight = torch.randn(50, generator=generator(15), dtype=torch.float64)
     parameters = list(model.parameters())
     gradients = [
@@ -55,11 +57,11 @@ def _training_batch(subject: Subject, model: Model, beta: float) -> str:
         a, b = (torch.zeros_like(parameter) if g is None else g for g in found)
         if not largest(a - b) <= 1e-8 * max(1.0, largest(b)):
             raise Violation(f"the gradient of {name} differs from that of the default by {largest(a - b):.3g}")
-    return "Draw by draw." if same_log_prob else "Draw by draw; log_prob is that of a marginal."
+    return "Draw by draw." if same_log_prob else "Draw by draw; log_prob is ln q of a part of the variables."
 
 
 def _training_batch_in_the_mean(subject: Subject, model: Model, beta: float, batches: int = 200) -> str:
-    """Compares with exact sums over all states: the mean of the signal, and the gradient along the exact one."""
+    """Compares with exact sums over all states: the mean signal, and the gradient along the exact gradient."""
     parameters, action = list(model.parameters()), 0.0
     model.zero_grad()
     for states, energy in zip(torch.split(subject.states, 2**12), torch.split(subject.energy, 2**12), strict=True):
@@ -81,4 +83,4 @@ def _training_batch_in_the_mean(subject: Subject, model: Model, beta: float, bat
             raise Violation(f"mean {what} {values.mean():.6g} +- {error:.2g} where the exact one is {exact:.6g}")
         if what == "gradient" and not error < 0.05 * length:
             raise Violation(f"the gradient {values.mean():.3g} +- {error:.2g} is too noisy to be compared")
-    return "In the mean over other draws than those of the default."
+    return "In the mean, because the draws are not those of the default."

@@ -1,4 +1,11 @@
-"""The hooks a plugin may implement. Registration is eager and torch-free; the class is loaded by a worker only."""
+"""The hooks that a registration module may implement.
+
+Every command calls the hooks, so a registration module does not import torch. The class that `factory` names is
+imported by the worker process of its own cells.
+
+Common arguments of `register`: the name; `factory="module:Class"`; `summary`, one line; `options`, a frozen dataclass
+whose fields are bool, int, float, str or Literal, each with a default; `devices`, by default ("cpu", "cuda").
+"""
 
 from collections.abc import Callable
 
@@ -9,23 +16,31 @@ hookspec = pluggy.HookspecMarker("nisbench")
 
 @hookspec
 def register_models(register: Callable[..., None]) -> None:
-    """Call register(name, options=OptionsDataclass, factory="module:Class", summary=...) for each trainable model.
+    """Call register(name, options=..., factory=..., summary=...) for each subclass of Model.
 
-    Options are bool, int, float, str or Literal, each with a default.
+    The core trains models, so `options` inherits TrainingOptions.
+    """
+
+
+@hookspec
+def register_densities(register: Callable[..., None]) -> None:
+    """Call register(name, factory=..., summary=..., options=..., devices=..., trains=False) for each Density.
+
+    With `trains=True` the plan gives the density a training budget, which the core passes to `fit`.
     """
 
 
 @hookspec
 def register_samplers(register: Callable[..., None]) -> None:
-    """Call register(name, factory="module:Class", summary=..., options=OptionsDataclass, devices=("cpu",)) for each.
+    """Call register(name, factory=..., summary=..., options=..., devices=..., trains=False) for each sampler.
 
-    Without `options` a sampler has none, without `devices` it is taken to run on cpu and cuda.
+    The class inherits ChainSampler or WeightedSampler. `trains` is as for densities.
     """
 
 
 @hookspec
 def register_targets(register: Callable[..., None]) -> None:
-    """Call register(name, factory="module:Class", summary=...) for each target.
+    """Call register(name, factory=..., summary=...) for each target.
 
-    The factory is called with the extent L. A plan takes the target by `target = NAME`.
+    The factory is called with the extent L. A plan selects the target by `target = NAME`.
     """

@@ -229,7 +229,7 @@ class _Planner:
         for entry in entries:
             for L in sizes:
                 for beta in betas:
-                    reference = self._reference_cell(L, beta) if entry.kind == "model" else None
+                    reference = self._reference_cell(L, beta) if entry.takes_reference else None
                     if reference:
                         references[reference.cell_id] = reference
                     for seed in seeds:
@@ -281,7 +281,7 @@ class _Planner:
             beta=beta,
             seed=seed,
             draws=self.overrides.draws or self._draws(where, table, entry.name),
-            budget=self._budget(where, table, entry.name) if entry.kind == "model" else None,
+            budget=self._budget(where, table, entry.name) if entry.takes_budget else None,
             device=self._device(entry),
             reference=reference.cell_id if reference else None,
         )
@@ -290,8 +290,9 @@ class _Planner:
         if self.reference == "none":
             return None
         entry = self._entry(self.reference)
-        if entry.kind == "model":
-            raise InvalidValue(f"{self.where}: reference '{entry.name}' is a model; give a sampler of p or 'none'")
+        if entry.takes_reference or entry.trains:
+            what = "a sampler that trains" if entry.kind == "sampler" else f"a {entry.kind}"
+            raise InvalidValue(f"{self.where}: reference '{entry.name}' is {what}; give a chain sampler or 'none'")
         return Cell(
             plugin=entry.name,
             kind=entry.kind or "sampler",

@@ -1,378 +1,96 @@
-"""One cell in one process: load ONE plugin -> build -> train -> draw -> measure -> result.
+"""The process of one cell: load one plugin and one target, measure, write the result.
 
-`python -m nisbench.harness.worker --store DIR --cell ID`. The only place where plugin, target, training and statistics
-meet. Whatever happens to a cell ends here as its status with a reason, or kills this process alone.
+`python -m nisbench.harness.worker --store DIR --cell ID`. A failure of the plugin becomes the status of the cell, with
+a reason, or ends this process alone.
 """
 
 import argparse
-import functools
-import math
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
-import numpy as np
 import torch
 
-from nisbench.api import ChainDraws, Model, Sampler, Target
 from nisbench.contract.catalog import Catalog, load_catalog
-from nisbench.contract.records import (
-    Budget,
-    Cell,
-    CellResult,
-    CostBasis,
-    Estimate,
-    Hardware,
-    PluginSource,
-    ReferenceState,
-    Status,
-)
-from nisbench.errors import NisbenchError
+from nisbench.contract.interfaces import ChainSampler, Density, Model, Target
+from nisbench.contract.quantities import COMPILE_S
+from nisbench.contract.records import Cell, CellResult, CellState, Hardware, Status
+from nisbench.harness.build import UnavailableError, build_target, select_device
 from nisbench.harness.clock import Clock
-from nisbench.harness.cost import draw_costs, kernel_launches, matmul_rate, phase_memory
+from nisbench.harness.context import CellContext, Outcome
+from nisbench.harness.cost import phase_memory
+from nisbench.harness.densities import measure_density, measure_model
 from nisbench.harness.environment import cpu_name
-from nisbench.harness.limits import OverLimitError, check_training_memory, die_with_parent, limit_memory, size_text
-from nisbench.harness.measure import (
-    Measured,
-    check_batch,
-    check_draws,
-    collect_reference,
-    draw_chain,
-    draw_model,
-    draw_weighted,
-    evaluate_reference,
-    level_differences,
-    model_chunks,
-)
-from nisbench.harness.seeds import seed_for
+from nisbench.harness.limits import OverLimitError, die_with_parent, limit_memory, size_text
+from nisbench.harness.samplers import measure_chains, measure_weighted
 from nisbench.harness.source import loaded_source
-from nisbench.harness.store import CellFiles, Store
-from nisbench.harness.train import train
-from nisbench.statistics.quantities import (
-    ReferenceSeries,
-    chain_quantities,
-    level_quantities,
-    model_quantities,
-    validity,
-    weighted_quantities,
-)
+from nisbench.harness.store import Store
+from nisbench.statistics.gates import reference_doubts, validity
 
 __all__ = ["main", "run_cell"]
 
-_LEVEL_PAIRS = 2048
-"""Pairs of draws for what each level loses; with them the error of a nat is about 3 %."""
-_WARM_UP_BATCH = 32
-"""On the cpu nothing is compiled for a shape; on a device the real shapes are warmed up."""
 
+def run_cell(
+    store: Store, cell: Cell, catalog: Catalog, *, memory_limit: int | None = None, keep: bool = False
+) -> CellResult:
+    """Measure one cell and return its result; series, samples and weights are in the store by then.
 
-class UnavailableError(NisbenchError):
-    """A cell that the plugin or the machine cannot run, known before it started."""
+    Parameters
+    ----------
+    memory_limit
+        Bytes that the cell may take.
+    keep
+        Continue a training although the source of the plugin has changed.
 
-
-@dataclass
-class _Run:
-    """What the steps of one cell share."""
-
-    cell: Cell
-    store: Store
-    files: CellFiles
-    target: Target
-    device: torch.device
-    clock: Clock
-    memory_limit: int | None
-    quantities: dict[str, Estimate] = field(default_factory=dict)
-    notes: dict[str, str] = field(default_factory=dict)
-    cost_basis: CostBasis | None = None
-    reference: ReferenceState | None = None
-    source: PluginSource | None = None
-
-    @functools.cached_property
-    def exact(self) -> Mapping[str, float]:
-        """Exact values by quantity name."""
-        return self.target.exact(self.cell.beta)
-
-    def seed(self, role: str) -> int:
-        """The seed of one source of randomness."""
-        return seed_for(self.cell, role)
-
-    def generator(self, role: str) -> torch.Generator:
-        """A generator of its own for one source of randomness."""
-        return torch.Generator(self.device).manual_seed(self.seed(role))
-
-    def stage(self, name: str) -> None:
-        """Tells the parent what the cell is at."""
-        self.files.write_stage(name)
-
-
-def run_cell(store: Store, cell: Cell, catalog: Catalog, *, memory_limit: int | None = None) -> CellResult:
-    """Runs one cell and returns its result; series, samples and reference are in the store by then.
-
-    Raises UnavailableError or OverLimitError where the cell cannot run, and whatever the plugin raises.
+    Raises
+    ------
+    UnavailableError, OverLimitError
+        If the cell cannot run. Exceptions of the plugin pass through.
     """
     files = store.files(cell.cell_id)
     files.write_stage("load")
-    device = _device(cell.device)
-    clock = Clock(device)
+    clock = Clock(select_device(cell.device))
     begin = clock.now()
     entry = catalog.plugin(cell.plugin)
     plugin = entry.load()
     load_s = clock.now() - begin
-    target: Target = catalog.target(cell.target).load()(cell.L)
-    options = entry.options(**cell.options)
+    target, options = build_target(cell, catalog), entry.options(**cell.options)
     if reason := plugin.unsupported(target, options):
         raise UnavailableError(reason)
-    run = _Run(cell, store, files, target, device, clock, memory_limit)
-    if entry.kind == "model":
-        run.quantities["matmul_flops_per_s"] = Estimate(matmul_rate(clock))
     if memory_limit is not None:
-        limit_memory(memory_limit, device)
-    if entry.kind == "model":
-        reasons = _run_model(run, plugin, options, load_s)
-    else:
-        reasons = _run_sampler(run, plugin(target, options), load_s)
-    run.quantities |= phase_memory(clock.phases)
-    status = Status.UNTRUSTED if reasons else Status.OK
+        limit_memory(memory_limit, clock.device)
+    context = CellContext(cell, store, files, target, clock, entry.factory, memory_limit, keep)
+    outcome = _measure(context, plugin, options)
+    loading = replace(outcome.quantities[COMPILE_S], value=load_s + (outcome.quantities[COMPILE_S].value or 0.0))
+    quantities = {**outcome.quantities, COMPILE_S: loading, **phase_memory(clock.phases)}
+    reasons = validity(cell.kind, quantities)
+    if cell.reference is not None:
+        reasons += reference_doubts(cell.reference, store.state(cell.reference), outcome.reference)
     return CellResult(
         cell.cell_id,
-        status,
+        Status.UNTRUSTED if reasons else Status.OK,
         "; ".join(reasons) or None,
-        run.quantities,
-        hardware=_hardware(device),
-        cost_basis=run.cost_basis,
-        reference=run.reference,
-        source=run.source or loaded_source(entry.factory),
-        notes=run.notes,
+        quantities,
+        hardware=_hardware(clock.device),
+        cost_basis=outcome.cost_basis,
+        reference=outcome.reference,
+        source=loaded_source(entry.factory),
+        notes=outcome.notes,
     )
 
 
-def _run_model(run: _Run, plugin: type[Model], options: Any, load_s: float) -> list[str]:
-    cell = run.cell
-    budget = cell.budget or Budget(steps=0)
-    model = _build(run, plugin, options)
-    run.stage("compile")
-    compile_s = load_s + _timed(run.clock, lambda: _warm_up_model(run, model))
-    run.stage("train")
-    log_z = run.exact.get("log_z_per_site")
-    with run.clock.phase("train"):
-        training = train(
-            model,
-            beta=cell.beta,
-            budget=budget,
-            options=options,
-            seeds=run.seed,
-            files=run.files,
-            clock=run.clock,
-            exact_log_z=None if log_z is None else log_z * run.target.n_sites,
-        )
-    if training.resumed:
-        run.clock.phases["train"].forget_peaks("the training was resumed: its peak may lie in an earlier process")
-    model.zero_grad(set_to_none=True)
-    model.eval()
-    run.stage("draw")
-    measured = draw_model(model, cell.draws, beta=cell.beta, generator=run.generator("draw"), clock=run.clock)
-    if run.device.type == "cuda":
-        generator = run.generator("warm-up")
-        draw = functools.partial(model.sample, options.batch_size, beta=cell.beta, generator=generator)
-        run.quantities["kernel_launches_per_draw"] = kernel_launches(draw)
-    run.stage("reference")
-    reference, no_reference = _reference_series(run, model)
-    run.stage("estimate")
-    run.quantities |= model_quantities(
-        log_prob=measured.series["log_prob"],
-        energy=measured.series["energy"],
-        magnetisation=measured.series["magnetisation"],
-        beta=cell.beta,
-        n_sites=run.target.n_sites,
-        exact=run.exact,
-        seed=run.seed("nmcmc"),
-        reference=reference,
-        no_reference_reason=no_reference,
-    )
-    series = dict(measured.series)
-    if reference is not None:
-        series |= {
-            "reference_log_prob": reference.log_prob,
-            "reference_energy": reference.energy,
-            "reference_magnetisation": reference.magnetisation,
-            "reference_chain": reference.chain,
-        }
-    if model.n_levels and cell.draws:
-        run.stage("levels")
-        n = min(cell.draws, _LEVEL_PAIRS)
-        differences = level_differences(model, n, beta=cell.beta, generator=run.generator("levels"))
-        series["level_differences"] = differences
-        run.quantities |= level_quantities(run.quantities["kl_nats"], differences)
-    _save(run, measured, series, compile_s)
-    parameters = list(model.parameters())
-    run.quantities |= {
-        "n_parameters": Estimate(float(sum(p.numel() for p in parameters))),
-        "parameter_bytes": Estimate(float(sum(p.numel() * p.element_size() for p in parameters))),
-        "optimizer_bytes": Estimate(float(training.optimizer_bytes)),
-        "train_steps": Estimate(float(training.steps)),
-        "train_s": Estimate(training.seconds),
-        "train_step_s": Estimate(training.seconds / training.steps, n=training.steps)
-        if training.steps
-        else Estimate.missing("no training"),
-    }
-    run.quantities = _counted(model) | run.quantities  # what was measured stands
-    return [*validity("model", run.quantities), *_doubts_of_reference(run)]
-
-
-def _run_sampler(run: _Run, sampler: Sampler, load_s: float) -> list[str]:
-    cell = run.cell
-    run.stage("compile")
-    compile_s = load_s + _timed(run.clock, lambda: _warm_up_sampler(run, type(sampler)(run.target, sampler.options)))
-    run.stage("prepare")
-    generator = run.generator("draw")
-    with run.clock.phase("prepare") as phase:
-        sampler.prepare(beta=cell.beta, generator=generator)
-    run.quantities["prepare_s"] = Estimate(phase.seconds)
-    run.stage("draw")
-    first = sampler.draw(1, generator=generator)  # tells which kind of draws these are
-    check_draws(first, 1, run.target.L)
-    if isinstance(first, ChainDraws):
-        measured = draw_chain(sampler, cell.draws, first.spins.shape[1], generator=generator, clock=run.clock)
-        run.quantities |= chain_quantities(
-            energy=measured.series["energy"],
-            magnetisation=measured.series["magnetisation"],
-            cluster_size=measured.series.get("cluster_size"),
-            beta=cell.beta,
-            n_sites=run.target.n_sites,
-            exact=run.exact,
-        )
-        if cell.reference_draws:
-            run.stage("reference")
-            _leave_reference(run, sampler, generator)
-    else:
-        measured, normalised = draw_weighted(sampler, cell.draws, generator=generator, clock=run.clock)
-        run.quantities |= weighted_quantities(
-            log_weight=measured.series["log_weight"],
-            energy=measured.series["energy"],
-            magnetisation=measured.series["magnetisation"],
-            normalised=normalised,
-            beta=cell.beta,
-            n_sites=run.target.n_sites,
-            exact=run.exact,
-        )
-        if cell.reference_draws:
-            run.reference = ReferenceState.WITHHELD
-            run.notes["reference"] = "none left: weighted draws are not configurations of p"
-    _save(run, measured, measured.series, compile_s)
-    return validity("sampler", run.quantities)
-
-
-def _build(run: _Run, plugin: type[Model], options: Any) -> Model:
-    """The model with its seeded initial weights on its device, after its memory was estimated on `meta`."""
-    try:
-        with torch.device("meta"):
-            skeleton = plugin(run.target, options)
-    except Exception:  # a constructor that needs real tensors cannot be estimated
-        skeleton = None
-    if skeleton is not None:
-        needed = check_training_memory(skeleton, run.memory_limit, run.device)
-        run.notes["training_memory_estimate"] = size_text(needed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(run.seed("init"))
-        model = plugin(run.target, options)
-    return model.to(run.device, getattr(torch, run.cell.dtype))
-
-
-def _warm_up_model(run: _Run, model: Model) -> None:
-    """First calls, with randomness of their own and without a trace in the model."""
-    generator = run.generator("warm-up")
-    on_cpu = run.device.type == "cpu"
-    n = _WARM_UP_BATCH if on_cpu else int(model.options.batch_size)
-    drawn = {n} if on_cpu else {n, *model_chunks(run.cell.draws, run.target.n_sites, run.device)}
-    with torch.no_grad():
-        for size in sorted(drawn):
-            check_draws(model.sample(size, beta=run.cell.beta, generator=generator), size, run.target.L)
-    batch = model.training_batch(n, beta=run.cell.beta, generator=generator)
-    check_batch(batch, n)
-    batch.loss().backward()  # type: ignore[no-untyped-call]
-    model.zero_grad(set_to_none=True)
-
-
-def _warm_up_sampler(run: _Run, sampler: Sampler) -> None:
-    """First calls on a sampler that is thrown away."""
-    generator = run.generator("warm-up")
-    sampler.prepare(beta=run.cell.beta, generator=generator)
-    if isinstance(sampler.draw(1, generator=generator), ChainDraws):
-        sampler.draw_series(1, generator=generator)
-
-
-def _reference_series(run: _Run, model: Model) -> tuple[ReferenceSeries | None, str | None]:
-    """Series of ln q, energy and magnetisation of the reference configurations, or the reason why there are none."""
-    if run.cell.reference is None:
-        return None, "the plan has no reference sampler"
-    reference = run.store.reference(run.cell.reference)
-    if reference is None:
-        run.reference = ReferenceState.MISSING
-        state = run.store.state(run.cell.reference)
-        return None, f"reference cell {run.cell.reference} left no configurations ({state.describe()})"
-    run.reference = ReferenceState.USED
-    log_prob = evaluate_reference(model, reference, beta=run.cell.beta, device=run.device)
-    energy = run.target.energy(torch.from_numpy(reference.spins)).numpy()
-    magnetisation = reference.spins.sum(axis=(1, 2), dtype=np.int64).astype(np.float64)
-    return ReferenceSeries(log_prob, energy, magnetisation, reference.chain), None
-
-
-def _counted(model: Model) -> dict[str, Estimate]:
-    """The cost counters that the model states."""
-    counts = {name: float(value) for name, value in model.costs().items()}
-    return {
-        name: Estimate(value) if math.isfinite(value) else Estimate.missing(f"costs() of the plugin gave {value}")
-        for name, value in counts.items()
-    }
-
-
-def _doubts_of_reference(run: _Run) -> list[str]:
-    """Why the p side proves nothing in a plan that has a reference sampler."""
-    if run.cell.reference is None:
-        return []
-    state = run.store.state(run.cell.reference)
-    if state.status is not Status.OK:
-        return [f"the p side was not judged: reference cell {run.cell.reference} is {state.describe()}"]
-    if run.reference is ReferenceState.MISSING:
-        return [f"the p side was not judged: reference cell {run.cell.reference} left no configurations"]
-    return []
-
-
-def _leave_reference(run: _Run, sampler: Sampler, generator: torch.Generator) -> None:
-    """Configurations for other cells, if the chain was seen to move."""
-    taus = [run.quantities[f"tau_int_{name}"].value for name in ("energy", "abs_magnetisation")]
-    known = [tau for tau in taus if tau is not None and np.isfinite(tau)]
-    if len(known) < len(taus):
-        run.reference = ReferenceState.WITHHELD
-        run.notes["reference"] = "none left: tau_int of the chain is not known"
-        return
-    run.reference = ReferenceState.LEFT
-    run.files.write_reference(
-        collect_reference(
-            sampler, run.cell.reference_draws, tau_int=max(known), seed=run.cell.seed, generator=generator
-        )
-    )
-
-
-def _save(run: _Run, measured: Measured, series: Mapping[str, np.ndarray[Any, Any]], compile_s: float) -> None:
-    """Series and samples into the store, costs into the quantities."""
-    run.files.write_series(series)
-    run.files.write_samples(measured.samples)
-    seconds = run.clock.phases["draw"].seconds
-    costs, basis = draw_costs(seconds, measured.n_draws, measured.chunk_s, run.quantities)
-    run.quantities |= {**costs, "compile_s": Estimate(compile_s)}
-    run.cost_basis = basis
-
-
-def _device(kind: str) -> torch.device:
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise UnavailableError(f"torch {version('torch')} finds no CUDA device; give --device cpu")
-    if kind == "cpu":
-        return torch.device(kind)
-    torch.backends.cudnn.allow_tf32 = False  # float32 it is, or ln q of a draw would not be that of its evaluation
-    return torch.device(kind, torch.cuda.current_device())
+def _measure(context: CellContext, plugin: type[Any], options: Any) -> Outcome:
+    """Measure the plugin as the kind of its class."""
+    if issubclass(plugin, Model):
+        return measure_model(context, plugin, options)
+    if issubclass(plugin, Density):
+        return measure_density(context, plugin, options)
+    if issubclass(plugin, ChainSampler):
+        return measure_chains(context, plugin, options)
+    return measure_weighted(context, plugin, options)
 
 
 def _hardware(device: torch.device) -> Hardware:
@@ -381,48 +99,44 @@ def _hardware(device: torch.device) -> Hardware:
     return Hardware(name, torch.get_num_threads(), version("torch"))
 
 
-def _timed(clock: Clock, work: Callable[[], None]) -> float:
-    begin = clock.now()
-    work()
-    return clock.now() - begin
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry of the worker process; its exit code is 0 whenever the cell has a result."""
+    """Entry point of the process. Its exit code is 0 whenever the cell has a result."""
     parser = argparse.ArgumentParser(prog="python -m nisbench.harness.worker", description=__doc__)
     parser.add_argument("--store", required=True)
     parser.add_argument("--cell", required=True)
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--memory-limit", type=int, default=None)
+    parser.add_argument("--keep", action="store_true")
     parser.add_argument("--parent", type=int, default=None)
     given = parser.parse_args(arguments)
     if given.parent is not None:
         die_with_parent(given.parent)
     if given.threads:
         torch.set_num_threads(given.threads)
-    # Weights of the Z2 average can lie below 1e-38, where some processors take twenty times as long; for all threads.
+    # Weights of the Z2 average can lie below 1e-38, where some processors take twenty times as long. Set it before
+    # torch starts its threads, so that it holds in all of them.
     torch.set_flush_denormal(True)
     store = Store.open(given.store)
     cell = store.cell(given.cell)
-    store.files(cell.cell_id).write_result(_guarded(store, cell, given.memory_limit))
+    store.files(cell.cell_id).write_result(_guarded(store, cell, given.memory_limit, given.keep))
 
 
-def _guarded(store: Store, cell: Cell, memory_limit: int | None) -> CellResult:
-    """The result of the cell, or the failure as a result."""
+def _guarded(store: Store, cell: Cell, memory_limit: int | None, keep: bool) -> CellResult:
+    """Return the result of the cell, or its failure as a result."""
     empty = CellResult(cell.cell_id, Status.FAILED, "nothing ran")
     try:
-        return run_cell(store, cell, load_catalog(), memory_limit=memory_limit)
+        return run_cell(store, cell, load_catalog(), memory_limit=memory_limit, keep=keep)
     except UnavailableError as error:
         return replace(empty, status=Status.UNAVAILABLE, reason=str(error))
     except OverLimitError as error:
         return replace(empty, status=Status.UNAVAILABLE, reason=str(error), memory_needed_bytes=error.needed)
-    except Exception as error:  # whatever a plugin does wrong costs its own row only
+    except Exception as error:  # a plugin may raise anything, and this costs its own cell only
         traceback.print_exc()
         return replace(empty, reason=_failure(error, memory_limit))
 
 
 def _failure(error: Exception, memory_limit: int | None) -> str:
-    """`Type: message` on one line; memory that ran out is named as such."""
+    """Return `Type: message` on one line. An error for lack of memory says so."""
     text = str(error).strip().splitlines()
     message = f"{type(error).__name__}: {text[0] if text else ''}".rstrip(": ")
     exhausted = isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)

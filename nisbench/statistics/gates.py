@@ -44,7 +44,7 @@ def validity(kind: Kind, quantities: Mapping[str, Estimate]) -> list[str]:
         Estimates by quantity name.
     """
     reasons = sorted({q.reason for q in quantities.values() if q.reason and NOT_FINITE in q.reason})
-    required = ("energy", "log_z_per_site", "ess_fraction") if kind == "model" else ("energy",)
+    required = ("energy", "log_z_per_site", "ess_fraction") if kind in ("model", "density") else ("energy",)
     for name in required:
         if name not in quantities:
             reasons.append(f"{name} was not measured")

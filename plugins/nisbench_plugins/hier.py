@@ -22,23 +22,11 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Generator, Tensor
 
-from nisbench.api import (
-    AutoregressiveDense,
-    Level,
-    Model,
-    ModelDraws,
-    Stack,
-    Target,
-    TrainingBatch,
-    configurations,
-    forcing,
-    heat_bath,
-    heat_bath_sites,
-    levels,
-    thresholds,
-    z2_average,
-    z2_flip,
-)
+from nisbench.api import Model, ModelDraws, Target, TrainingBatch
+from nisbench.nn.bernoulli import configurations, forcing, heat_bath, thresholds, z2_average, z2_flip
+from nisbench.nn.dense import AutoregressiveDense
+from nisbench.nn.hierarchy import Level, heat_bath_sites, levels
+from nisbench.nn.modules import Stack
 from nisbench_plugins.registration import HierOptions
 
 __all__ = ["Hier"]

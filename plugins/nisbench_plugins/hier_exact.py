@@ -30,27 +30,12 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch import Generator, Tensor
 
-from nisbench.api import (
-    AutoregressiveOdd,
-    LocalPairs,
-    Model,
-    ModelDraws,
-    OddRates,
-    OddTrace,
-    OddWeights,
-    Stack,
-    Target,
-    TrainingBatch,
-    block_draw,
-    block_log_z,
-    configurations,
-    displacements,
-    exact_blocks,
-    known_neighbours,
-    levels,
-    spin_log_prob,
-    thresholds,
-)
+from nisbench.api import LevelModel, LocalPairs, ModelDraws, Target, TrainingBatch
+from nisbench.nn.bernoulli import configurations, spin_log_prob, thresholds
+from nisbench.nn.hierarchy import displacements, exact_blocks, known_neighbours, levels
+from nisbench.nn.modules import Stack
+from nisbench.nn.odd import AutoregressiveOdd, OddRates, OddTrace, OddWeights
+from nisbench.nn.strip import block_draw, block_energy, block_log_z
 from nisbench_plugins.registration import HierExactOptions
 
 __all__ = ["HierExact"]
@@ -62,7 +47,7 @@ RATES = OddRates(skip=0.3, first=3.0, last=0.2)
 rate for all three matrices."""
 
 
-class HierExact(Model):
+class HierExact(LevelModel):
     """Sampler of exactly normalised configurations, with the networks that `training_batch` trains.
 
     Upper spins are drawn by the networks, inner spins by the exact blocks. Inside this class a batch of lattices is a
@@ -117,11 +102,10 @@ class HierExact(Model):
         n = len(spins)
         lattice = spins.reshape(n, -1).T.to(self._like.dtype)  # (n, L, L) -> (sites, n)
         parts = [self._log_prob_of_level(lattice, i, beta) for i in range(self.n_levels)]
-        # a spin that is zero removes its bonds: E(s) - E(u) is the energy of all bonds with an end in a block
-        upper = lattice.clone()
-        upper[self.blocks.drawn] = 0
-        inner = self._energy(lattice) - self._energy(upper)  # (n,)
-        log_z = block_log_z(self._gather(lattice, self.blocks.border), self.side, beta)
+        border, inside = (self._gather(lattice, sites) for sites in (self.blocks.border, self.blocks.drawn))
+        log_z = block_log_z(border, self.side, beta)
+        # (n_blocks n,) energy of the bonds with an end in each block -> (n,)
+        inner = self._per_lattice(block_energy(inside, border, self.side), n)
         return torch.stack(parts).sum(0) - beta * inner - self._per_lattice(log_z, n)
 
     def training_batch(self, n: int, *, beta: float, generator: Generator) -> TrainingBatch:
@@ -240,11 +224,12 @@ class HierExact(Model):
 
     def _with_blocks(self, lattice: Tensor, log_upper: Tensor, beta: float, generator: Generator) -> ModelDraws:
         """Draw the exact blocks into a lattice of upper spins, in place; `log_upper` (n,) is ln q of these spins."""
-        n, upper = lattice.shape[1], self._energy(lattice)  # inner spins are still 0, so this is E(u)
+        n, border = lattice.shape[1], self._gather(lattice, self.blocks.border)
         logit_u = thresholds(len(self.blocks.drawn), self.blocks.n_blocks * n, like=lattice, generator=generator)
-        spins, log_z = block_draw(self._gather(lattice, self.blocks.border), self.side, beta, logit_u)
+        spins, log_z = block_draw(border, self.side, beta, logit_u)
         lattice[self.blocks.drawn] = spins.view(*self.blocks.drawn.shape, n)  # (side^2, n_blocks n) -> rows
-        inner = self._energy(lattice) - upper  # (n,) energy of all bonds with an end in a block
+        # (n_blocks n,) energy of the bonds with an end in each block -> (n,)
+        inner = self._per_lattice(block_energy(spins, border, self.side), n)
         return ModelDraws(configurations(lattice), log_upper - beta * inner - self._per_lattice(log_z, n))
 
     def _log_prob_of_level(self, lattice: Tensor, level: int, beta: float) -> Tensor:
@@ -262,7 +247,3 @@ class HierExact(Model):
     def _per_lattice(values: Tensor, n: int) -> Tensor:
         """Sum over the blocks: (n_blocks n,) -> (n,)."""
         return values.view(-1, n).sum(0)
-
-    def _energy(self, lattice: Tensor) -> Tensor:
-        """Return the energy of the bonds between spins that are not zero, (n,) float64."""
-        return self.target.energy(configurations(lattice))

@@ -21,18 +21,10 @@ from collections.abc import Mapping
 import torch
 from torch import Generator, Tensor
 
-from nisbench.api import (
-    AutoregressiveConv,
-    AutoregressiveDense,
-    Model,
-    ModelDraws,
-    Target,
-    TrainingBatch,
-    configurations,
-    thresholds,
-    z2_average,
-    z2_flip,
-)
+from nisbench.api import Model, ModelDraws, Target, TrainingBatch
+from nisbench.nn.bernoulli import configurations, thresholds, z2_average, z2_flip
+from nisbench.nn.conv import AutoregressiveConv
+from nisbench.nn.dense import AutoregressiveDense
 from nisbench_plugins.registration import VanOptions
 
 __all__ = ["Van"]

@@ -45,7 +45,7 @@ from numba import njit, uint64
 from numpy.typing import NDArray
 from torch import Generator
 
-from nisbench.api import ChainDraws, ChainSeries, Sampler, Target
+from nisbench.api import ChainDraws, ChainSampler, ChainSeries, Target
 
 __all__ = ["Wolff"]
 
@@ -54,7 +54,7 @@ _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
 
 
-class Wolff(Sampler):
+class Wolff(ChainSampler):
     """Sampler of p by several single-cluster chains of the 2-D Ising ferromagnet."""
 
     def __init__(self, target: Target, options: Any) -> None:

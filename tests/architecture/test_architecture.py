@@ -147,12 +147,20 @@ def test_no_pickle_and_no_global_switches(path):
 
 
 @pytest.mark.parametrize("path", PLUGINS, ids=name_of)
-def test_plugins_import_the_api_alone(path):
+def test_plugins_import_the_api_and_the_networks_alone(path):
     modules = {node.module for node in ast.walk(tree(path)) if isinstance(node, ast.ImportFrom) and node.module} | {
         alias.name for node in ast.walk(tree(path)) if isinstance(node, ast.Import) for alias in node.names
     }
     allowed = {"nisbench", "nisbench.api", "nisbench_plugins.registration"}
-    assert {m for m in modules if m.split(".")[0] in ("nisbench", "nisbench_plugins")} <= allowed
+    own = {m for m in modules if m.split(".")[0] in ("nisbench", "nisbench_plugins")}
+    assert {m for m in own if not m.startswith("nisbench.nn.")} <= allowed
+
+
+def test_a_worker_of_wolff_loads_no_network():
+    statement = "import nisbench.harness.worker, nisbench_plugins.wolff"
+    modules = {"nisbench.nn", "nisbench.api", "nisbench_plugins.wolff", "nisbench_plugins.hier"}
+    assert loaded_after(statement, modules) == {"nisbench.api", "nisbench_plugins.wolff"}
+    assert loaded_after("import nisbench_plugins.hier", {"nisbench.nn"}) == {"nisbench.nn"}
 
 
 @pytest.mark.parametrize("path", [p for p in SOURCES if p.name not in ("__init__.py", "__main__.py")], ids=name_of)

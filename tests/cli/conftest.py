@@ -38,7 +38,9 @@ def environment(tmp_path_factory):
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: fakes\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[nisbench]\nfakes = fake_registration\nrotten = broken_registration\n")
-    return {**os.environ, "PYTHONPATH": f"{site}{os.pathsep}{FAKES}"}
+    inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)  # a tree under test that is not installed
+    path = [str(site), str(FAKES), *filter(None, inherited)]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
 
 
 @pytest.fixture(scope="session")

@@ -1,12 +1,18 @@
-"""Every check can fail: for each there is a wrong plugin that fails it and nothing else, and right plugins pass all."""
+"""Every check can fail: for each check a wrong plugin fails it and no other check, and correct plugins pass all."""
 
 import pytest
 import torch
-from fakes import models, samplers
+from fakes import densities, models, samplers, weighted
 
 from nisbench.conformance.checks import CheckResult, checks_for, run_checks
 from nisbench.contract.catalog import Catalog, Entry, load_catalog
+from nisbench.contract.interfaces import Sampler
 from nisbench.errors import PluginError, UnknownName
+
+REGISTERED = {models: "model", densities: "density", samplers: "sampler", weighted: "sampler"}
+CORRECT = {models: models.Logistic, densities: densities.OpenRows, samplers: samplers.HeatBath}
+CORRECT |= {weighted: weighted.Weighted}
+OPTIONS = {models: models.LogisticOptions, samplers: samplers.HeatBathOptions}
 
 RIGHT = [
     models.Logistic,
@@ -15,8 +21,12 @@ RIGHT = [
     models.Rows,
     models.RowPairs,
     models.Exact,
+    densities.OpenRows,
+    densities.FittedRows,
     samplers.HeatBath,
-    samplers.Weighted,
+    samplers.FittedHeatBath,
+    weighted.Weighted,
+    weighted.Unnormalised,
 ]
 
 WRONG = [
@@ -61,6 +71,32 @@ WRONG = [
     (samplers.GlobalGenerator, "no_global_state"),
     (samplers.EmptyReason, "unsupported_sizes"),
     (samplers.FalsePromise, "unsupported_sizes"),
+    (samplers.EndlessCost, "costs"),
+    (weighted.NotASampler, "loads"),
+    (weighted.DividesByBeta, "builds"),
+    (weighted.WideSpins, "draw_shapes"),
+    (weighted.SkipsAtEachCall, "continuing"),
+    (weighted.RemembersPreparation, "same_seed"),
+    (weighted.FixedSeed, "different_seed"),
+    (weighted.CappedBeta, "exact_means"),
+    (weighted.FirstBeta, "prepare_beta"),
+    (weighted.WrongFactor, "normalisation"),
+    (weighted.GlobalGenerator, "no_global_state"),
+    (weighted.FalsePromise, "unsupported_sizes"),
+    (weighted.EndlessCost, "costs"),
+    (densities.NotADensity, "loads"),
+    (densities.DividesByBeta, "builds"),
+    (densities.WideSpinsAt8, "sample_shapes"),
+    (densities.SloppyLogProb, "sample_log_prob"),
+    (densities.Epsilon, "normalised"),
+    (densities.Tempered, "frequencies"),
+    (densities.OwnGenerator, "same_seed"),
+    (densities.FixedSeed, "different_seed"),
+    (densities.FirstBeta, "explicit_beta"),
+    (densities.Squeezing, "odd_batches"),
+    (densities.DefaultDtype, "no_global_state"),
+    (densities.FalsePromise, "unsupported_sizes"),
+    (densities.UnknownCost, "costs"),
 ]
 
 
@@ -73,12 +109,17 @@ def _global_state():
     torch.set_default_dtype(dtype)
 
 
+def module_of(plugin: type) -> object:
+    return next(module for module in REGISTERED if module.__name__ == plugin.__module__)
+
+
 def catalog_of(plugin: type) -> Catalog:
-    """A catalog that holds one class of `fakes`."""
-    kind = "model" if plugin.__module__ == models.__name__ else "sampler"
-    options = models.LogisticOptions if kind == "model" else samplers.HeatBathOptions
+    """A catalog with one class of `fakes`, registered as the kind of its module."""
+    module = module_of(plugin)
+    given = {"options": OPTIONS[module]} if module in OPTIONS else {}
+    trains = getattr(plugin, "fit", Sampler.fit) is not Sampler.fit
     factory = f"{plugin.__module__}:{plugin.__name__}"
-    entry = Entry("fake", kind, "tests", "0", options=options, factory=factory, devices=("cpu",))
+    entry = Entry("fake", REGISTERED[module], "tests", "0", factory=factory, devices=("cpu",), trains=trains, **given)
     return Catalog(plugins={"fake": entry}, targets=load_catalog([]).targets)
 
 
@@ -100,15 +141,15 @@ def test_wrong_plugin_fails_its_check_alone(plugin, check):
     assert set(failures(plugin)) == {check}
 
 
-def test_every_check_has_a_wrong_plugin():
-    for module, kind in ((models, "model"), (samplers, "sampler")):
-        covered = {check for plugin, check in WRONG if plugin.__module__ == module.__name__}
-        assert covered == {check.__name__ for check in checks_for(kind)}
+@pytest.mark.parametrize("module", REGISTERED, ids=lambda module: module.__name__)
+def test_every_check_has_a_wrong_plugin(module):
+    covered = {check for plugin, check in WRONG if module_of(plugin) is module}
+    assert covered == {"loads", *(check.__name__ for check in checks_for(CORRECT[module]))}
 
 
 @pytest.mark.parametrize(
     ("plugin", "check"),
-    [(models.SelfSeeing, "normalised"), (samplers.WrongWeights, "exact_means"), (samplers.Frozen, "exact_means")],
+    [(models.SelfSeeing, "normalised"), (weighted.HalfWeights, "exact_means"), (samplers.Frozen, "exact_means")],
     ids=lambda case: getattr(case, "__name__", case),
 )
 def test_grave_errors_fail_too(plugin, check):
@@ -122,16 +163,16 @@ def test_messages_open_with_the_clause_and_tell_what_was_found():
     assert "Found: the sum is 1 +" in found["normalised"].message
 
 
-@pytest.mark.parametrize("kind", ["model", "sampler"])
-def test_clauses_are_one_line(kind):
-    for check in checks_for(kind):
+@pytest.mark.parametrize("plugin", CORRECT.values(), ids=lambda plugin: plugin.__name__)
+def test_clauses_are_one_line(plugin):
+    for check in checks_for(plugin):
         assert check.__doc__
         assert "\n" not in check.__doc__
 
 
 def test_a_plugin_that_does_not_load_has_one_result():
     assert list(results(models.NotAModel)) == ["loads"]
-    assert "no subclass" in results(models.NotAModel)["loads"].message
+    assert "not a subclass of nisbench.api.Model" in results(models.NotAModel)["loads"].message
 
 
 def test_unknown_and_broken_names_are_errors():

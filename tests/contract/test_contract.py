@@ -1,4 +1,4 @@
-"""Every installed plugin x every check of its kind: a new plugin is tested by being installed."""
+"""Runs every check of its kind on every installed plugin: an installed plugin needs no test file of its own."""
 
 import dataclasses
 import sys
@@ -10,8 +10,10 @@ import pytest
 import torch
 
 import nisbench
-from nisbench.conformance.checks import Subject, checks_for
+from nisbench.conformance.checks import checks_for, loads
+from nisbench.conformance.subject import Subject
 from nisbench.contract.catalog import load_catalog
+from nisbench.physics.ising import Ising
 
 CATALOG = load_catalog()
 
@@ -28,7 +30,7 @@ CASES = [
     pytest.param(subject, check, id=f"{name}-{check.__name__}")
     for name, entry in sorted(CATALOG.plugins.items())
     for subject in [Subject(entry, CATALOG)]
-    for check in checks_for(entry.kind)
+    for check in (loads, *checks_for(entry.load()))
 ]
 
 
@@ -115,3 +117,23 @@ def _register_van(register):
 @pytest.mark.parametrize(("subject", "check"), CASES)
 def test_clause(subject, check):
     check(subject)
+
+
+@pytest.mark.parametrize("name", sorted(name for name, entry in CATALOG.plugins.items() if entry.kind == "model"))
+def test_models_ask_for_the_energy_of_full_configurations_only(name, monkeypatch):
+    energy, called = Ising.energy, []
+
+    def of_full_configurations(self, spins):
+        called.append(spins.shape)
+        assert (spins.abs() == 1).all()
+        return energy(self, spins)
+
+    monkeypatch.setattr(Ising, "energy", of_full_configurations)
+    model, source = Subject(CATALOG.plugins[name], CATALOG).model(16), torch.Generator().manual_seed(1)
+    draws = model.sample(5, beta=0.44, generator=source)
+    model.log_prob(draws.spins, beta=0.44)
+    model.training_batch(5, beta=0.44, generator=source)
+    model.target.energy(draws.spins)
+    assert called
+    with pytest.raises(AssertionError):
+        model.target.energy(torch.zeros(1, 16, 16, dtype=torch.int8))

@@ -1,4 +1,4 @@
-"""The code of docs/plugin-tutorial.md is a plugin that passes every check."""
+"""The code of docs/plugin-tutorial.md is one plugin of each kind, and each passes every check."""
 
 import re
 import sys
@@ -8,7 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from nisbench.conformance.chains import CHAIN_CHECKS
 from nisbench.conformance.checks import checks_for, run_checks
+from nisbench.conformance.densities import DENSITY_CHECKS
+from nisbench.conformance.models import MODEL_CHECKS
+from nisbench.conformance.weighted import WEIGHTED_CHECKS
 from nisbench.contract.catalog import load_catalog
 
 PAGE = (Path(__file__).parents[2] / "docs" / "plugin-tutorial.md").read_text()
@@ -23,23 +27,38 @@ def project(tmp_path, monkeypatch):
         (tmp_path / name).write_text(text)
     monkeypatch.syspath_prepend(tmp_path)
     yield tmp_path
-    for module in [name for name in sys.modules if name.split(".")[0] == "nisbench_logistic"]:
+    for module in [name for name in sys.modules if name.split(".")[0] == "nisbench_tutorial"]:
         del sys.modules[module]
 
 
-def test_page_has_its_three_files():
-    assert [name.split("/")[-1] for name, _ in BLOCK.findall(PAGE)] == ["pyproject.toml", "registration.py", "model.py"]
-
-
-def test_tutorial_passes_every_check(project):
+@pytest.fixture
+def catalog(project):
     points = tomllib.loads((project / "pyproject.toml").read_text())["project"]["entry-points"]["nisbench"]
-    catalog = load_catalog([EntryPoint(name, value, "nisbench") for name, value in points.items()])
+    return load_catalog([EntryPoint(name, value, "nisbench") for name, value in points.items()])
+
+
+def test_page_has_a_file_for_each_kind():
+    files = [name.split("/")[-1] for name, _ in BLOCK.findall(PAGE)]
+    assert files == ["pyproject.toml", "registration.py", "model.py", "chain.py", "weighted.py", "density.py"]
+
+
+def test_the_plugins_are_one_of_each_kind(catalog):
     assert not catalog.broken
-    results = list(run_checks("logistic", catalog))
+    assert {name: checks_for(entry.load()) for name, entry in catalog.plugins.items()} == {
+        "logistic": MODEL_CHECKS,
+        "heat-bath": CHAIN_CHECKS,
+        "annealed": WEIGHTED_CHECKS,
+        "rows": DENSITY_CHECKS,
+    }
+
+
+@pytest.mark.parametrize("name", ["logistic", "heat-bath", "annealed", "rows"])
+def test_tutorial_passes_every_check(catalog, name):
+    results = list(run_checks(name, catalog))
     assert {r.name: r.message for r in results if not r.passed} == {}
-    assert len(results) == len(checks_for("model"))
+    assert len(results) == 1 + len(checks_for(catalog.plugin(name).load()))
 
 
 def test_registration_of_the_tutorial_is_free_of_torch(project):
-    text = (project / "nisbench_logistic" / "registration.py").read_text()
+    text = (project / "nisbench_tutorial" / "registration.py").read_text()
     assert "torch" not in text

@@ -1,4 +1,4 @@
-"""Small models: right ones, the exact distribution of tiny lattices, a wrong one for each clause of the contract."""
+"""Small models: correct models, the exact distribution of tiny lattices, and a wrong model for each clause."""
 
 import math
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn.functional import logsigmoid
 
-from nisbench.api import LocalPairs, Model, ModelDraws, TrainingBatch, TrainingOptions
+from nisbench.api import LevelModel, LocalPairs, Model, ModelDraws, TrainingBatch, TrainingOptions
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Logistic(Model):
 
 
 class OtherDraws(Logistic):
-    """A right fast path that consumes the generator otherwise than the default."""
+    """A correct fast path that draws other configurations than the default."""
 
     def training_batch(self, n, *, beta, generator):
         torch.rand(3, generator=generator)
@@ -65,15 +65,15 @@ class OtherDraws(Logistic):
 
 
 class Marginal(Logistic):
-    """A right fast path whose log_prob lacks a term without gradient."""
+    """A correct fast path whose log_prob lacks a term without gradient."""
 
     def training_batch(self, n, *, beta, generator):
         batch = super().training_batch(n, beta=beta, generator=generator)
         return TrainingBatch(batch.log_prob - 0.1 * batch.signal, batch.signal)
 
 
-class Rows(Logistic):
-    """A right model whose levels are the rows."""
+class Rows(Logistic, LevelModel):
+    """A correct model whose levels are the rows."""
 
     def __init__(self, target, options):
         super().__init__(target, options)
@@ -90,7 +90,7 @@ class Rows(Logistic):
 
 
 class RowPairs(Logistic):
-    """A right fast path: the first row with the signal of the whole, the others in pairs that share the first."""
+    """A correct fast path: the first row has the signal of the lattice, the other rows are drawn in pairs."""
 
     forgotten = 0.0
 
@@ -121,21 +121,21 @@ class ForgetfulPairs(RowPairs):
 
 
 class NothingShared(Rows):
-    """Pairs of draws that have nothing to do with each other."""
+    """Fails `level_pairs`: the draws of a pair share no spins."""
 
     def draw_pairs(self, n, *, level, beta, generator):
         return tuple(self.sample(n, beta=beta, generator=generator) for _ in range(2))
 
 
 class AllShared(Rows):
-    """The same draw twice."""
+    """Fails `level_pairs`: the two draws of a pair are the same."""
 
     def draw_pairs(self, n, *, level, beta, generator):
         return (self.sample(n, beta=beta, generator=generator),) * 2
 
 
 class OtherLogProb(Rows):
-    """Pairs with a log_prob that lacks a little."""
+    """Fails `level_pairs`: log_prob is off by 1e-6."""
 
     def draw_pairs(self, n, *, level, beta, generator):
         pair = super().draw_pairs(n, level=level, beta=beta, generator=generator)
@@ -217,13 +217,13 @@ class SelfSeeing(Logistic):
 
 
 class Tempered(Logistic):
-    """Fails `frequencies`: draws at other probabilities than those it reports."""
+    """Fails `frequencies`: the probabilities of the draws are not those of log_prob."""
 
     temper = 0.8
 
 
 class OwnGenerator(Logistic):
-    """Fails `same_seed`: one stream of its own, whatever generator is given."""
+    """Fails `same_seed`: it ignores the generator and uses its own."""
 
     stream = torch.Generator().manual_seed(0)
 
@@ -246,7 +246,7 @@ class WrongSignal(Logistic):
 
 
 class WeakGradient(Logistic):
-    """Fails `training_batch`: right values, 0.9999 of the gradient."""
+    """Fails `training_batch`: correct values, 0.9999 of the gradient."""
 
     def training_batch(self, n, *, beta, generator):
         batch = super().training_batch(n, beta=beta, generator=generator)
@@ -271,7 +271,7 @@ class DeadParameter(Logistic):
 
 
 class RemembersBeta(Logistic):
-    """Fails `explicit_beta`: the first beta that it is given stays."""
+    """Fails `explicit_beta`: it keeps the first beta."""
 
     first = None
 
@@ -287,7 +287,7 @@ class RemembersBeta(Logistic):
 
 
 class OneSided(Logistic):
-    """Fails `z2_symmetry`: the option is there and does nothing."""
+    """Fails `z2_symmetry`: the option has no effect."""
 
     def __init__(self, target, options):
         super().__init__(target, LogisticOptions(z2=False))
@@ -309,7 +309,7 @@ class BatchNormal(Logistic):
 
 
 class HiddenParameter(Logistic):
-    """Fails `state_dict`: a part of the model is no parameter and no buffer."""
+    """Fails `state_dict`: a part of the model is neither a parameter nor a buffer."""
 
     def __init__(self, target, options):
         super().__init__(target, options)
@@ -347,7 +347,7 @@ class EmptyReason(Logistic):
 
 
 class FalsePromise(Logistic):
-    """Fails `unsupported_sizes`: no reason given, and it does not build."""
+    """Fails `unsupported_sizes`: it gives no reason and does not build."""
 
     def __init__(self, target, options):
         if target.L == 12:

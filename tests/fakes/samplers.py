@@ -1,11 +1,11 @@
-"""Small samplers: right ones, of chains and of weighted draws, and a wrong one for each clause of the contract."""
+"""Small chain samplers: correct samplers, and a wrong sampler for each clause of the contract."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from nisbench.api import ChainDraws, ChainSeries, Sampler, WeightedDraws
+from nisbench.api import ChainDraws, ChainSampler, ChainSeries
 
 
 @dataclass(frozen=True)
@@ -13,8 +13,10 @@ class HeatBathOptions:
     n_chains: int = 256
 
 
-class HeatBath(Sampler):
+class HeatBath(ChainSampler):
     """Checkerboard heat bath from a random start, 60 sweeps of burn-in; one draw is one sweep."""
+
+    burn_in = 60
 
     @classmethod
     def unsupported(cls, target, options):
@@ -23,7 +25,7 @@ class HeatBath(Sampler):
     def prepare(self, *, beta, generator):
         self.beta = beta
         self.spins = self.start(generator)
-        for _ in range(60):
+        for _ in range(self.burn_in):
             self.sweep(generator)
 
     def start(self, generator):
@@ -46,33 +48,11 @@ class HeatBath(Sampler):
         return ChainDraws(torch.stack(draws))
 
 
-class Weighted(Sampler):
-    """Exact draws at 0.9 beta from the enumeration of L <= 4, weighted to beta; E[w] = Z."""
+class FittedHeatBath(HeatBath):
+    """Registered with trains=True: `fit` chooses the length of the burn-in."""
 
-    scale = 1.0
-
-    @classmethod
-    def unsupported(cls, target, options):
-        return None if target.L <= 4 else f"only 2^16 states are enumerated, not those of L = {target.L}"
-
-    def prepare(self, *, beta, generator):
-        n = self.target.n_sites
-        bits = (torch.arange(2**n)[:, None] >> torch.arange(n)) & 1
-        self.states = (2 * bits - 1).to(torch.int8).view(-1, self.target.L, self.target.L)
-        energy = self.target.energy(self.states)
-        log_q = torch.log_softmax(-0.9 * beta * energy, 0)
-        self.cumulative, self.log_weight = log_q.exp().cumsum(0), self.scale * (-beta * energy - log_q)
-
-    def draw(self, n, *, generator):
-        uniform = torch.rand(n, generator=generator, dtype=torch.float64) * self.cumulative[-1]
-        rows = torch.searchsorted(self.cumulative, uniform)
-        return WeightedDraws(self.states[rows], self.log_weight[rows], normalised=True)
-
-
-class WrongWeights(Weighted):
-    """Fails `exact_means`: half of ln w."""
-
-    scale = 0.5
+    def fit(self, *, beta, generator, budget):
+        self.burn_in = 40 + budget.steps
 
 
 class NotASampler:
@@ -104,7 +84,7 @@ class SkipsAtEachCall(HeatBath):
 
 
 class WrongSeries(HeatBath):
-    """Fails `series`: a bookkeeping that loses one bond."""
+    """Fails `series`: the energy lacks one bond."""
 
     def draw_series(self, n, *, generator):
         series = super().draw_series(n, generator=generator)
@@ -133,7 +113,7 @@ class ForgetsTheSeries(HeatBath):
 
 
 class KeepsLattice(HeatBath):
-    """Fails `same_seed`: prepared again, it starts where it stood."""
+    """Fails `same_seed`: a second `prepare` continues from the last configuration."""
 
     spins = None
 
@@ -194,9 +174,16 @@ class EmptyReason(HeatBath):
 
 
 class FalsePromise(HeatBath):
-    """Fails `unsupported_sizes`: no reason given, and it does not work."""
+    """Fails `unsupported_sizes`: it gives no reason and does not work."""
 
     def prepare(self, *, beta, generator):
         if self.target.L == 6:
             raise ValueError("six is not a power of two")
         super().prepare(beta=beta, generator=generator)
+
+
+class EndlessCost(HeatBath):
+    """Fails `costs`."""
+
+    def costs(self):
+        return {"flops_per_draw": np.inf}

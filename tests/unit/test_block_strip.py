@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.stats import chi2
 
 from nisbench.nn.bernoulli import thresholds
-from nisbench.nn.strip import _rounded, block_draw, block_log_z, block_solve_torch
+from nisbench.nn.strip import _rounded, block_draw, block_energy, block_log_z, block_solve_torch
 
 
 def inner_states(side: int) -> NDArray[np.int64]:
@@ -54,6 +54,17 @@ def borders(side: int, n: int, seed: int) -> torch.Tensor:
     border[:, 0] = 1
     border[:, 1] = 1 - 2 * (torch.arange(4 * side) % 2)
     return border.double()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("side", [1, 3])
+def test_block_energy_is_the_sum_of_its_bonds(side: int, dtype: torch.dtype) -> None:
+    states = inner_states(side)
+    spins = torch.from_numpy(states.reshape(len(states), -1).T).to(dtype)  # (side^2, n_states)
+    for column in borders(side, 5, seed=side).to(dtype).T:
+        energy = block_energy(spins, column[:, None].expand(-1, len(states)).contiguous(), side)
+        assert energy.dtype == torch.float64
+        np.testing.assert_array_equal(energy.numpy(), -minus_energy(states, column.double().numpy()))
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.1, 0.44, 1.0, 2.0])

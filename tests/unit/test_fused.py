@@ -139,7 +139,7 @@ def test_a_training_batch_of_the_device_is_that_of_the_cpu(monkeypatch: pytest.M
             monkeypatch.setattr(strip, "_solve", blocks)
         batch = model.training_batch(5, beta=0.44, generator=torch.Generator().manual_seed(2))
         gradient = torch.autograd.grad(batch.loss(), list(model.parameters()))
-        found.append([batch.signal, *(pair.signal for pair in batch.pairs), *gradient])
+        found.append([batch.signal, *(pair.signal for pair in batch.terms), *gradient])
     assert len(found[0]) == 2 + 12
     for on_cpu, on_device in zip(*found, strict=True):
         torch.testing.assert_close(on_device, on_cpu, rtol=0, atol=1e-9)

@@ -63,6 +63,11 @@ def test_every_site_is_drawn_once_and_blocks_touch_known_spins_only(L: int, bloc
     assert known == set(range(L * L))
 
 
+def bond_energy(lattice: torch.Tensor) -> torch.Tensor:
+    """(n, L, L) -> (n,): energy of the bonds between sites with a spin; sites without a spin are 0."""
+    return -sum((lattice * lattice.roll(1, axis)).sum((-2, -1)) for axis in (-2, -1))
+
+
 @pytest.mark.parametrize("lines", [1, 2])
 def test_known_neighbours_are_the_bonds_between_upper_spins(lines: int) -> None:
     """Each bond once, from its later end, and not twice where a border holds a site twice."""
@@ -71,7 +76,7 @@ def test_known_neighbours_are_the_bonds_between_upper_spins(lines: int) -> None:
     for level in levels(L, lines=lines, smallest=4):
         bonds += float(known_neighbours(level, L).sum()) * level.drawn.shape[1]
         upper[0, level.drawn.flatten()] = 1
-    assert bonds == -float(Ising(L).energy(upper.view(1, L, L)))
+    assert bonds == -float(bond_energy(upper.view(1, L, L)))
 
 
 @pytest.mark.parametrize("beta", [0.2, 0.44, 0.7])
@@ -85,7 +90,7 @@ def test_the_sum_over_all_frames_is_z(L: int, lines: int, beta: float) -> None:
     lattice = torch.zeros(L * L, bits.shape[1], dtype=torch.float64)
     lattice[sites] = 2 * bits.double() - 1
     inner = block_log_z(lattice[blocks.border].flatten(1), side, beta).view(-1, bits.shape[1]).sum(0)
-    energy = Ising(L).energy(lattice.T.reshape(-1, L, L))
+    energy = bond_energy(lattice.T.reshape(-1, L, L))
     assert float(torch.logsumexp(inner - beta * energy, 0)) == pytest.approx(log_z(L, beta), abs=1e-10)
 
 
@@ -173,8 +178,8 @@ def test_pairs_have_the_exact_gradient() -> None:
     source, along = generator(5), torch.empty(batches, 2)
     for i in range(batches):
         batch = net.training_batch(200, beta=beta, generator=source)
-        weaker = [dataclasses.replace(pair, signal=0.8 * pair.signal) for pair in batch.pairs]
-        for j, tried in enumerate((batch, dataclasses.replace(batch, pairs=weaker))):
+        weaker = [dataclasses.replace(pair, signal=0.8 * pair.signal) for pair in batch.terms]
+        for j, tried in enumerate((batch, dataclasses.replace(batch, terms=weaker))):
             found = flat(torch.autograd.grad(tried.loss(), parameters, retain_graph=j == 0))
             along[i, j] = (found @ exact) / exact.square().sum()  # 1 in the mean
     error = along.std(0) / batches**0.5
@@ -189,8 +194,8 @@ def test_the_signals_of_the_blocks_add_up_to_that_of_the_lattice(L: int, block: 
     batch = net.training_batch(n, beta=beta, generator=generator(7))
     whole = model(L, block, lines, pairs=False).training_batch(n, beta=beta, generator=generator(7))
     torch.testing.assert_close(batch.signal, whole.signal, rtol=0, atol=1e-9)  # the first draws are the same
-    assert len(batch.pairs) == net.n_levels - 1
-    for level, pair in enumerate(batch.pairs, 1):
+    assert len(batch.terms) == net.n_levels - 1
+    for level, pair in enumerate(batch.terms, 1):
         n_blocks = net.levels[level].n_blocks
         m = max(1, min(n, 2 * n // n_blocks))
         assert pair.log_prob.shape == pair.signal.shape == (2, n_blocks, m)

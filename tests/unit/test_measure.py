@@ -1,4 +1,4 @@
-"""measure: series of the right shape from chunked draws, in a fixed order of draws, timing apart from measuring."""
+"""measure: shapes and order of the series from chunked draws, and the time that is charged to them."""
 
 import time
 
@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from nisbench.api import ChainDraws, ModelDraws, Sampler, WeightedDraws
+from nisbench.api import ChainDraws, ChainSampler, ModelDraws, WeightedDraws, WeightedSampler
+from nisbench.errors import PluginError
 from nisbench.harness import measure
 from nisbench.harness.clock import Clock
 from nisbench.physics.ising import Ising
@@ -25,7 +26,7 @@ def _spins(generator, *shape):
 
 
 class Coin:
-    """q(s) = 2^-N; log_prob carries the magnetisation so that order can be checked."""
+    """q(s) = 2^-N; log_prob is the magnetisation, so that the order can be checked."""
 
     def __init__(self, target):
         self.target = target
@@ -40,8 +41,8 @@ class Coin:
         return spins.sum((-2, -1), dtype=torch.float64)
 
 
-class Counter(Sampler):
-    """Chains whose magnetisation tells which draw it is: draw k of chain c has k spins up in row order."""
+class Counter(ChainSampler):
+    """Chains whose magnetisation is the number of the draw: draw k of each chain has k spins up, in row order."""
 
     n_chains = 3
 
@@ -60,7 +61,7 @@ class Counter(Sampler):
         return ChainDraws(spins.expand(-1, self.n_chains, -1, -1))
 
 
-class Weighted(Sampler):
+class Weighted(WeightedSampler):
     def prepare(self, *, beta, generator):
         pass
 
@@ -74,9 +75,9 @@ def _generator(seed=1):
 
 
 def test_model_draws_are_chunked_and_timed_with_their_energies(monkeypatch):
-    monkeypatch.setattr(measure, "_MODEL_CHUNK", {"cpu": 40})
+    monkeypatch.setattr(measure, "_INDEPENDENT_CHUNK", {"cpu": 40})
     model, clock = Coin(SlowIsing(4)), Clock(CPU)
-    measured = measure.draw_model(model, 100, beta=0.44, generator=_generator(), clock=clock)
+    measured = measure.draw_density(model, 100, beta=0.44, generator=_generator(), clock=clock)
     assert model.sizes == [40, 40, 20]
     assert {name: values.shape for name, values in measured.series.items()} == {
         "log_prob": (100,),
@@ -90,7 +91,7 @@ def test_model_draws_are_chunked_and_timed_with_their_energies(monkeypatch):
         measured.series["energy"][:16], Ising(4).energy(torch.from_numpy(measured.samples)).numpy()
     )
     assert len(measured.chunk_s) == 3
-    # a chain counts its energies while it moves, so those of a model are on the clock too: three of 0.05 s
+    # a chain counts its energies while it moves, so the energies of a model are timed too: three calls of 0.05 s
     assert 0.15 <= clock.phases["draw"].seconds < 0.3
     assert sum(s * n for s, n in zip(measured.chunk_s, model.sizes, strict=True)) == pytest.approx(
         clock.phases["draw"].seconds
@@ -98,19 +99,19 @@ def test_model_draws_are_chunked_and_timed_with_their_energies(monkeypatch):
 
 
 def test_chunks_are_bounded_in_spins():
-    assert measure.model_chunk(16, "cpu") == 4096
-    assert measure.model_chunk(512**2, "cpu") * 512**2 <= 2**24
-    assert measure.model_chunk(512**2, "cuda") * 512**2 <= 2**27
-    assert measure.model_chunk(10**9, "cpu") == 16
+    assert measure.largest_chunk(16, "cpu") == 4096
+    assert measure.largest_chunk(512**2, "cpu") * 512**2 <= 2**24
+    assert measure.largest_chunk(512**2, "cuda") * 512**2 <= 2**27
+    assert measure.largest_chunk(10**9, "cpu") == 16
 
 
 def test_chunks_are_all_of_it_and_multiples_of_16():
     for n, n_sites in ((1, 16), (100, 16), (5000, 64**2), (100_000, 64**2), (100_000, 100**2), (99_999, 10**9)):
         for device in (CPU, torch.device("cuda")):
-            *chunks, last = measure.model_chunks(n, n_sites, device)
+            *chunks, last = measure.independent_chunks(n, n_sites, device)
             assert sum(chunks) + last == n
             assert all(chunk % 16 == 0 for chunk in chunks)
-            assert 0 < last <= max([last, *chunks]) <= measure.model_chunk(n_sites, device.type)
+            assert 0 < last <= max([last, *chunks]) <= measure.largest_chunk(n_sites, device.type)
 
 
 def test_chain_series_continue_through_the_chunks(monkeypatch):
@@ -147,6 +148,10 @@ def test_reference_is_evaluated_in_order():
     np.testing.assert_array_equal(log_prob, reference.spins.sum((1, 2), dtype=float))
 
 
-def test_draws_of_the_wrong_kind_are_refused():
-    with pytest.raises(TypeError, match="weighted"):
-        measure.draw_chain(Weighted(Ising(4), None), 8, 2, generator=_generator(), clock=Clock(CPU))
+def test_chains_are_counted_from_a_checked_draw():
+    sampler = Counter(Ising(4))
+    assert measure.count_chains(sampler, _generator()) == 3
+    assert sampler.k == 1
+    sampler.draw = lambda n, *, generator: Weighted(Ising(4), None).draw(n, generator=generator)
+    with pytest.raises(PluginError, match="returned WeightedDraws; return ChainDraws"):
+        measure.count_chains(sampler, _generator())

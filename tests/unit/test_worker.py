@@ -1,6 +1,7 @@
 """run_cell: every quantity of a kind, right within its error; a wrong sampler is caught by the same gates."""
 
 import math
+import time
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -8,7 +9,17 @@ import pytest
 import torch
 from numba import njit
 
-from nisbench.api import ChainDraws, Model, ModelDraws, Sampler, TrainingBatch, TrainingOptions, WeightedDraws
+from nisbench.api import (
+    ChainDraws,
+    ChainSampler,
+    Density,
+    Model,
+    ModelDraws,
+    TrainingBatch,
+    TrainingOptions,
+    WeightedDraws,
+    WeightedSampler,
+)
 from nisbench.contract.catalog import Catalog, Entry, TargetEntry
 from nisbench.contract.records import Budget, Cell, CellResult, Hardware, ReferenceState, Status
 from nisbench.errors import PluginError
@@ -62,35 +73,75 @@ class Coin(Model):
         return {"flops_per_draw": 1.0}
 
 
-class Exact(Sampler):
-    """Independent draws from exp(-tilt beta E)/Z: of p for tilt = 1, wrong otherwise."""
-
-    n_chains = 5
+class _Enumerated:
+    """Independent draws from exp(-tilt beta E)/Z: from p for tilt = 1, from another density otherwise."""
 
     def prepare(self, *, beta, generator):
-        self.states = _states(self.target.L)
-        self.cumulative = torch.softmax(-self.options.tilt * beta * self.target.energy(self.states), 0).cumsum(0)
+        self.beta, self.states = beta, _states(self.target.L)
+        action = -self.options.tilt * beta * self.target.energy(self.states)
+        self.cumulative, self.log_norm = torch.softmax(action, 0).cumsum(0), torch.logsumexp(action, 0)
+
+    def log_q(self, spins):
+        return -self.options.tilt * self.beta * self.target.energy(spins) - self.log_norm
 
     def _spins(self, generator, *shape):
         u = torch.rand(*shape, generator=generator, dtype=torch.float64)
         return self.states[torch.searchsorted(self.cumulative, u).clamp(max=len(self.states) - 1)]
 
+
+class Exact(_Enumerated, ChainSampler):
+    """The draws as chains."""
+
+    n_chains = 5
+
     def draw(self, n, *, generator):
         return ChainDraws(self._spins(generator, n, self.n_chains))
 
 
-class Reweighted(Exact):
+class Reweighted(_Enumerated, WeightedSampler):
     """The same draws with the weights that correct them."""
-
-    def prepare(self, *, beta, generator):
-        super().prepare(beta=beta, generator=generator)
-        self.beta = beta
-        self.log_norm = torch.logsumexp(-self.options.tilt * beta * self.target.energy(self.states), 0)
 
     def draw(self, n, *, generator):
         spins = self._spins(generator, n)
-        log_q = -self.options.tilt * self.beta * self.target.energy(spins) - self.log_norm
-        return WeightedDraws(spins, -self.beta * self.target.energy(spins) - log_q, normalised=True)
+        return WeightedDraws(spins, -self.beta * self.target.energy(spins) - self.log_q(spins), normalised=True)
+
+
+class Tilted(_Enumerated, Density):
+    """The same draws with their ln q; off by `misstated`."""
+
+    misstated = 0.0
+
+    def sample(self, n, *, beta, generator):
+        spins = self._spins(generator, n)
+        return ModelDraws(spins, self.log_prob(spins, beta=beta))
+
+    def log_prob(self, spins, *, beta):
+        return (1 + self.misstated) * self.log_q(spins)
+
+
+class _Fitting:
+    """A training loop of 5 ms a step, a preparation of 20 ms."""
+
+    steps = 0
+
+    def fit(self, *, beta, generator, budget):
+        time.sleep(0.005 * budget.steps)
+        self.steps = budget.steps
+
+    def prepare(self, *, beta, generator):
+        time.sleep(0.02)
+        super().prepare(beta=beta, generator=generator)
+
+    def costs(self):
+        return {"network_calls_per_draw": float(self.steps)}
+
+
+class FittedChains(_Fitting, Exact):
+    """Chains with a training of their own."""
+
+
+class FittedDensity(_Fitting, Tilted):
+    """A density with a training of its own."""
 
 
 CATALOG = Catalog(
@@ -98,6 +149,13 @@ CATALOG = Catalog(
         "coin": Entry("coin", "model", "d", "1", options=CoinOptions, factory=f"{__name__}:Coin"),
         "exact": Entry("exact", "sampler", "d", "1", options=ExactOptions, factory=f"{__name__}:Exact"),
         "reweighted": Entry("reweighted", "sampler", "d", "1", options=ExactOptions, factory=f"{__name__}:Reweighted"),
+        "tilted": Entry("tilted", "density", "d", "1", options=ExactOptions, factory=f"{__name__}:Tilted"),
+        "chains": Entry(
+            "chains", "sampler", "d", "1", options=ExactOptions, factory=f"{__name__}:FittedChains", trains=True
+        ),
+        "fitted": Entry(
+            "fitted", "density", "d", "1", options=ExactOptions, factory=f"{__name__}:FittedDensity", trains=True
+        ),
     },
     targets={"ising": TargetEntry("ising", "nisbench.physics.ising:Ising")},
 )
@@ -105,7 +163,7 @@ CATALOG = Catalog(
 
 def _cell(plugin, given=None, **changes):
     entry = CATALOG.plugins[plugin]
-    budget = Budget(steps=20) if entry.kind == "model" else None
+    budget = Budget(steps=20) if entry.takes_budget else None
     cell = Cell(plugin, entry.kind, "1", entry.fill(given or {}), "ising", L, BETA, 1, 20000, budget)
     return replace(cell, **changes)
 
@@ -246,7 +304,7 @@ def test_draws_of_the_wrong_shape_are_refused(tmp_path, monkeypatch):
     with pytest.raises(PluginError, match=r"ChainDraws of \(1, 3, 3\) int8"):
         _run(tmp_path / "b", _cell("exact"))
     monkeypatch.setattr(Exact, "draw", lambda self, n, *, generator: None)
-    with pytest.raises(PluginError, match="draws are a NoneType"):
+    with pytest.raises(PluginError, match="returned NoneType; return ChainDraws"):
         _run(tmp_path / "c", _cell("exact"))
 
 
@@ -300,6 +358,62 @@ def test_weighted_draws_are_corrected(tmp_path):
     assert abs(result.quantities["log_z_per_site"].z) < 5
     assert 0.9 < result.quantities["ess_fraction"].value < 1
     assert set(store.series(result.cell_id)) == {"log_weight", "energy", "magnetisation"}
+
+
+OF_MODELS_ALONE = {
+    "n_parameters",
+    "parameter_bytes",
+    "optimizer_bytes",
+    "flops_per_draw",
+    "train_steps",
+    "train_s",
+    "train_step_s",
+    "peak_host_train_bytes",
+    "peak_device_train_bytes",
+}
+OF_PREPARATION = {"prepare_s", "peak_host_prepare_bytes", "peak_device_prepare_bytes"}
+
+
+def test_a_density_has_the_estimates_of_a_model(tmp_path):
+    # q = p at 1.1 beta: ess_fraction is near one on both sides, and reweighting gives the exact values
+    reference = _cell("exact", reference_draws=500, seed=0)
+    store, (_, result) = _run(tmp_path, reference, _cell("tilted", {"tilt": "1.1"}, reference=reference.cell_id))
+    assert result.status is Status.OK, result.reason
+    assert set(result.quantities) == MODEL_QUANTITIES - OF_MODELS_ALONE | OF_PREPARATION
+    values = {name: q.value for name, q in result.quantities.items()}
+    for name in ("energy", "log_z_per_site"):
+        assert abs(result.quantities[name].z) < 5, (name, result.quantities[name])
+    assert 0.9 < values["ess_fraction"] < 1
+    assert 0.9 < values["ess_fraction_p"] < 1
+    assert 0 < values["kl_nats"] < 0.1
+    assert 0 < values["acceptance_rate"] < 1
+    assert len(store.series(result.cell_id)["reference_log_prob"]) == 500
+
+
+def test_a_density_that_misstates_its_log_prob_is_untrusted(tmp_path, monkeypatch):
+    # ln q of -4.6 on average is off by 10 %: ln Z is off by far more than 5 errors
+    monkeypatch.setattr(Tilted, "misstated", 0.1)
+    reference = _cell("exact", reference_draws=500, seed=0)
+    _, (_, result) = _run(tmp_path, reference, _cell("tilted", {"tilt": "1.1"}, reference=reference.cell_id))
+    assert result.status is Status.UNTRUSTED
+    assert "log_z_per_site" in result.reason
+
+
+@pytest.mark.parametrize("plugin", ["chains", "fitted"])
+def test_a_training_loop_of_the_plugin_is_charged_as_training(tmp_path, plugin):
+    _, (result,) = _run(tmp_path, _cell(plugin, budget=Budget(steps=40)))
+    assert result.status is Status.OK, result.reason
+    values = {name: q.value for name, q in result.quantities.items()}
+    assert values["network_calls_per_draw"] == 40  # the instance that is measured got the budget of the cell
+    assert values["train_s"] >= 0.2  # 40 steps of 5 ms
+    assert 0.02 <= values["prepare_s"] < 0.2
+    assert {"peak_host_train_bytes", "peak_host_prepare_bytes"} <= set(values)
+
+
+def test_a_budget_of_zero_reaches_the_training_loop_of_a_plugin(tmp_path):
+    _, (result,) = _run(tmp_path, _cell("chains", budget=Budget(steps=0)))
+    assert result.quantities["network_calls_per_draw"].value == 0
+    assert result.quantities["train_s"].value < 0.1
 
 
 def test_without_a_reference_the_p_side_has_a_reason(tmp_path):

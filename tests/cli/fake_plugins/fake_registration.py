@@ -1,4 +1,4 @@
-"""Registers samplers that behave, and samplers that fail in every way a plugin can."""
+"""Registers plugins that work, and samplers that fail in every way in which a plugin can fail."""
 
 from dataclasses import dataclass, field
 
@@ -33,6 +33,19 @@ def register_samplers(register):
     register(
         "perfect", options=PerfectOptions, factory="fake_samplers:Perfect", summary="exact draws", devices=("cpu",)
     )
+    register(
+        "fitted",
+        options=PerfectOptions,
+        factory="fake_samplers:Fitted",
+        summary="exact draws after training",
+        devices=("cpu",),
+        trains=True,
+    )
     for name in ("Raises", "Exits", "Segfaults", "Sleeps", "Hungry", "Choosy"):
         register(name.lower(), factory=f"fake_samplers:{name}", summary="fails")
     register("unloadable", factory="no_such_module:Sampler", summary="cannot be imported")
+
+
+@hookimpl
+def register_densities(register):
+    register("coins", factory="fake_samplers:Coins", summary="independent spins, not trained", devices=("cpu",))

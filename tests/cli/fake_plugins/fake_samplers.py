@@ -1,5 +1,6 @@
-"""What fake_registration registers."""
+"""The classes that fake_registration registers."""
 
+import math
 import os
 import signal
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from nisbench.api import ChainDraws, Model, ModelDraws, Sampler
+from nisbench.api import ChainDraws, ChainSampler, Density, Model, ModelDraws
 
 
 class Tilted(Model):
@@ -49,7 +50,7 @@ def _states(L):
     return (2 * bits - 1).to(torch.int8).reshape(-1, L, L)
 
 
-class Perfect(Sampler):
+class Perfect(ChainSampler):
     """Independent exact draws by enumeration, as chains."""
 
     @classmethod
@@ -68,7 +69,26 @@ class Perfect(Sampler):
         return ChainDraws(spins=self.states[index])
 
 
-class _Failing(Sampler):
+class Coins(Density):
+    """q(s) = 2^-N, without training."""
+
+    def sample(self, n, *, beta, generator):
+        up = torch.randint(2, (n, self.target.L, self.target.L), generator=generator)
+        spins = (2 * up - 1).to(torch.int8)
+        return ModelDraws(spins, self.log_prob(spins, beta=beta))
+
+    def log_prob(self, spins, *, beta):
+        return torch.full((len(spins),), -self.target.n_sites * math.log(2), dtype=torch.float64)
+
+
+class Fitted(Perfect):
+    """Exact draws after a training of 0.01 s a step."""
+
+    def fit(self, *, beta, generator, budget):
+        time.sleep(0.01 * budget.steps)
+
+
+class _Failing(ChainSampler):
     def prepare(self, *, beta, generator):
         raise NotImplementedError
 

@@ -1,0 +1,83 @@
+"""Build the target and the plugin of a cell, and rebuild the model of a finished cell."""
+
+from importlib.metadata import version
+from typing import Any
+
+import torch
+
+from nisbench.contract.catalog import Catalog, load_catalog
+from nisbench.contract.interfaces import Density, Model, Target
+from nisbench.contract.records import Cell
+from nisbench.errors import NisbenchError
+from nisbench.harness.limits import training_memory
+from nisbench.harness.seeds import seed_for
+from nisbench.harness.store import Store
+from nisbench.harness.weights import load_weights
+
+__all__ = ["UnavailableError", "build_model", "build_target", "model_memory", "rebuild_density", "select_device"]
+
+
+class UnavailableError(NisbenchError):
+    """The plugin or the machine cannot run the cell; this is known before it starts."""
+
+
+def select_device(kind: str) -> torch.device:
+    """Return the device of that kind. Raises UnavailableError if there is none."""
+    if kind == "cpu":
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise UnavailableError(f"torch {version('torch')} finds no CUDA device; give --device cpu")
+    # TensorFloat-32 rounds products to 10 bits: ln q of a draw would differ from its evaluation.
+    torch.backends.cudnn.allow_tf32 = False
+    return torch.device("cuda", torch.cuda.current_device())
+
+
+def build_target(cell: Cell, catalog: Catalog) -> Target:
+    """Return the target of the cell."""
+    target: Target = catalog.target(cell.target).load()(cell.L)
+    return target
+
+
+def model_memory(plugin: type[Model], target: Target, options: Any) -> int | None:
+    """Return the bytes that training needs at least, from a model without storage; None if it cannot be built so."""
+    try:
+        with torch.device("meta"):
+            skeleton = plugin(target, options)
+    except Exception:  # some constructors need real tensors
+        return None
+    return training_memory(skeleton)
+
+
+def build_model(plugin: type[Model], target: Target, options: Any, cell: Cell, device: torch.device) -> Model:
+    """Return the model with the initial weights of the cell's seed. The global generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_for(cell, "init"))
+        model = plugin(target, options)
+    return model.to(device, getattr(torch, cell.dtype))
+
+
+def rebuild_density(store: Store, cell: Cell) -> Density:
+    """Return the density of a finished cell on the cpu: a model with its trained weights, others prepared anew.
+
+    Raises
+    ------
+    PluginError
+        If the plugin is not installed or cannot be loaded.
+    StoreError
+        If the run has no weights of the cell, or weights of another network.
+    """
+    catalog = load_catalog()
+    entry = catalog.plugin(cell.plugin)
+    plugin, target, options = entry.load(), build_target(cell, catalog), entry.options(**cell.options)
+    device = torch.device("cpu")
+    if issubclass(plugin, Model):
+        model = build_model(plugin, target, options, cell, device)
+        load_weights(model, store.files(cell.cell_id).weights)
+        return model.eval()
+    density: Density = plugin(target, options)
+    if cell.budget is not None:
+        train = torch.Generator(device).manual_seed(seed_for(cell, "train"))
+        density.fit(beta=cell.beta, generator=train, budget=cell.budget)
+    prepare = torch.Generator(device).manual_seed(seed_for(cell, "prepare"))
+    density.prepare(beta=cell.beta, generator=prepare)
+    return density

@@ -1,0 +1,64 @@
+"""What the steps of one cell share, and what they return."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+
+from nisbench.contract.interfaces import Target
+from nisbench.contract.records import Cell, CostBasis, Estimate, ReferenceState
+from nisbench.harness.clock import Clock
+from nisbench.harness.seeds import seed_for
+from nisbench.harness.store import CellFiles, Store
+
+__all__ = ["CellContext", "Outcome"]
+
+
+@dataclass(frozen=True)
+class CellContext:
+    """A cell with its store, target, device and clock."""
+
+    cell: Cell
+    store: Store
+    files: CellFiles
+    target: Target
+    clock: Clock
+    factory: str
+    """Module and class of the plugin."""
+    memory_limit: int | None = None
+    """bytes"""
+    keep: bool = False
+    """True if a training continues although the source of the plugin has changed."""
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the cell."""
+        return self.clock.device
+
+    @cached_property
+    def exact(self) -> Mapping[str, float]:
+        """Exact values per site by quantity name; empty if none is known."""
+        return self.target.exact(self.cell.beta)
+
+    def seed(self, role: str) -> int:
+        """Return the seed of one stream of random numbers."""
+        return seed_for(self.cell, role)
+
+    def generator(self, role: str) -> torch.Generator:
+        """Return a new generator for one stream of random numbers, on the cell's device."""
+        return torch.Generator(self.device).manual_seed(self.seed(role))
+
+    def stage(self, name: str) -> None:
+        """Record what the cell is doing."""
+        self.files.write_stage(name)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The numbers of a measured cell."""
+
+    quantities: Mapping[str, Estimate]
+    cost_basis: CostBasis | None = None
+    reference: ReferenceState | None = None
+    notes: Mapping[str, str] = field(default_factory=dict)

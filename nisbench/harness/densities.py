@@ -1,0 +1,194 @@
+"""Measure a density: train it if it is a model, draw from it, and estimate both sides."""
+
+import functools
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nisbench.contract.interfaces import Density, Model
+from nisbench.contract.levels import LevelModel
+from nisbench.contract.quantities import (
+    COMPILE_S,
+    KERNEL_LAUNCHES_PER_DRAW,
+    KL_NATS,
+    LOG_Z_PER_SITE,
+    MATMUL_FLOPS_PER_S,
+    N_PARAMETERS,
+    OPTIMIZER_BYTES,
+    PARAMETER_BYTES,
+    TRAIN_S,
+    TRAIN_STEP_S,
+    TRAIN_STEPS,
+)
+from nisbench.contract.records import Budget, Estimate, ReferenceState
+from nisbench.harness.build import build_model, model_memory
+from nisbench.harness.context import CellContext, Outcome
+from nisbench.harness.cost import draw_costs, kernel_launches, matmul_rate, stated_costs
+from nisbench.harness.limits import check_memory, size_text
+from nisbench.harness.measure import DrawnSeries, draw_density, independent_chunks, level_differences
+from nisbench.harness.prepare import fit_and_prepare, timed, warm_up_density, warm_up_model
+from nisbench.harness.references import reference_series
+from nisbench.harness.source import loaded_source
+from nisbench.harness.train import Training, train
+from nisbench.harness.weights import save_weights
+from nisbench.statistics.quantities import ReferenceSeries, level_quantities, model_quantities
+
+__all__ = ["measure_density", "measure_model"]
+
+_LEVEL_PAIRS = 2048
+"""Pairs of draws per level for the nats that the level loses; their error is then about 3 %."""
+
+
+def measure_model(context: CellContext, plugin: type[Model], options: Any) -> Outcome:
+    """Train a model, leave its weights in the cell's folder, and estimate both sides.
+
+    Raises
+    ------
+    OverLimitError
+        If weights, gradient and optimiser do not fit into the memory.
+    """
+    notes = {}
+    needed = model_memory(plugin, context.target, options)
+    if needed is not None:
+        check_memory(needed, context.memory_limit, context.device)
+        notes["training_memory_estimate"] = size_text(needed)
+    rate = Estimate(matmul_rate(context.clock))
+    model = build_model(plugin, context.target, options, context.cell, context.device)
+    compile_s = timed(context, lambda: warm_up_model(context, model))
+    training = _train(context, model, options)
+    model.zero_grad(set_to_none=True)
+    model.eval()
+    save_weights(model, context.files.weights)
+    outcome = _evaluate(context, model, options.batch_size)
+    quantities = {
+        **stated_costs(model),
+        **outcome.quantities,
+        MATMUL_FLOPS_PER_S: rate,
+        COMPILE_S: Estimate(compile_s),
+        **_training_quantities(model, training),
+    }
+    return replace(outcome, quantities=quantities, notes=notes)
+
+
+def measure_density(context: CellContext, plugin: type[Density], options: Any) -> Outcome:
+    """Prepare a density, after its own training if it has one, and estimate both sides."""
+    thrown_away = plugin(context.target, options)
+    compile_s = timed(context, lambda: warm_up_density(context, thrown_away))
+    density = plugin(context.target, options)
+    prepared = fit_and_prepare(context, density, context.generator("prepare"))
+    batch = independent_chunks(context.cell.draws, context.target.n_sites, context.device)[0]
+    outcome = _evaluate(context, density, batch)
+    quantities = {**stated_costs(density), **outcome.quantities, COMPILE_S: Estimate(compile_s), **prepared}
+    return replace(outcome, quantities=quantities)
+
+
+def _train(context: CellContext, model: Model, options: Any) -> Training:
+    """Train within the budget of the cell; the phase `train` is timed."""
+    context.stage("train")
+    cell = context.cell
+    log_z = context.exact.get(LOG_Z_PER_SITE)
+    with context.clock.phase("train"):
+        training = train(
+            model,
+            beta=cell.beta,
+            budget=cell.budget or Budget(steps=0),
+            options=options,
+            seeds=context.seed,
+            files=context.files,
+            clock=context.clock,
+            exact_log_z=None if log_z is None else log_z * context.target.n_sites,
+            source=loaded_source(context.factory).sha256,
+            keep=context.keep,
+        )
+    if training.resumed:
+        context.clock.phases["train"].forget_peaks("the training was resumed: its peak may lie in an earlier process")
+    return training
+
+
+def _training_quantities(model: Model, training: Training) -> dict[str, Estimate]:
+    """Return time and size of the training."""
+    parameters = list(model.parameters())
+    steps = training.steps
+    return {
+        N_PARAMETERS: Estimate(float(sum(p.numel() for p in parameters))),
+        PARAMETER_BYTES: Estimate(float(sum(p.numel() * p.element_size() for p in parameters))),
+        OPTIMIZER_BYTES: Estimate(float(training.optimizer_bytes)),
+        TRAIN_STEPS: Estimate(float(steps)),
+        TRAIN_S: Estimate(training.seconds),
+        TRAIN_STEP_S: Estimate(training.seconds / steps, n=steps) if steps else Estimate.missing("no training"),
+    }
+
+
+def _evaluate(context: CellContext, density: Density, batch: int) -> Outcome:
+    """Draw from q, evaluate q on the reference configurations, and return the estimates of both sides.
+
+    `batch` is the number of draws whose kernel launches are counted on a GPU.
+    """
+    cell = context.cell
+    context.stage("draw")
+    drawn = draw_density(density, cell.draws, beta=cell.beta, generator=context.generator("draw"), clock=context.clock)
+    launches = _count_launches(context, density, batch)
+    context.stage("reference")
+    reference = reference_series(context, density)
+    context.stage("estimate")
+    quantities = model_quantities(
+        log_prob=drawn.series["log_prob"],
+        energy=drawn.series["energy"],
+        magnetisation=drawn.series["magnetisation"],
+        beta=cell.beta,
+        n_sites=context.target.n_sites,
+        exact=context.exact,
+        seed=context.seed("nmcmc"),
+        reference=None if isinstance(reference, str) else reference,
+        no_reference_reason=reference if isinstance(reference, str) else None,
+    )
+    levels = _level_differences(context, density)
+    if levels is not None:
+        quantities |= level_quantities(quantities[KL_NATS], levels)
+    _save(context, drawn, reference, levels)
+    costs, basis = draw_costs(context.clock.phases["draw"].seconds, drawn.n_draws, drawn.chunk_s, quantities)
+    return Outcome({**quantities, **launches, **costs}, basis, _reference_state(context, reference))
+
+
+def _count_launches(context: CellContext, density: Density, batch: int) -> dict[str, Estimate]:
+    """Return the number of kernels that one batch starts on a GPU; {} on the cpu."""
+    if context.device.type != "cuda":
+        return {}
+    generator = context.generator("warm-up")
+    draw = functools.partial(density.sample, batch, beta=context.cell.beta, generator=generator)
+    return {KERNEL_LAUNCHES_PER_DRAW: kernel_launches(draw)}
+
+
+def _level_differences(context: CellContext, density: Density) -> NDArray[np.float64] | None:
+    """Return (n_levels - 1, n) differences of ln w within pairs; None for a density without levels."""
+    if not isinstance(density, LevelModel):
+        return None
+    context.stage("levels")
+    n = min(context.cell.draws, _LEVEL_PAIRS)
+    return level_differences(density, n, beta=context.cell.beta, generator=context.generator("levels"))
+
+
+def _reference_state(context: CellContext, reference: ReferenceSeries | str) -> ReferenceState | None:
+    if context.cell.reference is None:
+        return None
+    return ReferenceState.MISSING if isinstance(reference, str) else ReferenceState.USED
+
+
+def _save(
+    context: CellContext, drawn: DrawnSeries, reference: ReferenceSeries | str, levels: NDArray[np.float64] | None
+) -> None:
+    """Write the raw series and the sample pictures."""
+    series = dict(drawn.series)
+    if not isinstance(reference, str):
+        series |= {
+            "reference_log_prob": reference.log_prob,
+            "reference_energy": reference.energy,
+            "reference_magnetisation": reference.magnetisation,
+            "reference_chain": reference.chain,
+        }
+    if levels is not None:
+        series["level_differences"] = levels
+    context.files.write_series(series)
+    context.files.write_samples(drawn.samples)

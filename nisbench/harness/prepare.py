@@ -1,0 +1,100 @@
+"""Bring a plugin to its first measured draw: compile its kernels, check its answers, train and prepare it."""
+
+from collections.abc import Callable, Iterable
+
+import torch
+
+from nisbench.contract.checks import check_batch, check_chain_draws, check_density_draws, check_weighted_draws
+from nisbench.contract.interfaces import ChainSampler, Density, Model, Sampler, WeightedSampler
+from nisbench.contract.quantities import PREPARE_S, TRAIN_S
+from nisbench.contract.records import Budget, Estimate
+from nisbench.harness.context import CellContext
+from nisbench.harness.measure import independent_chunks
+
+__all__ = ["fit_and_prepare", "timed", "warm_up_chains", "warm_up_density", "warm_up_model", "warm_up_weighted"]
+
+_BATCH = 32
+"""Batch on the cpu, where nothing is compiled for a shape. On a GPU the shapes of the measurement are warmed up."""
+
+
+def fit_and_prepare(context: CellContext, sampler: Sampler, generator: torch.Generator) -> dict[str, Estimate]:
+    """Train a sampler that has its own training loop, prepare it, and return the seconds of both."""
+    beta, budget = context.cell.beta, context.cell.budget
+    seconds = {}
+    if budget is not None:
+        context.stage("train")
+        with context.clock.phase("train") as phase:
+            sampler.fit(beta=beta, generator=context.generator("train"), budget=budget)
+        seconds[TRAIN_S] = Estimate(phase.seconds)
+    context.stage("prepare")
+    with context.clock.phase("prepare") as phase:
+        sampler.prepare(beta=beta, generator=generator)
+    return {**seconds, PREPARE_S: Estimate(phase.seconds)}
+
+
+def timed(context: CellContext, work: Callable[[], None]) -> float:
+    """Do `work` at the stage `compile` and return its seconds."""
+    context.stage("compile")
+    begin = context.clock.now()
+    work()
+    return context.clock.now() - begin
+
+
+def warm_up_model(context: CellContext, model: Model) -> None:
+    """Draw and, if the cell trains, make one training step whose gradient is dropped. The model stays as it was."""
+    generator, cell = context.generator("warm-up"), context.cell
+    on_cpu = context.device.type == "cpu"
+    n = _BATCH if on_cpu else int(model.options.batch_size)
+    # Running statistics, as in a BatchNorm layer, are buffers that a call in training mode changes.
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    _draw(context, model, {n} if on_cpu else {n, *_chunks(context)}, generator)
+    if cell.budget not in (Budget(steps=0), Budget(seconds=0.0)):
+        batch = model.training_batch(n, beta=cell.beta, generator=generator)
+        check_batch(batch, n)
+        batch.loss().backward()  # type: ignore[no-untyped-call]
+        model.zero_grad(set_to_none=True)
+    with torch.no_grad():
+        for name, buffer in model.named_buffers():
+            buffer.copy_(buffers[name])
+
+
+def warm_up_density(context: CellContext, density: Density) -> None:
+    """Train for one step if the density trains itself, prepare, and draw. `density` is thrown away afterwards."""
+    generator = context.generator("warm-up")
+    _prepare(context, density, generator)
+    _draw(context, density, {_BATCH} if context.device.type == "cpu" else _chunks(context), generator)
+
+
+def warm_up_chains(context: CellContext, sampler: ChainSampler) -> None:
+    """Prepare and draw once. `sampler` is thrown away afterwards."""
+    generator = context.generator("warm-up")
+    _prepare(context, sampler, generator)
+    check_chain_draws(sampler.draw(1, generator=generator), 1, context.target.L)
+    sampler.draw_series(1, generator=generator)
+
+
+def warm_up_weighted(context: CellContext, sampler: WeightedSampler) -> None:
+    """Prepare and draw once. `sampler` is thrown away afterwards."""
+    generator = context.generator("warm-up")
+    _prepare(context, sampler, generator)
+    check_weighted_draws(sampler.draw(1, generator=generator), 1, context.target.L)
+
+
+def _prepare(context: CellContext, sampler: Sampler, generator: torch.Generator) -> None:
+    """Train for one step, if the sampler trains itself, and prepare."""
+    if context.cell.budget is not None:
+        sampler.fit(beta=context.cell.beta, generator=generator, budget=Budget(steps=1))
+    sampler.prepare(beta=context.cell.beta, generator=generator)
+
+
+def _draw(context: CellContext, density: Density, sizes: Iterable[int], generator: torch.Generator) -> None:
+    """Draw batches of these sizes and check the shapes."""
+    with torch.no_grad():
+        for size in sorted(set(sizes)):
+            draws = density.sample(size, beta=context.cell.beta, generator=generator)
+            check_density_draws(draws, size, context.target.L, device=context.device)
+
+
+def _chunks(context: CellContext) -> set[int]:
+    """Return the batch sizes of the measured draws."""
+    return set(independent_chunks(context.cell.draws, context.target.n_sites, context.device))

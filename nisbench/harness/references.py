@@ -1,0 +1,77 @@
+"""Reference configurations: a reference cell leaves them, and a density is evaluated on them for the p side."""
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from nisbench.contract.interfaces import ChainSampler, Density
+from nisbench.contract.records import Estimate, ReferenceState
+from nisbench.harness.context import CellContext
+from nisbench.harness.measure import chunk_sizes, largest_chunk, one_draw, to_numpy
+from nisbench.harness.store import Reference
+from nisbench.statistics.quantities import ReferenceSeries
+
+__all__ = ["collect_reference", "evaluate_reference", "leave_reference", "reference_series"]
+
+
+def reference_series(context: CellContext, density: Density) -> ReferenceSeries | str:
+    """Return ln q, energy and magnetisation of the reference configurations, or why there are none."""
+    cell = context.cell
+    if cell.reference is None:
+        return "the plan has no reference sampler"
+    reference = context.store.reference(cell.reference)
+    if reference is None:
+        state = context.store.state(cell.reference)
+        return f"reference cell {cell.reference} left no configurations ({state.describe()})"
+    log_prob = evaluate_reference(density, reference, beta=cell.beta, device=context.device)
+    energy = context.target.energy(torch.from_numpy(reference.spins)).numpy()
+    magnetisation = reference.spins.sum(axis=(1, 2), dtype=np.int64).astype(np.float64)
+    return ReferenceSeries(log_prob, energy, magnetisation, reference.chain)
+
+
+def evaluate_reference(
+    density: Density, reference: Reference, *, beta: float, device: torch.device
+) -> NDArray[np.float64]:
+    """Return (m,) ln q of the reference configurations."""
+    values = []
+    start = 0
+    for size in chunk_sizes(len(reference.spins), largest_chunk(density.target.n_sites, device.type) // 4 or 1):
+        spins = torch.from_numpy(reference.spins[start : start + size]).to(device)
+        with torch.no_grad():
+            values.append(to_numpy(density.log_prob(spins, beta=beta)))
+        start += size
+    return np.concatenate(values)
+
+
+def leave_reference(
+    context: CellContext, sampler: ChainSampler, generator: torch.Generator, tau_ints: tuple[Estimate, Estimate]
+) -> ReferenceState:
+    """Leave configurations for other cells. Withhold them if a tau_int is unknown: the chain may not have moved."""
+    known = [tau.value for tau in tau_ints if tau.value is not None and math.isfinite(tau.value)]
+    if len(known) < len(tau_ints):
+        return ReferenceState.WITHHELD
+    cell = context.cell
+    reference = collect_reference(
+        sampler, cell.reference_draws, tau_int=max(known), seed=cell.seed, generator=generator
+    )
+    context.files.write_reference(reference)
+    return ReferenceState.LEFT
+
+
+def collect_reference(
+    sampler: ChainSampler, n: int, *, tau_int: float, seed: int, generator: torch.Generator
+) -> Reference:
+    """Continue the chains and keep n configurations of all chains together, 2 tau_int draws apart."""
+    stride = max(1, math.ceil(2 * tau_int))
+    spins: list[NDArray[np.int8]] = []
+    kept = 0
+    while kept < n:
+        if stride > 1:
+            for size in chunk_sizes(stride - 1, 1024):
+                sampler.draw_series(size, generator=generator)
+        spins.append(one_draw(sampler, generator).spins[0].to(torch.int8).cpu().numpy())  # (n_chains, L, L)
+        kept += len(spins[-1])
+    chain = np.tile(np.arange(len(spins[0])), len(spins))  # (m,) the chains in turn
+    return Reference(np.concatenate(spins)[:n], chain[:n], tau_int, seed)

@@ -1,0 +1,79 @@
+"""Measure chains and weighted draws: prepare, draw, estimate."""
+
+from typing import Any
+
+from nisbench.contract.interfaces import ChainSampler, WeightedSampler
+from nisbench.contract.quantities import COMPILE_S, TAU_INT_ABS_MAGNETISATION, TAU_INT_ENERGY
+from nisbench.contract.records import Estimate, ReferenceState
+from nisbench.harness.context import CellContext, Outcome
+from nisbench.harness.cost import draw_costs, stated_costs
+from nisbench.harness.measure import DrawnSeries, count_chains, draw_chain, draw_weighted
+from nisbench.harness.prepare import fit_and_prepare, timed, warm_up_chains, warm_up_weighted
+from nisbench.harness.references import leave_reference
+from nisbench.statistics.quantities import chain_quantities, weighted_quantities
+
+__all__ = ["measure_chains", "measure_weighted"]
+
+
+def measure_chains(context: CellContext, plugin: type[ChainSampler], options: Any) -> Outcome:
+    """Measure chains. A reference cell also leaves configurations."""
+    thrown_away = plugin(context.target, options)
+    compile_s = timed(context, lambda: warm_up_chains(context, thrown_away))
+    sampler, generator, cell = plugin(context.target, options), context.generator("draw"), context.cell
+    prepared = fit_and_prepare(context, sampler, generator)
+    context.stage("draw")
+    n_chains = count_chains(sampler, generator)
+    drawn = draw_chain(sampler, cell.draws, n_chains, generator=generator, clock=context.clock)
+    quantities = chain_quantities(
+        energy=drawn.series["energy"],
+        magnetisation=drawn.series["magnetisation"],
+        cluster_size=drawn.series.get("cluster_size"),
+        beta=cell.beta,
+        n_sites=context.target.n_sites,
+        exact=context.exact,
+    )
+    state = None
+    if cell.reference_draws:
+        context.stage("reference")
+        tau_ints = quantities[TAU_INT_ENERGY], quantities[TAU_INT_ABS_MAGNETISATION]
+        state = leave_reference(context, sampler, generator, tau_ints)
+    why = "tau_int of the chain is not known" if state is ReferenceState.WITHHELD else ""
+    return _outcome(context, drawn, {**stated_costs(sampler), **prepared, **quantities}, compile_s, state, why)
+
+
+def measure_weighted(context: CellContext, plugin: type[WeightedSampler], options: Any) -> Outcome:
+    """Measure independent draws with weights."""
+    thrown_away = plugin(context.target, options)
+    compile_s = timed(context, lambda: warm_up_weighted(context, thrown_away))
+    sampler, generator, cell = plugin(context.target, options), context.generator("draw"), context.cell
+    prepared = fit_and_prepare(context, sampler, generator)
+    context.stage("draw")
+    drawn, normalised = draw_weighted(sampler, cell.draws, generator=generator, clock=context.clock)
+    quantities = weighted_quantities(
+        log_weight=drawn.series["log_weight"],
+        energy=drawn.series["energy"],
+        magnetisation=drawn.series["magnetisation"],
+        normalised=normalised,
+        beta=cell.beta,
+        n_sites=context.target.n_sites,
+        exact=context.exact,
+    )
+    state = ReferenceState.WITHHELD if cell.reference_draws else None
+    why = "weighted draws are not configurations of p"
+    return _outcome(context, drawn, {**stated_costs(sampler), **prepared, **quantities}, compile_s, state, why)
+
+
+def _outcome(
+    context: CellContext,
+    drawn: DrawnSeries,
+    quantities: dict[str, Estimate],
+    compile_s: float,
+    state: ReferenceState | None,
+    why_withheld: str,
+) -> Outcome:
+    """Save series and sample pictures, and return the quantities with the costs."""
+    context.files.write_series(drawn.series)
+    context.files.write_samples(drawn.samples)
+    costs, basis = draw_costs(context.clock.phases["draw"].seconds, drawn.n_draws, drawn.chunk_s, quantities)
+    notes = {"reference": f"none left: {why_withheld}"} if state is ReferenceState.WITHHELD else {}
+    return Outcome({**quantities, **costs, COMPILE_S: Estimate(compile_s)}, basis, state, notes)
