@@ -30,6 +30,7 @@ from nisbench.conformance.subject import (
 )
 from nisbench.conformance.training import gradient, training_batch
 from nisbench.contract.interfaces import ModelDraws
+from nisbench.contract.quantities import FLOPS_PER_DRAW, KERNEL_LAUNCHES_PER_DRAW, NETWORK_CALLS_PER_DRAW
 from nisbench.harness.measure import check_batch, check_draws
 
 __all__ = ["MODEL_CHECKS"]
@@ -37,7 +38,7 @@ __all__ = ["MODEL_CHECKS"]
 _TRAINED: tuple[Parameters, ...] = ("random", "trained")
 _ANY: tuple[Parameters, ...] = ("initial", "random", "trained")
 
-COSTS = ("flops_per_draw", "network_calls_per_draw", "kernel_launches_per_draw")
+COSTS = (FLOPS_PER_DRAW, NETWORK_CALLS_PER_DRAW, KERNEL_LAUNCHES_PER_DRAW)
 
 
 def builds(subject: Subject) -> str:

@@ -6,6 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import torch
 
+from nisbench.contract.quantities import (
+    DRAW_S,
+    DRAW_S_PER_1000,
+    ESS_FRACTION,
+    ESS_FRACTION_P,
+    S_PER_EFFECTIVE_SAMPLE,
+    TAU_INT_ABS_MAGNETISATION,
+    TAU_INT_ENERGY,
+    peak_name,
+)
 from nisbench.contract.records import Estimate
 from nisbench.harness.clock import Clock, Phase
 
@@ -47,8 +57,8 @@ def phase_memory(phases: Mapping[str, Phase]) -> dict[str, Estimate]:
     found = {}
     for name, phase in phases.items():
         no_host = phase.host_reason or "not measured"
-        found[f"peak_host_{name}_bytes"] = _bytes(phase.peak_host_bytes, no_host)
-        found[f"peak_device_{name}_bytes"] = _bytes(phase.peak_device_bytes, phase.device_reason)
+        found[peak_name("host", name)] = _bytes(phase.peak_host_bytes, no_host)
+        found[peak_name("device", name)] = _bytes(phase.peak_device_bytes, phase.device_reason)
     return found
 
 
@@ -75,30 +85,30 @@ def draw_costs(
     per_draw = seconds / n
     spread = float(np.std(chunk_s, ddof=1)) / math.sqrt(len(chunk_s)) if len(chunk_s) > 1 else None
     found = {
-        "draw_s": Estimate(seconds, n=n),
-        "draw_s_per_1000": Estimate(1000 * per_draw, None if spread is None else 1000 * spread, n=n),
+        DRAW_S: Estimate(seconds, n=n),
+        DRAW_S_PER_1000: Estimate(1000 * per_draw, None if spread is None else 1000 * spread, n=n),
     }
     basis = _basis_of_ess(quantities)
     factors = {basis: _by_ess(quantities.get(basis)), "tau_int": _by_tau(quantities)}
     usable = {basis: factor for basis, factor in factors.items() if factor and math.isfinite(factor[0])}
     if not usable:
-        found["s_per_effective_sample"] = Estimate.missing("neither ess_fraction nor tau_int is known and finite")
+        found[S_PER_EFFECTIVE_SAMPLE] = Estimate.missing("neither ess_fraction nor tau_int is known and finite")
         return found, "none"
     basis = min(usable, key=lambda name: usable[name][0])
     factor, relative = usable[basis]
     relative = math.hypot(relative, spread / per_draw if spread is not None and per_draw else 0.0)
     cost = per_draw * factor
-    found["s_per_effective_sample"] = Estimate(cost, cost * relative if math.isfinite(relative) else None, n=n)
+    found[S_PER_EFFECTIVE_SAMPLE] = Estimate(cost, cost * relative if math.isfinite(relative) else None, n=n)
     return found, basis
 
 
 def _basis_of_ess(quantities: Mapping[str, Estimate]) -> str:
     """ess_fraction; ess_fraction_p where that is lower by three errors, for the q side does not see what q misses."""
-    q, p = quantities.get("ess_fraction"), quantities.get("ess_fraction_p")
+    q, p = quantities.get(ESS_FRACTION), quantities.get(ESS_FRACTION_P)
     if q is None or p is None or q.value is None or p.value is None:
-        return "ess_fraction"
+        return ESS_FRACTION
     lower = q.value - p.value > 3 * math.hypot(q.error or 0.0, p.error or 0.0)
-    return "ess_fraction_p" if lower else "ess_fraction"
+    return ESS_FRACTION_P if lower else ESS_FRACTION
 
 
 def _by_ess(ess: Estimate | None) -> tuple[float, float] | None:
@@ -110,7 +120,7 @@ def _by_ess(ess: Estimate | None) -> tuple[float, float] | None:
 
 def _by_tau(quantities: Mapping[str, Estimate]) -> tuple[float, float] | None:
     """2 tau_int, at least one draw, and its relative error, for the larger of both tau_int."""
-    taus = [quantities.get(f"tau_int_{name}") for name in ("energy", "abs_magnetisation")]
+    taus = [quantities.get(name) for name in (TAU_INT_ENERGY, TAU_INT_ABS_MAGNETISATION)]
     known = [(tau.value, tau.error or 0.0) for tau in taus if tau is not None and tau.value is not None]
     if len(known) < len(taus):
         return None

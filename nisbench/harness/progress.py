@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from nisbench.contract.quantities import ESS_FRACTION, KL_NATS
 from nisbench.contract.records import Cell, Estimate
 from nisbench.harness.store import Store
 from nisbench.harness.variants import variant_names
@@ -54,7 +55,7 @@ def row(store: Store, cell: Cell, label: str, *, started: bool = False) -> Row:
         return _running(store, cell, label, reason) if reason else waiting
     result = store.result(cell.cell_id)
     quantities = result.quantities if result else {}
-    ess, kl = (_number(quantities.get(name)) for name in ("ess_fraction", "kl_nats"))
+    ess, kl = (_number(quantities.get(name)) for name in (ESS_FRACTION, KL_NATS))
     return Row(label, str(status), ess, kl, reason or "")
 
 
@@ -90,8 +91,8 @@ def _running(store: Store, cell: Cell, label: str, stage: str) -> Row:
         left = (cell.budget.seconds or 0.0) - seconds
         at = f"train step {step}"
     left -= _age(store, cell, "history.jsonl")
-    kl = "" if (known := last.get("kl_nats")) is None else f"{known:.3g}"
-    return Row(label, at, f"{last['ess_fraction']:.3g}", kl, "", f"{span(left)} left")
+    kl = "" if (known := last.get(KL_NATS)) is None else f"{known:.3g}"
+    return Row(label, at, f"{last[ESS_FRACTION]:.3g}", kl, "", f"{span(left)} left")
 
 
 def _age(store: Store, cell: Cell, name: str) -> float:

@@ -7,6 +7,9 @@ from typing import Literal
 
 import numpy as np
 
+from nisbench.contract.quantities import (
+    describe,
+)
 from nisbench.contract.records import Estimate
 from nisbench.report.comparison import Exponent, Group, grouped
 from nisbench.report.document import Figure, Paragraph, Picture, join
@@ -15,7 +18,6 @@ from nisbench.report.numbers import concise
 from nisbench.report.panels import ConfigurationPanel, Panel, Point, Series, visible
 from nisbench.report.published import Value, published
 from nisbench.report.results import Problem, Results
-from nisbench.report.tables import QUANTITIES
 
 __all__ = ["figure", "fraction_limits", "panel_name", "problem_note", "problem_title", "shown_problems", "size_panel"]
 
@@ -106,7 +108,7 @@ def size_panel(
     also
         A second quantity on the same axis, dashed, and what to add to the names of its series.
     """
-    heading = QUANTITIES[quantity]
+    heading = describe(quantity)
     series = _sampler_series(results, problem, quantity, fits, "")
     if also:
         series += _sampler_series(results, problem, also[0], (), also[1])
@@ -122,7 +124,7 @@ def size_panel(
         y_label=heading.axis,
         series=tuple(series),
         y_scale="log" if log else "linear",
-        y_limits=fraction_limits(log=log) if _is_fraction(quantity) else None,
+        y_limits=fraction_limits(log=log) if heading.fraction else None,
         levels=levels,
         switchable=_is_positive(series),
     )
@@ -152,7 +154,7 @@ def _point(group: Group, quantity: str) -> Point | None:
     estimate: Estimate | None = group.estimate(quantity)
     if estimate is None or estimate.value is None:
         return None
-    scale = QUANTITIES[quantity].scale
+    scale = describe(quantity).scale
     error = estimate.error / scale if estimate.error is not None and math.isfinite(estimate.error) else None
     return Point(float(group.L), estimate.value / scale, error, group.trusted)
 
@@ -178,7 +180,7 @@ def _fit_series(results: Results, problem: Problem, quantity: str, fits: Sequenc
         fit = _fit_of(fits, problem, label, quantity)
         if fit is None or fit.fitted.value is None:
             continue
-        sizes, costs, scale = fit.scale.sizes, fit.scale.costs, QUANTITIES[quantity].scale
+        sizes, costs, scale = fit.scale.sizes, fit.scale.costs, describe(quantity).scale
         centre = sum(map(math.log, sizes)) / len(sizes)
         height = sum(math.log(cost / scale) for cost in costs) / len(costs)
         line = np.geomspace(sizes[0], sizes[-1], _FIT_POINTS)
@@ -196,14 +198,14 @@ def _published_series(problem: Problem, quantity: str, largest: float) -> list[S
     made = []
     for method, values in by_method.items():
         points = tuple(_published_point(value, quantity) for value in sorted(values, key=lambda v: v.L))
-        on = f" on {values[0].device}" if values[0].device and quantity in ("train_s", "draw_s_per_1000") else ""
+        on = f" on {values[0].device}" if values[0].device and describe(quantity).timed else ""
         group = f"{method}, published"
         made.append(Series(f"{group}{on}", points, methods.index(method), role="published", group=group))
     return made
 
 
 def _published_point(value: Value, quantity: str) -> Point:
-    estimate, scale = value.quantities[quantity], QUANTITIES[quantity].scale
+    estimate, scale = value.quantities[quantity], describe(quantity).scale
     assert estimate.value is not None  # published.toml holds numbers only
     return Point(float(value.L), estimate.value / scale, None if estimate.error is None else estimate.error / scale)
 
@@ -211,7 +213,3 @@ def _published_point(value: Value, quantity: str) -> Point:
 def fraction_limits(*, log: bool) -> tuple[float, float]:
     """The axis of a quantity between 0 and 1, the same in every panel; on a logarithmic one less than 1e-4 is lost."""
     return (1e-4, 1.7) if log else (-0.03, 1.08)
-
-
-def _is_fraction(quantity: str) -> bool:
-    return quantity in ("ess_fraction", "ess_fraction_p", "acceptance_rate")

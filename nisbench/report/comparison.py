@@ -6,9 +6,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from nisbench.contract.quantities import (
+    BREAK_EVEN_SAMPLES,
+    MEAN_CLUSTER_SIZE,
+    PREPARE_S,
+    QUANTITIES,
+    S_PER_EFFECTIVE_SAMPLE,
+    TRAIN_S,
+    describe,
+)
 from nisbench.contract.records import Estimate
 from nisbench.report.results import Measured, Problem, Results
-from nisbench.statistics.quantities import REFERENCE_QUANTITIES
 from nisbench.statistics.scaling import fit_exponent
 
 __all__ = [
@@ -38,23 +46,8 @@ the same cell run twice on one machine has differed by more."""
 SAMPLES_TO_SPREAD = 1_000_000
 """Effective samples over which the cost of training is spread where a table says `with training`."""
 
-EXPONENT_QUANTITIES = (
-    "train_s",
-    "train_step_s",
-    "draw_s_per_1000",
-    "s_per_effective_sample",
-    "n_parameters",
-    "flops_per_draw",
-    "network_calls_per_draw",
-    "peak_host_train_bytes",
-    "peak_device_train_bytes",
-)
-"""The costs whose growth cost ~ L^a is fitted; the row is called `exponent_<quantity>`.
-
-Peaks of drawing are left out: draws are taken in parts whose size the harness chooses by L.
-"""
-
-_COST = "s_per_effective_sample"
+EXPONENT_QUANTITIES = tuple(name for name, row in QUANTITIES.items() if row.grows)
+"""The costs whose growth cost ~ L^a is fitted; the row of the export is called `exponent_<cost>`."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +78,7 @@ class Group:
     def estimate(self, quantity: str) -> Estimate | None:
         """The mean over the seeds that ran to their end, trusted or not; None where none has the quantity."""
         held = [m for m in self.members if m.measured and quantity in m.quantities]
-        one_reference = quantity in REFERENCE_QUANTITIES and len({m.cell.reference for m in held}) == 1
+        one_reference = describe(quantity).shared_reference and len({m.cell.reference for m in held}) == 1
         return combine([m.quantities[quantity] for m in held], independent=not one_reference)
 
 
@@ -154,8 +147,8 @@ def baseline(rows: Iterable[Measured], problem: Problem, L: int, device: str) ->
     """
     trusted = [row for row in rows if row.trusted and row.problem == problem and row.cell.L == L]
     here = [row for row in trusted if row.cell.device == device and row.cell.kind == "sampler"]
-    cluster = [row for row in here if row.quantities.get("mean_cluster_size", _NOTHING).value is not None]
-    priced = [(_value(group.estimate(_COST)), group) for group in grouped(cluster)]
+    cluster = [row for row in here if row.quantities.get(MEAN_CLUSTER_SIZE, _NOTHING).value is not None]
+    priced = [(_value(group.estimate(S_PER_EFFECTIVE_SAMPLE)), group) for group in grouped(cluster)]
     return min(((c, g) for c, g in priced if math.isfinite(c)), key=lambda pair: pair[0], default=(0.0, None))[1]
 
 
@@ -180,7 +173,7 @@ def break_even_against(
 ) -> Estimate:
     """break_even against the rival there; says which where it ran on another device."""
     base, name = rival(rows, problem, L, device)
-    found = break_even(training, cost, base.estimate(_COST) if base else None, name)
+    found = break_even(training, cost, base.estimate(S_PER_EFFECTIVE_SAMPLE) if base else None, name)
     crossed = base is not None and base.device != device and found.value is not None and not found.reason
     return replace(found, reason=f"against {name}, another device") if crossed else found
 
@@ -231,10 +224,10 @@ def compared(results: Results) -> Results:
 
 def with_training(group: Group) -> Estimate | None:
     """Seconds per effective sample with training and preparation spread over SAMPLES_TO_SPREAD of them."""
-    marginal = group.estimate(_COST)
+    marginal = group.estimate(S_PER_EFFECTIVE_SAMPLE)
     if marginal is None or marginal.value is None:
         return marginal
-    once = [group.estimate(name) for name in ("train_s", "prepare_s")]
+    once = [group.estimate(name) for name in (TRAIN_S, PREPARE_S)]
     fixed = sum(_value(estimate) for estimate in once if estimate is not None and estimate.value is not None)
     return replace(marginal, value=marginal.value + fixed / SAMPLES_TO_SPREAD)
 
@@ -248,7 +241,9 @@ def exponents(rows: Iterable[Measured]) -> tuple[Exponent, ...]:
     for group in grouped(rows):
         for quantity in EXPONENT_QUANTITIES:
             value = _value(group.estimate(quantity))
-            if (quantity == "train_s" and not _counts_steps(group)) or (quantity == _COST and not group.trusted):
+            if (quantity == TRAIN_S and not _counts_steps(group)) or (
+                quantity == S_PER_EFFECTIVE_SAMPLE and not group.trusted
+            ):
                 continue
             if math.isfinite(value) and value > 0:
                 series.setdefault((group.problem, group.device, group.label, quantity), []).append(group)
@@ -276,9 +271,9 @@ def _exponent(problem: Problem, device: str, label: str, quantity: str, groups: 
 def _with_break_even(row: Measured, rows: Sequence[Measured]) -> Measured:
     if row.cell.kind != "model" or not row.measured:
         return row
-    costs = row.quantities.get("train_s"), row.quantities.get(_COST)
+    costs = row.quantities.get(TRAIN_S), row.quantities.get(S_PER_EFFECTIVE_SAMPLE)
     found = break_even_against(rows, row.problem, row.cell.L, row.cell.device, *costs)
-    quantities: Mapping[str, Estimate] = {**row.quantities, "break_even_samples": found}
+    quantities: Mapping[str, Estimate] = {**row.quantities, BREAK_EVEN_SAMPLES: found}
     return replace(row, quantities=quantities)
 
 

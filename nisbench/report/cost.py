@@ -2,6 +2,24 @@
 
 from collections.abc import Sequence
 
+from nisbench.contract.quantities import (
+    BREAK_EVEN_SAMPLES,
+    DRAW_S,
+    DRAW_S_PER_1000,
+    FLOPS_PER_DRAW,
+    MATMUL_FLOPS_PER_S,
+    N_PARAMETERS,
+    PEAK_DEVICE_TRAIN_BYTES,
+    PEAK_HOST_DRAW_BYTES,
+    PEAK_HOST_TRAIN_BYTES,
+    QUANTITIES,
+    S_PER_EFFECTIVE_SAMPLE,
+    TRAIN_S,
+    TRAIN_STEP_S,
+    Part,
+    describe,
+    select,
+)
 from nisbench.report.charts import figure, problem_note, shown_problems, size_panel
 from nisbench.report.comparison import Exponent, Group, exponents, grouped
 from nisbench.report.document import ABSENT, Block, Column, Entry, Paragraph, Section, Table, number, plain
@@ -9,36 +27,16 @@ from nisbench.report.numbers import concise
 from nisbench.report.published import published
 from nisbench.report.quality import MARKS, undrawn
 from nisbench.report.results import Results
-from nisbench.report.tables import QUANTITIES, lead_columns, lead_entries, size_table
+from nisbench.report.tables import lead_columns, lead_entries, size_table
 from nisbench.report.verdict import devices
 
 __all__ = ["cost_section"]
 
-_TIMES = ("train_s", "train_step_s", "draw_s_per_1000", "s_per_effective_sample")
-_MEMORY = ("n_parameters", "peak_host_train_bytes", "peak_host_draw_bytes", "peak_device_train_bytes")
-_TIME_COLUMNS = (
-    "train_steps",
-    "train_s",
-    "train_step_s",
-    "prepare_s",
-    "draw_s_per_1000",
-    "s_per_effective_sample",
-    "compile_s",
-    "flops_per_draw",
-    "network_calls_per_draw",
-    "kernel_launches_per_draw",
-)
-_MEMORY_COLUMNS = (
-    "n_parameters",
-    "parameter_bytes",
-    "optimizer_bytes",
-    "peak_host_train_bytes",
-    "peak_host_prepare_bytes",
-    "peak_host_draw_bytes",
-    "peak_device_train_bytes",
-    "peak_device_prepare_bytes",
-    "peak_device_draw_bytes",
-)
+_TIMES = (TRAIN_S, TRAIN_STEP_S, DRAW_S_PER_1000, S_PER_EFFECTIVE_SAMPLE)
+_MEMORY = (N_PARAMETERS, PEAK_HOST_TRAIN_BYTES, PEAK_HOST_DRAW_BYTES, PEAK_DEVICE_TRAIN_BYTES)
+_NO_COLUMN = (DRAW_S, BREAK_EVEN_SAMPLES, MATMUL_FLOPS_PER_S)
+"""Left out of the table of times: draw_s follows from the time of 1000 draws, the other two have their own tables."""
+_TIME_COLUMNS = tuple(name for name in select(Part.TIME, Part.COUNT) if name not in _NO_COLUMN)
 
 
 def cost_section(results: Results) -> Section:
@@ -55,18 +53,19 @@ def cost_section(results: Results) -> Section:
         *problem_note(results),
     ]
     for problem in shown_problems(results):
-        for names, what in ((_TIMES, "Time"), (_MEMORY, "Size and memory")):
-            panels = [size_panel(results, problem, name, fits=fits, log=True) for name in names]
+        for quantities, what in ((_TIMES, "Time"), (_MEMORY, "Size and memory")):
+            panels = [size_panel(results, problem, name, fits=fits, log=True) for name in quantities]
             caption = f"{what} against L on {hardware}, with fitted powers of L (dotted). {MARKS}"
             if drawn := figure(panels, caption):
                 blocks.append(drawn)
-            blocks += undrawn(names, panels)
+            blocks += undrawn(quantities, panels)
     blocks.append(_exponents(results, fits, hardware))
     if groups:
-        of_plugins = sorted({name for row in results.contest for name in row.quantities} - set(QUANTITIES))
+        found = {name for row in results.contest for name in row.quantities} - set(QUANTITIES)
+        of_plugins = sorted(name for name in found if describe(name).part is Part.COUNT)
         blocks.append(size_table(f"Time on {hardware}.", results, groups, (*_TIME_COLUMNS, *of_plugins)))
         blocks += _rates(results, groups, hardware)
-        blocks.append(size_table(f"Memory on {hardware}.", results, groups, _MEMORY_COLUMNS))
+        blocks.append(size_table(f"Memory on {hardware}.", results, groups, select(Part.MEMORY)))
     return Section("cost", "Training time, drawing time and memory", tuple(blocks))
 
 
@@ -74,8 +73,8 @@ def _rates(results: Results, groups: Sequence[Group], hardware: str) -> list[Blo
     """Operations per second while drawing beside the rate of a matrix product measured in the same process."""
     rows = []
     for group in groups:
-        operations, seconds = group.estimate("flops_per_draw"), group.estimate("draw_s_per_1000")
-        rates = [float(m.notes["matmul_flops_per_s"]) for m in group.members if "matmul_flops_per_s" in m.notes]
+        operations, seconds = group.estimate(FLOPS_PER_DRAW), group.estimate(DRAW_S_PER_1000)
+        rates = [float(m.notes[MATMUL_FLOPS_PER_S]) for m in group.members if MATMUL_FLOPS_PER_S in m.notes]
         if not (operations and operations.value and seconds and seconds.value and rates):
             continue
         rate, yardstick = 1000 * operations.value / seconds.value, sum(rates) / len(rates)
@@ -128,7 +127,7 @@ def _exponent_row(results: Results, fit: Exponent) -> tuple[Entry, ...]:
     paper = prediction.paper if prediction else None
     return (
         plain(scale.label),
-        plain(QUANTITIES[scale.quantity].heading),
+        plain(describe(scale.quantity).heading),
         plain(", ".join(map(str, scale.sizes))),
         number(fit.fitted, digits=3),
         none if fit.last_two is None else Entry(concise(fit.last_two, digits=3), fit.last_two),

@@ -5,13 +5,14 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from nisbench.contract.quantities import QUANTITIES, describe
 from nisbench.report.document import Document, plain
 from nisbench.report.figures import GRID, INK, MUTED, PALETTE, PAPER
 from nisbench.report.numbers import stable
 from nisbench.report.panels import Drawing, visible
 from nisbench.report.published import published
 from nisbench.report.results import Problem, Results
-from nisbench.report.tables import LONG_COLUMNS, QUANTITIES, long_rows
+from nisbench.report.tables import LONG_COLUMNS, long_rows
 
 __all__ = ["COLOURS", "page_data", "row_key", "sort_key"]
 
@@ -68,7 +69,7 @@ def _published(results: Results) -> Iterator[tuple[str, dict[str, dict[str, floa
     for problem in results.problems:
         for value in published().at(problem.target, problem.beta):
             numbers = {
-                name: estimate.value / QUANTITIES[name].scale
+                name: estimate.value / describe(name).scale
                 for name, estimate in value.quantities.items()
                 if name in QUANTITIES and estimate.value is not None
             }

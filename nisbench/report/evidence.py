@@ -3,6 +3,17 @@
 import math
 from collections.abc import Iterator, Sequence
 
+from nisbench.contract.quantities import (
+    ABS_MAGNETISATION,
+    BINDER_CUMULANT,
+    ENERGY,
+    ENTROPY,
+    ESS_FRACTION,
+    KL_NATS,
+    SPECIFIC_HEAT,
+    SUSCEPTIBILITY,
+    describe,
+)
 from nisbench.contract.records import Estimate
 from nisbench.report.charts import figure, fraction_limits, panel_name, problem_note, problem_title, shown_problems
 from nisbench.report.comparison import Group, baseline, grouped
@@ -11,11 +22,11 @@ from nisbench.report.numbers import concise, score
 from nisbench.report.panels import Panel, Point, Series
 from nisbench.report.quality import MARKS, undrawn
 from nisbench.report.results import Measured, Problem, Results
-from nisbench.report.tables import QUANTITIES, lead_columns, lead_entries
+from nisbench.report.tables import lead_columns, lead_entries
 
 __all__ = ["absence", "observables_section", "shown_sizes", "size_note", "training_section"]
 
-_OBSERVABLES = ("energy", "specific_heat", "entropy", "abs_magnetisation", "susceptibility", "binder_cumulant")
+_OBSERVABLES = (ENERGY, SPECIFIC_HEAT, ENTROPY, ABS_MAGNETISATION, SUSCEPTIBILITY, BINDER_CUMULANT)
 _Z_EDGE = 7.0
 _ON_LOG = "Values at or below zero, which the noise of a small KL can give, are not on a logarithmic axis."
 _LOW = 0.1
@@ -30,12 +41,12 @@ def training_section(results: Results) -> Section:
         models = [row for row in results.at(problem) if row.cell.kind == "model"]
         sizes = shown_sizes(models)
         blocks += size_note(models)
-        for quantity in ("kl_nats", "ess_fraction"):
+        for quantity in (KL_NATS, ESS_FRACTION):
             panels = [_training_panel(results, problem, L, quantity) for L in sizes]
-            heading = QUANTITIES[quantity].heading
+            heading = describe(quantity).heading
             caption = (
                 f"{heading} against seconds of training, evaluated at the β of the target with the clock stopped; "
-                f"one line a cell. {_ON_LOG if quantity == 'kl_nats' else ''}"
+                f"one line a cell. {_ON_LOG if quantity == KL_NATS else ''}"
             )
             if drawn := figure(panels, caption.strip()):
                 blocks.append(drawn)
@@ -100,14 +111,14 @@ def _training_panel(results: Results, problem: Problem, L: int, quantity: str) -
             named.add(row.label)
     if not series:
         return None
-    fraction = quantity == "ess_fraction"
+    fraction = quantity == ESS_FRACTION
     largest = max(point.y for one in series for point in one.points)
     log = largest > 0 and (not fraction or largest < _LOW)
     return Panel(
         name=panel_name(results, problem, f"training-{quantity}-L{L}"),
-        title=problem_title(results, problem, f"{QUANTITIES[quantity].heading}, L = {L}"),
+        title=problem_title(results, problem, f"{describe(quantity).heading}, L = {L}"),
         x_label="training time (s)",
-        y_label=QUANTITIES[quantity].axis,
+        y_label=describe(quantity).axis,
         series=tuple(series),
         x_scale="log",
         y_scale="log" if log else "linear",
@@ -168,7 +179,7 @@ def _z_panel(results: Results, problem: Problem, name: str) -> Panel | None:
             series.append(Series(label, tuple(points), colour))
     if not series:
         return None
-    heading = QUANTITIES[name].heading
+    heading = describe(name).heading
     return Panel(
         name=panel_name(results, problem, f"z-{name}"),
         title=problem_title(results, problem, heading),
@@ -184,7 +195,7 @@ def _z_panel(results: Results, problem: Problem, name: str) -> Panel | None:
 def _observable_table(results: Results, groups: Sequence[Group]) -> Table:
     heads = [*lead_columns(results)]
     for name in _OBSERVABLES:
-        short = QUANTITIES[name].heading.removesuffix(" per site")
+        short = describe(name).heading.removesuffix(" per site")
         heads += [Column(short), Column(f"z: {short}")]
     rows: list[tuple[Entry, ...]] = []
     place = None

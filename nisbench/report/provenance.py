@@ -4,26 +4,40 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from nisbench.contract.quantities import (
+    DRAW_S_PER_1000,
+    ESS_FRACTION,
+    ESS_FRACTION_P,
+    FREE_ENERGY_NIS,
+    FREE_ENERGY_VARIATIONAL,
+    KL_NATS,
+    LOG_Z_PER_SITE,
+    RELATIVE_FREE_ENERGY_ERROR,
+    TAU_INT_ABS_MAGNETISATION,
+    TAU_INT_ENERGY,
+    TRAIN_S,
+    describe,
+)
 from nisbench.contract.records import Budget, Cell, Estimate, canonical_json
 from nisbench.report.document import Block, Code, Column, Entry, Paragraph, Section, Table, number, plain, z_entry
 from nisbench.report.numbers import as_printed, significant
 from nisbench.report.published import Value, published
 from nisbench.report.results import Measured, Results, Run
-from nisbench.report.tables import QUANTITIES, status_name, status_tone
+from nisbench.report.tables import status_name, status_tone
 
 __all__ = ["failures_section", "provenance_section", "published_section"]
 
 _PUBLISHED_QUANTITIES = (
-    "kl_nats",
-    "relative_free_energy_error",
-    "free_energy_variational",
-    "free_energy_nis",
-    "ess_fraction",
-    "ess_fraction_p",
-    "tau_int_energy",
-    "tau_int_abs_magnetisation",
-    "train_s",
-    "draw_s_per_1000",
+    KL_NATS,
+    RELATIVE_FREE_ENERGY_ERROR,
+    FREE_ENERGY_VARIATIONAL,
+    FREE_ENERGY_NIS,
+    ESS_FRACTION,
+    ESS_FRACTION_P,
+    TAU_INT_ENERGY,
+    TAU_INT_ABS_MAGNETISATION,
+    TRAIN_S,
+    DRAW_S_PER_1000,
 )
 _ENVIRONMENT = ("started", "nisbench", "python", "torch", "numpy", "scipy", "numba", "cpu", "cores", "gpu", "platform")
 _GIB = 2.0**30
@@ -38,7 +52,7 @@ def published_section(results: Results) -> Section:
         Column("L"),
         Column("β"),
         Column("mean(ln q + β E)"),
-        *(Column(QUANTITIES[name].heading, QUANTITIES[name].unit) for name in _PUBLISHED_QUANTITIES),
+        *(Column(describe(name).heading, describe(name).unit) for name in _PUBLISHED_QUANTITIES),
         Column("hardware", numeric=False),
     )
     blocks: list[Block] = [
@@ -118,7 +132,7 @@ def provenance_section(results: Results) -> Section:
 def _published_row(value: Value) -> tuple[Entry, ...]:
     absent = Entry("–", "", tone="missing")
     signal = value.quantities.get("signal")
-    held = [(value.quantities.get(name), QUANTITIES[name].scale) for name in _PUBLISHED_QUANTITIES]
+    held = [(value.quantities.get(name), describe(name).scale) for name in _PUBLISHED_QUANTITIES]
     numbers = [_printed(estimate, scale) if estimate else absent for estimate, scale in held]
     note = f"{value.source}{'; ' if value.remark else ''}{value.remark}"
     return (
@@ -240,8 +254,8 @@ def _cell_row(row: Measured, several: bool) -> tuple[Entry, ...]:
         plain(cell.beta),
         plain(cell.seed),
         Entry(status_name(row), status_name(row), tone=status_tone([row])),
-        *(replace(number(row.quantities.get(name)), note="") for name in ("ess_fraction", "ess_fraction_p")),
-        z_entry(row.quantities.get("log_z_per_site")),
+        *(replace(number(row.quantities.get(name)), note="") for name in (ESS_FRACTION, ESS_FRACTION_P)),
+        z_entry(row.quantities.get(LOG_Z_PER_SITE)),
         plain(cell.reference or "–", "code" if cell.reference else ""),
         plain(f"{cell.device}: {row.device_name}"),
         plain(notes or "–"),

@@ -3,13 +3,32 @@
 import itertools
 from collections.abc import Sequence
 
+from nisbench.contract.quantities import (
+    ACCEPTANCE_RATE,
+    ESS_FRACTION,
+    ESS_FRACTION_P,
+    FREE_ENERGY_NIS,
+    FREE_ENERGY_P,
+    FREE_ENERGY_VARIATIONAL,
+    KL_FORWARD_NATS,
+    KL_NATS,
+    LONGEST_REJECTION_RUN,
+    MEAN_CLUSTER_SIZE,
+    RELATIVE_FREE_ENERGY_ERROR,
+    TAU_INT_ABS_MAGNETISATION,
+    TAU_INT_ENERGY,
+    TAU_INT_SWEEPS_ABS_MAGNETISATION,
+    TAU_INT_SWEEPS_ENERGY,
+    describe,
+    level_name,
+)
 from nisbench.report.charts import figure, problem_note, shown_problems, size_panel
 from nisbench.report.comparison import Group, grouped
 from nisbench.report.document import Block, Column, Entry, Paragraph, Section, Table, number, z_entry
 from nisbench.report.numbers import concise
 from nisbench.report.panels import Panel
 from nisbench.report.results import Results
-from nisbench.report.tables import QUANTITIES, lead_columns, lead_entries, size_table
+from nisbench.report.tables import lead_columns, lead_entries, size_table
 
 __all__ = ["MARKS", "autocorrelation_section", "ess_section", "free_energy_section", "undrawn"]
 
@@ -19,13 +38,13 @@ MARKS = (
     "error."
 )
 
-_LEVELS = tuple(f"kl_nats_level_{k}" for k in range(16))
+_LEVELS = tuple(level_name(k) for k in range(16))
 
 
 def free_energy_section(results: Results) -> Section:
     """Free-energy error and KL against L, and the three free energies beside the exact one."""
     groups = [group for group in grouped(results.contest) if group.measured]
-    quantities = ("relative_free_energy_error", "kl_nats", "kl_forward_nats")
+    quantities = (RELATIVE_FREE_ENERGY_ERROR, KL_NATS, KL_FORWARD_NATS)
     blocks: list[Block] = [
         Paragraph(
             "KL(q‖p) in nats for the whole lattice decides whether a trained model is of use: near convergence the ESS "
@@ -41,15 +60,15 @@ def free_energy_section(results: Results) -> Section:
 
 def ess_section(results: Results) -> Section:
     """Both effective sample sizes."""
-    groups = [group for group in grouped(results.contest) if group.estimate("ess_fraction") is not None]
-    names = ("ess_fraction", "ess_fraction_p", "kl_nats", "kl_forward_nats", "acceptance_rate", "longest_rejection_run")
+    groups = [group for group in grouped(results.contest) if group.estimate(ESS_FRACTION) is not None]
+    names = (ESS_FRACTION, ESS_FRACTION_P, KL_NATS, KL_FORWARD_NATS, ACCEPTANCE_RATE, LONGEST_REJECTION_RUN)
     blocks: list[Block] = [
         Paragraph(
             "The q side uses the model's own draws and cannot see a mode that the model misses; the p side uses "
             "configurations of the reference sampler and can. The two must agree: where they differ, the model misses "
             "a tail or a mode. Values of the p side above 1 occur within the error."
         ),
-        *_drawn(results, ("ess_fraction", "ess_fraction_p"), MARKS, log=_low_ess(groups)),
+        *_drawn(results, (ESS_FRACTION, ESS_FRACTION_P), MARKS, log=_low_ess(groups)),
     ]
     if groups:
         blocks.append(size_table("Overlap with the target.", results, groups, names))
@@ -60,17 +79,17 @@ def autocorrelation_section(results: Results) -> Section:
     """Integrated autocorrelation times, with the convention."""
     groups = [group for group in grouped(results.contest) if group.measured]
     names = (
-        "tau_int_energy",
-        "tau_int_abs_magnetisation",
-        "tau_int_sweeps_energy",
-        "tau_int_sweeps_abs_magnetisation",
-        "mean_cluster_size",
-        "acceptance_rate",
-        "longest_rejection_run",
+        TAU_INT_ENERGY,
+        TAU_INT_ABS_MAGNETISATION,
+        TAU_INT_SWEEPS_ENERGY,
+        TAU_INT_SWEEPS_ABS_MAGNETISATION,
+        MEAN_CLUSTER_SIZE,
+        ACCEPTANCE_RATE,
+        LONGEST_REJECTION_RUN,
     )
     pairs = (
-        ("tau_int_energy", "tau_int_sweeps_energy"),
-        ("tau_int_abs_magnetisation", "tau_int_sweeps_abs_magnetisation"),
+        (TAU_INT_ENERGY, TAU_INT_SWEEPS_ENERGY),
+        (TAU_INT_ABS_MAGNETISATION, TAU_INT_SWEEPS_ABS_MAGNETISATION),
     )
     panels = [
         size_panel(results, problem, quantity, also=(sweeps, ", in sweeps"), log=True, levels=(0.5,))
@@ -95,7 +114,7 @@ def autocorrelation_section(results: Results) -> Section:
 
 def undrawn(names: Sequence[str], panels: Sequence[Panel | None]) -> list[Block]:
     """A sentence that names the quantities for which there is no panel."""
-    missing = [QUANTITIES[name].heading for name, panel in zip(names, panels, strict=True) if panel is None]
+    missing = [describe(name).heading for name, panel in zip(names, panels, strict=True) if panel is None]
     return [Paragraph(f"Not drawn, because no cell of this run holds it: {'; '.join(missing)}.")] if missing else []
 
 
@@ -111,34 +130,34 @@ def _drawn(results: Results, names: Sequence[str], caption: str, *, log: bool = 
 
 def _low_ess(groups: Sequence[Group]) -> bool:
     """Whether both sides need a logarithmic axis, so that they can be compared by eye."""
-    found = [group.estimate(name) for group in groups for name in ("ess_fraction", "ess_fraction_p")]
+    found = [group.estimate(name) for group in groups for name in (ESS_FRACTION, ESS_FRACTION_P)]
     return any(estimate is not None and estimate.value is not None and estimate.value < 0.1 for estimate in found)
 
 
 def _free_energies(results: Results, groups: Sequence[Group]) -> Block:
     """The upper bound and the estimates from both sides, each beside the exact value."""
-    held = [group for group in groups if group.estimate("free_energy_variational") or group.estimate("free_energy_nis")]
+    held = [group for group in groups if group.estimate(FREE_ENERGY_VARIATIONAL) or group.estimate(FREE_ENERGY_NIS)]
     if not held:
         return Paragraph("No cell of this run holds a free energy.")
-    names = ("free_energy_variational", "free_energy_nis", "free_energy_p")
+    names = (FREE_ENERGY_VARIATIONAL, FREE_ENERGY_NIS, FREE_ENERGY_P)
     heads = [
         *lead_columns(results),
         Column("F/N exact"),
-        *(Column(QUANTITIES[name].heading) for name in names),
+        *(Column(describe(name).heading) for name in names),
         Column("z from q"),
         Column("z from p"),
-        Column("relative error of variational F", key="relative_free_energy_error"),
-        Column("KL(q‖p)", "nats", key="kl_nats"),
+        Column("relative error of variational F", key=RELATIVE_FREE_ENERGY_ERROR),
+        Column("KL(q‖p)", "nats", key=KL_NATS),
     ]
     rows = [
         (
             *lead_entries(results, group),
             _exact(group, names),
             *(number(group.estimate(name), digits=8) for name in names),
-            z_entry(group.estimate("free_energy_nis")),
-            z_entry(group.estimate("free_energy_p")),
-            number(group.estimate("relative_free_energy_error"), digits=3),
-            number(group.estimate("kl_nats")),
+            z_entry(group.estimate(FREE_ENERGY_NIS)),
+            z_entry(group.estimate(FREE_ENERGY_P)),
+            number(group.estimate(RELATIVE_FREE_ENERGY_ERROR), digits=3),
+            number(group.estimate(KL_NATS)),
         )
         for group in held
     ]
@@ -160,13 +179,13 @@ def _levels(results: Results, groups: Sequence[Group]) -> list[Block]:
     heads = [
         *lead_columns(results),
         *(Column(f"level {k}", "nats", key=_LEVELS[k]) for k in range(deepest)),
-        Column("KL(q‖p)", "nats", key="kl_nats"),
+        Column("KL(q‖p)", "nats", key=KL_NATS),
     ]
     rows = [
         (
             *lead_entries(results, group),
             *(number(estimate) for estimate in [*estimates, *[None] * (deepest - len(estimates))]),
-            number(group.estimate("kl_nats")),
+            number(group.estimate(KL_NATS)),
         )
         for group, estimates in held
     ]

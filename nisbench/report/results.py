@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from nisbench.contract.quantities import MATMUL_FLOPS_PER_S
 from nisbench.contract.records import Cell, Estimate, Status
 from nisbench.harness.store import Store
 from nisbench.harness.variants import variant_names
@@ -65,6 +66,25 @@ class Measured:
     def trusted(self) -> bool:
         """Whether the cell passed every validity gate."""
         return self.status is Status.OK
+
+    @property
+    def matmul_flops_per_s(self) -> float | None:
+        """Rate of a float32 matrix product in the process of the cell, if the cell measured it."""
+        measured = self.quantities.get(MATMUL_FLOPS_PER_S)
+        if measured is not None:
+            return measured.value
+        noted = self.notes.get(MATMUL_FLOPS_PER_S)
+        return None if noted is None else float(noted)
+
+    @property
+    def threads(self) -> int:
+        """Number of threads that the cell computed with."""
+        return int(self.notes.get("threads", "1"))
+
+    @property
+    def cost_basis(self) -> str:
+        """Quantity on which the cost per effective sample rests; empty if the cell does not say."""
+        return self.notes.get("draw_cost_basis", "")
 
     @property
     def device_name(self) -> str:

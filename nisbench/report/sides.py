@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from nisbench.contract.quantities import BREAK_EVEN_SAMPLES
 from nisbench.contract.records import Cell, Estimate, Status, canonical_json
 from nisbench.errors import UserError
 from nisbench.harness.store import Store
@@ -97,7 +98,7 @@ def _of_row(row: Measured, by_id: Mapping[str, Cell]) -> ComparedCell:
         place=place,
         settings=canonical_json(settings),
         variant=variant,
-        hardware=f"{row.device_name}, {row.notes.get('threads', '1')} threads",
+        hardware=f"{row.device_name}, {row.threads} threads",
         status=row.status,
         reason=row.reason,
         quantities=row.quantities if row.measured else {},
@@ -145,7 +146,7 @@ def _of_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> Side:
             status = Status(row["status"]) if row["status"] is not None else None
             blank = ComparedCell(_label(place), place, None, "", None, status, row["reason"], {})
             cell = found.setdefault(row["cell"], blank)
-            if row["quantity"] is not None and row.get("quantity") != "break_even_samples":
+            if row["quantity"] is not None and row.get("quantity") != BREAK_EVEN_SAMPLES:
                 quantities = {**cell.quantities, row["quantity"]: _estimate(row)}
                 found[row["cell"]] = replace(cell, quantities=quantities)
     except (KeyError, TypeError, ValueError) as error:

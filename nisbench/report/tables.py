@@ -2,10 +2,11 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pandas as pd
 
+from nisbench.contract.quantities import describe, exponent_name
 from nisbench.contract.records import Estimate, Status
 from nisbench.harness.store import Store
 from nisbench.report.comparison import Exponent, Group, compared, exponents
@@ -14,9 +15,6 @@ from nisbench.report.results import Measured, Results, load
 
 __all__ = [
     "LONG_COLUMNS",
-    "QUANTITIES",
-    "Quantity",
-    "describe",
     "lead_columns",
     "lead_entries",
     "long_rows",
@@ -31,75 +29,6 @@ LONG_COLUMNS = (
     *("cell", "plugin", "kind", "plugin_version", "target", "L", "beta", "seed", "device"),
     *("status", "reason", "quantity", "value", "error", "n", "exact", "z"),
 )
-
-_MIB = 2.0**20
-
-
-@dataclass(frozen=True)
-class Quantity:
-    """How a quantity is called in headings, and its unit there."""
-
-    heading: str
-    unit: str = ""
-    scale: float = 1.0
-    """One unit of the heading in units of the quantity."""
-
-    @property
-    def axis(self) -> str:
-        """The heading with its unit."""
-        return f"{self.heading} ({self.unit})" if self.unit else self.heading
-
-
-QUANTITIES = {
-    "log_z_per_site": Quantity("ln Z / N"),
-    "free_energy_variational": Quantity("F/N variational, upper bound"),
-    "free_energy_nis": Quantity("F/N from q (NIS)"),
-    "free_energy_p": Quantity("F/N from p"),
-    "relative_free_energy_error": Quantity("relative error of variational F"),
-    "kl_nats": Quantity("KL(q‖p)", "nats"),
-    "kl_forward_nats": Quantity("KL(p‖q)", "nats"),
-    "ess_fraction": Quantity("ESS per draw, q side"),
-    "ess_fraction_p": Quantity("ESS per draw, p side"),
-    "acceptance_rate": Quantity("NMCMC acceptance"),
-    "longest_rejection_run": Quantity("longest run of rejections", "draws"),
-    "tau_int_energy": Quantity("τ_int of energy", "draws"),
-    "tau_int_abs_magnetisation": Quantity("τ_int of |m|", "draws"),
-    "tau_int_sweeps_energy": Quantity("τ_int of energy", "sweeps"),
-    "tau_int_sweeps_abs_magnetisation": Quantity("τ_int of |m|", "sweeps"),
-    "mean_cluster_size": Quantity("mean cluster size", "spins"),
-    "energy": Quantity("energy per site"),
-    "abs_magnetisation": Quantity("|m| per site"),
-    "specific_heat": Quantity("specific heat per site"),
-    "susceptibility": Quantity("susceptibility per site"),
-    "binder_cumulant": Quantity("Binder cumulant"),
-    "entropy": Quantity("entropy per site"),
-    "n_parameters": Quantity("parameters"),
-    "parameter_bytes": Quantity("size of parameters", "MiB", _MIB),
-    "optimizer_bytes": Quantity("optimiser state", "MiB", _MIB),
-    "flops_per_draw": Quantity("operations per draw"),
-    "network_calls_per_draw": Quantity("network calls per draw"),
-    "kernel_launches_per_draw": Quantity("kernel launches per draw"),
-    "train_steps": Quantity("training steps"),
-    "train_s": Quantity("training", "s"),
-    "train_step_s": Quantity("one training step", "ms", 1e-3),
-    "prepare_s": Quantity("preparation", "s"),
-    "draw_s": Quantity("drawing", "s"),
-    "compile_s": Quantity("loading and warm-up", "s"),
-    "draw_s_per_1000": Quantity("1000 draws", "s"),
-    "s_per_effective_sample": Quantity("per effective sample", "s"),
-    "break_even_samples": Quantity("break-even", "effective samples"),
-    "peak_host_train_bytes": Quantity("host peak, training", "MiB", _MIB),
-    "peak_host_prepare_bytes": Quantity("host peak, preparation", "MiB", _MIB),
-    "peak_host_draw_bytes": Quantity("host peak, drawing", "MiB", _MIB),
-    "peak_device_train_bytes": Quantity("device peak, training", "MiB", _MIB),
-    "peak_device_prepare_bytes": Quantity("device peak, preparation", "MiB", _MIB),
-    "peak_device_draw_bytes": Quantity("device peak, drawing", "MiB", _MIB),
-}
-
-
-def describe(name: str) -> Quantity:
-    """How the quantity is called; one that only a plugin knows keeps its name."""
-    return QUANTITIES.get(name, Quantity(name))
 
 
 def long_table(stores: Sequence[Store]) -> pd.DataFrame:
@@ -238,7 +167,7 @@ def _exponent_line(found: Exponent, results: Results) -> dict[str, object]:
         "device": scale.device,
         "status": str(Status.OK),
         "reason": found.fitted.reason,
-        "quantity": f"exponent_{scale.quantity}",
+        "quantity": exponent_name(scale.quantity),
         **_numbers(found.fitted),
     }
 

@@ -14,6 +14,11 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from nisbench.contract.quantities import (
+    DRAW_S_PER_1000,
+    QUANTITIES,
+    S_PER_EFFECTIVE_SAMPLE,
+)
 from nisbench.contract.records import Estimate, Status
 from nisbench.report.comparison import combined_errors
 from nisbench.report.sides import ComparedCell
@@ -22,12 +27,9 @@ __all__ = ["SEEDS", "TIMED", "LeftOut", "Test", "timing_tests"]
 
 SEEDS = 3
 
-TIMED = (
-    *("train_step_s", "train_s", "prepare_s", "draw_s_per_1000", "s_per_effective_sample", "compile_s"),
-    *(f"peak_{where}_{phase}_bytes" for where in ("host", "device") for phase in ("train", "prepare", "draw")),
-)
+TIMED = tuple(name for name, row in QUANTITIES.items() if row.timed and row.better)
 """They depend on the machine and on what else it does."""
-_RESTS_ON = {"s_per_effective_sample": "draw_s_per_1000"}
+_RESTS_ON = {S_PER_EFFECTIVE_SAMPLE: DRAW_S_PER_1000}
 """The error of the first holds that of the effective sample size; a spread in time it has only with the second's."""
 
 LeftOut = defaultdict[str, Counter[str]]

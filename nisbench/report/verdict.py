@@ -1,9 +1,19 @@
 """The answer first: which sampler at which size, can it be trusted, and what does an effective sample cost."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from nisbench.contract.quantities import (
+    BREAK_EVEN_SAMPLES,
+    ENERGY,
+    ESS_FRACTION,
+    ESS_FRACTION_P,
+    KL_NATS,
+    LOG_Z_PER_SITE,
+    S_PER_EFFECTIVE_SAMPLE,
+    TRAIN_S,
+)
 from nisbench.contract.records import Estimate
 from nisbench.report.comparison import (
     SAMPLES_TO_SPREAD,
@@ -17,12 +27,12 @@ from nisbench.report.comparison import (
 )
 from nisbench.report.document import Block, Column, Entry, Paragraph, Section, Table, join, number, plain, z_entry
 from nisbench.report.numbers import power_of_ten, significant
-from nisbench.report.results import Problem, Results
+from nisbench.report.results import Measured, Problem, Results
 from nisbench.report.tables import lead_columns, lead_entries, status_name
 
 __all__ = ["devices", "verdict_section", "verdict_sentences"]
 
-_COST = "s_per_effective_sample"
+_COST = S_PER_EFFECTIVE_SAMPLE
 _SENTENCE_PROBLEMS = 3
 
 
@@ -52,7 +62,7 @@ def verdict_section(results: Results) -> Section:
 def devices(results: Results) -> str:
     """The hardware behind all timings, in words."""
     cells = [row for row in results.rows if row.measured] or list(results.rows)
-    names = dict.fromkeys(f"{row.cell.device.upper()} {row.device_name}{_threads(row.notes)}" for row in cells)
+    names = dict.fromkeys(f"{row.cell.device.upper()} {row.device_name}{_threads(row)}" for row in cells)
     return join(sorted(names)) or "no device"
 
 
@@ -60,12 +70,12 @@ def break_even_of(results: Results, group: Group) -> Estimate | None:
     """break_even_samples of the means over seeds; None for what is not trained."""
     if group.kind != "model" or not group.measured:
         return None
-    costs = group.estimate("train_s"), group.estimate(_COST)
+    costs = group.estimate(TRAIN_S), group.estimate(_COST)
     return break_even_against(results.contest, group.problem, group.L, group.device, *costs)
 
 
-def _threads(notes: Mapping[str, str]) -> str:
-    return f" ({notes['threads']} threads)" if notes.get("threads", "1") != "1" else ""
+def _threads(row: Measured) -> str:
+    return f" ({row.threads} threads)" if row.threads != 1 else ""
 
 
 def _nothing(results: Results) -> str:
@@ -194,14 +204,14 @@ def _table(results: Results) -> Table:
     groups = grouped(results.contest)
     heads = (
         *lead_columns(results),
-        Column("KL(q‖p)", "nats", key="kl_nats"),
-        Column("ESS q side", key="ess_fraction"),
-        Column("ESS p side", key="ess_fraction_p"),
+        Column("KL(q‖p)", "nats", key=KL_NATS),
+        Column("ESS q side", key=ESS_FRACTION),
+        Column("ESS p side", key=ESS_FRACTION_P),
         Column("z of ln Z"),
         Column("z of energy"),
         Column("per eff. sample", "s", key=_COST),
         Column("with training", "s", key="with_training"),
-        Column("break-even", "samples", key="break_even_samples"),
+        Column("break-even", "samples", key=BREAK_EVEN_SAMPLES),
         *((Column("device", numeric=False),) if _several_devices(results) else ()),
     )
     caption = f"Measured on {devices(results)}. Bold: the cheapest trusted samplers at that size."
@@ -231,11 +241,11 @@ def _row(results: Results, groups: Sequence[Group], group: Group) -> tuple[Entry
     marked = replace(cost, tone="best") if group in best else cost
     return (
         *lead_entries(results, group, reasons=True),
-        number(group.estimate("kl_nats")),
-        number(group.estimate("ess_fraction")),
-        number(group.estimate("ess_fraction_p")),
-        z_entry(group.estimate("log_z_per_site")),
-        z_entry(group.estimate("energy")),
+        number(group.estimate(KL_NATS)),
+        number(group.estimate(ESS_FRACTION)),
+        number(group.estimate(ESS_FRACTION_P)),
+        z_entry(group.estimate(LOG_Z_PER_SITE)),
+        z_entry(group.estimate(ENERGY)),
         marked,
         number(with_training(group), digits=3),
         number(break_even_of(results, group), digits=3),
@@ -246,13 +256,13 @@ def _row(results: Results, groups: Sequence[Group], group: Group) -> tuple[Entry
 def _basis(results: Results) -> str:
     """On what the cost per effective sample rests, sampler by sampler."""
     words = {
-        "ess_fraction": "time per draw / ESS per draw",
-        "ess_fraction_p": "time per draw / ESS per draw of the p side, the lower one,",
+        ESS_FRACTION: "time per draw / ESS per draw",
+        ESS_FRACTION_P: "time per draw / ESS per draw of the p side, the lower one,",
         "tau_int": "time per draw × 2 τ_int",
     }
     found: dict[str, list[str]] = {}
     for row in results.contest:
-        basis = words.get(row.notes.get("draw_cost_basis", ""))
+        basis = words.get(row.cost_basis)
         if basis and row.label not in found.setdefault(basis, []):
             found[basis].append(row.label)
     parts = [f"{basis} for {join(labels)}" for basis, labels in found.items()]

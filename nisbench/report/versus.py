@@ -12,38 +12,25 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any, Literal
 
+from nisbench.contract.quantities import (
+    Part,
+    describe,
+    select,
+)
 from nisbench.contract.records import Estimate, Status
 from nisbench.report.comparison import TIMING_CHANGE, combined_errors
 from nisbench.report.numbers import concise
 from nisbench.report.sides import ComparedCell, Side, matched
 from nisbench.report.timing import TIMED, LeftOut, Test, timing_tests
 
-__all__ = ["COUNTS", "DIRECTIONS", "Comparison", "Finding", "compare", "lines"]
+__all__ = ["COUNTS", "Comparison", "Finding", "compare", "lines"]
 
 Verdict = Literal["worse", "better", "differs"]
 
 _FALSE_ALARMS = 0.05
 
-_LOWER = (
-    *("kl_nats", "kl_forward_nats", "relative_free_energy_error", "free_energy_variational"),
-    *("tau_int_energy", "tau_int_abs_magnetisation", "tau_int_sweeps_energy", "tau_int_sweeps_abs_magnetisation"),
-)
-_HIGHER = ("ess_fraction", "ess_fraction_p", "acceptance_rate")
-_SAME = (
-    *("log_z_per_site", "free_energy_nis", "free_energy_p", "energy", "abs_magnetisation", "specific_heat"),
-    *("susceptibility", "binder_cumulant", "entropy", "mean_cluster_size"),
-)
-COUNTS = (
-    *("n_parameters", "parameter_bytes", "optimizer_bytes", "flops_per_draw", "network_calls_per_draw"),
-    "kernel_launches_per_draw",
-)
-"""Known without an error; any change counts."""
-DIRECTIONS: dict[str, str] = {
-    **dict.fromkeys((*_LOWER, *COUNTS, *TIMED), "lower"),
-    **dict.fromkeys(_HIGHER, "higher"),
-    **dict.fromkeys(_SAME, "same"),
-}
-"""Which way is better; `same`: both sides estimate one number, and nearer to the exact value is better."""
+COUNTS = tuple(name for name in select(Part.MEMORY, Part.COUNT) if describe(name).better and not describe(name).timed)
+"""Quantities known without an error; any change counts."""
 _RANK = {Status.OK: 2, Status.UNTRUSTED: 1}
 
 
@@ -181,7 +168,7 @@ def _cell(a: ComparedCell, b: ComparedCell, left_out: LeftOut) -> Iterator[Findi
     trusted = a.status is Status.OK and b.status is Status.OK
     for name in dict.fromkeys([*a.quantities, *b.quantities]):
         before, after = a.quantities.get(name), b.quantities.get(name)
-        if name not in DIRECTIONS:
+        if describe(name).better is None:
             left_out["neither direction is better"][name] += 1
         elif name in TIMED:
             continue
@@ -208,7 +195,7 @@ def _certain(cell: str, name: str, a: Estimate, b: Estimate, trusted: bool) -> I
     assert a.value is not None
     assert b.value is not None
     if a.value != b.value and not math.isclose(a.value, b.value, rel_tol=1e-12):
-        lower = (b.value < a.value) == (DIRECTIONS[name] == "lower")
+        lower = (b.value < a.value) == (describe(name).better == "lower")
         yield Finding("better" if lower else "worse", cell, name, _text(a), _text(b), None, trusted=trusted)
 
 
@@ -221,7 +208,7 @@ def _judged(test: Test, threshold: float) -> Finding | None:
     small = timed and abs(b.value - a.value) <= TIMING_CHANGE * abs(a.value)
     if abs(test.errors) <= threshold or small:
         return None
-    direction = DIRECTIONS[test.quantity]
+    direction = describe(test.quantity).better
     verdict: Verdict = "better" if (test.errors < 0) == (direction == "lower") else "worse"
     if direction == "same":
         exact = b.exact if b.exact is not None else a.exact

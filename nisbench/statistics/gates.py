@@ -3,6 +3,17 @@
 import math
 from collections.abc import Mapping
 
+from nisbench.contract.quantities import (
+    ENERGY,
+    ESS_FRACTION,
+    ESS_FRACTION_P,
+    FREE_ENERGY_NIS,
+    FREE_ENERGY_P,
+    KL_FORWARD_NATS,
+    LOG_Z_PER_SITE,
+    TAU_INT_ABS_MAGNETISATION,
+    TAU_INT_ENERGY,
+)
 from nisbench.contract.records import Estimate, Kind
 from nisbench.statistics.weights import ESS_FLOOR
 
@@ -29,7 +40,7 @@ def validity(kind: Kind, quantities: Mapping[str, Estimate]) -> list[str]:
     disagree.
     """
     reasons = sorted({q.reason for q in quantities.values() if q.reason and NOT_FINITE in q.reason})
-    required = ("energy", "log_z_per_site", "ess_fraction") if kind == "model" else ("energy",)
+    required = (ENERGY, LOG_Z_PER_SITE, ESS_FRACTION) if kind == "model" else (ENERGY,)
     for name in required:
         if name not in quantities:
             reasons.append(f"{name} was not measured")
@@ -43,13 +54,13 @@ def validity(kind: Kind, quantities: Mapping[str, Estimate]) -> list[str]:
 def _short(quantities: Mapping[str, Estimate]) -> list[str]:
     """The gates on the number of draws."""
     reasons = []
-    ess = quantities.get("ess_fraction")
+    ess = quantities.get(ESS_FRACTION)
     if ess and ess.value is not None and ess.n and ess.value * ess.n < ESS_FLOOR:
         reasons.append(f"ess_fraction {ess.value:.2g} is below {ESS_FLOOR}/n = {ESS_FLOOR / ess.n:.2g}")
-    ess_p = quantities.get("ess_fraction_p")
+    ess_p = quantities.get(ESS_FRACTION_P)
     if ess_p and ess_p.value is not None and ess_p.n and ess_p.value * ess_p.n < ESS_FLOOR:
         reasons.append(f"ess_fraction_p {ess_p.value:.2g} is below {ESS_FLOOR}/n = {ESS_FLOOR / ess_p.n:.2g}")
-    for name in ("tau_int_energy", "tau_int_abs_magnetisation"):
+    for name in (TAU_INT_ENERGY, TAU_INT_ABS_MAGNETISATION):
         tau = quantities.get(name)
         if tau and tau.value is not None and tau.reason:
             reasons.append(f"{name}: {tau.reason}")
@@ -58,10 +69,10 @@ def _short(quantities: Mapping[str, Estimate]) -> list[str]:
 
 def _far_from_exact(quantities: Mapping[str, Estimate]) -> list[str]:
     """The gates on energy and ln Z of either side; a p side below its own floor is no measurement."""
-    judged = ["energy", "log_z_per_site"]
-    ess_p = quantities.get("ess_fraction_p")
+    judged = [ENERGY, LOG_Z_PER_SITE]
+    ess_p = quantities.get(ESS_FRACTION_P)
     if ess_p and ess_p.value is not None and ess_p.n and ess_p.value * ess_p.n >= ESS_FLOOR:
-        judged.append("free_energy_p")
+        judged.append(FREE_ENERGY_P)
     scores = {name: quantities[name].z for name in judged if name in quantities}
     return [
         f"{name} is {z:+.1f} standard errors from exact"
@@ -73,11 +84,11 @@ def _far_from_exact(quantities: Mapping[str, Estimate]) -> list[str]:
 def _sides_disagree(quantities: Mapping[str, Estimate]) -> list[str]:
     """The gates between q side and p side; none where there is no p side."""
     reasons = []
-    q, p = (_number(quantities, name) for name in ("free_energy_nis", "free_energy_p"))
+    q, p = (_number(quantities, name) for name in (FREE_ENERGY_NIS, FREE_ENERGY_P))
     if q and p and abs(q[0] - p[0]) > LARGEST_Z * math.hypot(q[1], p[1]):
         z = (q[0] - p[0]) / math.hypot(q[1], p[1])
         reasons.append(f"free_energy_nis and free_energy_p are {z:+.1f} combined errors apart")
-    ess_q, ess_p = (quantities.get(name) for name in ("ess_fraction", "ess_fraction_p"))
+    ess_q, ess_p = (quantities.get(name) for name in (ESS_FRACTION, ESS_FRACTION_P))
     if not (ess_q and ess_p and ess_q.value and ess_p.value is not None):
         return reasons
     relative = _relative(ess_q)
@@ -87,7 +98,7 @@ def _sides_disagree(quantities: Mapping[str, Estimate]) -> list[str]:
         if abs(ratio) > limit:
             reasons.append(f"p side and q side disagree: |ln(ess_q/ess_p)| = {abs(ratio):.2f} > {limit:.2f}")
         return reasons
-    forward = quantities.get("kl_forward_nats")
+    forward = quantities.get(KL_FORWARD_NATS)
     if forward and forward.value is not None:
         # KL(p||q) <= -ln ess by Jensen's inequality; a larger one means that the q side missed a tail or a mode
         bound, tolerance = -math.log(ess_q.value), max(RATIO_TOLERANCE, 3 * math.hypot(relative, forward.error or 0.0))

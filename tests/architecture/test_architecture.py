@@ -20,6 +20,7 @@ TORCH_FREE = [
     "nisbench.cli",
     "nisbench.errors",
     "nisbench.contract.records",
+    "nisbench.contract.quantities",
     "nisbench.contract.hookspecs",
     "nisbench.contract.catalog",
     "nisbench.harness.plan",

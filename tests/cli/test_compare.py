@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from nisbench import cli
+from nisbench.contract.quantities import QUANTITIES
 from nisbench.contract.records import Budget, Cell, CellResult, Estimate, Status
 from nisbench.harness.plan import Group, Plan
 from nisbench.harness.store import Store
 from nisbench.report.sides import read_side
 from nisbench.report.timing import TIMED
-from nisbench.report.versus import COUNTS, DIRECTIONS, compare
+from nisbench.report.versus import COUNTS, compare
 
 EXACT = -1.5
 GOOD = {
@@ -148,7 +149,7 @@ def test_many_comparisons_raise_the_threshold_and_chance_stays_silent(tmp_path):
 
     def noise(path: Path) -> Path:
         cells = [cell(seed=s) for s in range(200)]
-        names = [name for name in DIRECTIONS if name not in (*COUNTS, *TIMED)][:20]
+        names = [name for name, row in QUANTITIES.items() if row.better and name not in (*COUNTS, *TIMED)][:20]
         return write(path, {c: {n: Estimate(float(rng.normal(10, 1)), 1.0) for n in names} for c in cells})
 
     a, b = read_side(noise(tmp_path / "a")), read_side(noise(tmp_path / "b"))
