@@ -129,7 +129,7 @@ def run(workers: int, executor: str, out: Path | None, resume: bool, no_report: 
 @_plan_options
 def plan(**selection: Any) -> None:
     """Show the cells of a plan without running them."""
-    from nisbench.harness.progress import labels
+    from nisbench.results.status import labels
 
     made = _plan(**selection)
     named = labels(made.cells)
@@ -160,8 +160,8 @@ def report(runs: Sequence[Path], out: Path | None) -> None:
 @click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
 def status(run_folder: Path) -> None:
     """Show where each cell of a run stands, and how to go on."""
-    from nisbench.harness.progress import counts
     from nisbench.harness.store import Store
+    from nisbench.results.status import counts
 
     store = Store.open(run_folder)
     cells = store.cells()
@@ -182,7 +182,7 @@ def export(run_folder: Path, form: str, out: Path | None) -> None:
 
     from nisbench.harness.atomic import guard
     from nisbench.harness.store import Store
-    from nisbench.report.export import exported
+    from nisbench.results.export import exported
 
     if form == "parquet" and out is None and sys.stdout.isatty():
         raise UserError("parquet is no text for a terminal; give --out FILE or send it to a file")
@@ -210,9 +210,9 @@ def compare(
     Cells are the same where all their settings are: plugin, version and options, target, size, beta, seed, budget,
     draws and device.
     """
-    from nisbench.report.sides import read_side
-    from nisbench.report.versus import compare as compare_sides
-    from nisbench.report.versus import lines
+    from nisbench.results.compare import compare as compare_sides
+    from nisbench.results.compare import lines
+    from nisbench.results.compare_sides import read_side
 
     found = compare_sides(read_side(before), read_side(after), threshold=threshold)
     for line in lines(found) if form == "text" else [json.dumps(found.to_json(), indent=1)]:
@@ -337,7 +337,7 @@ def _summarise(store: "Store", cells: Sequence["Cell"]) -> None:
     """The table of all cells and the number of those that are not ok."""
     from rich.console import Console
 
-    from nisbench.harness.progress import counts, labels, row
+    from nisbench.results.status import counts, labels, row
 
     named = labels(cells)
     rows = [row(store, cell, named[cell.cell_id]) for cell in cells]
@@ -373,7 +373,7 @@ class _Display:
     """The running cells while a run lasts: live on a terminal, otherwise a line when a cell starts or ends."""
 
     def __init__(self, store: "Store", cells: Sequence["Cell"], kept: int) -> None:
-        from nisbench.harness.progress import labels
+        from nisbench.results.status import labels
 
         self.store, self.kept, self.total = store, kept, len(cells)
         self.cells = {cell.cell_id: cell for cell in cells}
@@ -409,7 +409,7 @@ class _Display:
                 self.told.add(cell_id)
                 self._ended(cell_id)
         if self.live and time.monotonic() - self.drawn > _REFRESH_S:
-            from nisbench.harness.progress import span
+            from nisbench.results.status import span
 
             self.drawn = time.monotonic()
             table = _table([self._row(i, started=True) for i in progress.running])
@@ -426,7 +426,7 @@ class _Display:
         self._say(f"[{done}/{self.total}] {self._row(cell_id).line} ({seconds:.1f} s)")
 
     def _row(self, cell_id: str, *, started: bool = False) -> Any:
-        from nisbench.harness.progress import row
+        from nisbench.results.status import row
 
         return row(self.store, self.cells[cell_id], self.labels[cell_id], started=started)
 

@@ -1,4 +1,4 @@
-"""Where the cells of a run stand, as text for a terminal: label, status or stage, ESS, KL, time left, reason."""
+"""The state of each cell of a run as text for a terminal: label, status or stage, ESS, KL, time left, reason."""
 
 import time
 from collections.abc import Iterable, Sequence
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from nisbench.contract.quantities import ESS_FRACTION, KL_NATS
 from nisbench.contract.records import Cell, Estimate
 from nisbench.harness.store import Store
-from nisbench.harness.variants import variant_names
+from nisbench.results.variants import variant_names
 
-__all__ = ["Row", "counts", "labels", "row", "span"]
+__all__ = ["StatusLine", "counts", "labels", "row", "span"]
 
 _WAITING, _RUNNING = "not started", "running"
 
 
 @dataclass(frozen=True)
-class Row:
+class StatusLine:
     """One line of the table of cells."""
 
     cell: str
@@ -24,18 +24,18 @@ class Row:
     kl: str
     reason: str
     time: str = ""
-    """Of a running cell: what is left of its training, else how long it has been at its stage."""
+    """Time left of a running training, otherwise the time that the cell has spent at its stage."""
 
     @property
     def line(self) -> str:
-        """The row as a plain line."""
+        """The columns as one plain line."""
         numbers = [f"{name} {value}" for name, value in (("ESS", self.ess), ("KL", self.kl)) if value]
-        said = [self.status, *numbers, *([self.time] if self.time else [])]
-        return f"{self.cell}: " + ", ".join(said) + (f" - {self.reason}" if self.reason else "")
+        parts = [self.status, *numbers, *([self.time] if self.time else [])]
+        return f"{self.cell}: " + ", ".join(parts) + (f" - {self.reason}" if self.reason else "")
 
 
 def labels(cells: Sequence[Cell]) -> dict[str, str]:
-    """cell_id -> `hier (width=2) L=8 beta=0.44 seed=1`; the reference cells say so."""
+    """cell_id -> `hier (width=2) L=8 beta=0.44 seed=1`; `(reference)` follows if the cell is a reference."""
     names = variant_names(cells)
     return {
         cell.cell_id: f"{names[cell.cell_id]} L={cell.L} beta={cell.beta:.6g} seed={cell.seed}"
@@ -44,23 +44,23 @@ def labels(cells: Sequence[Cell]) -> dict[str, str]:
     }
 
 
-def row(store: Store, cell: Cell, label: str, *, started: bool = False) -> Row:
-    """Where a cell stands; numbers of a running training are those of the last line of its history.
+def row(store: Store, cell: Cell, label: str, *, started: bool = False) -> StatusLine:
+    """The state of one cell; the numbers of a running training come from the last line of its history.
 
-    `label` is that of `labels`; `started` tells of a cell whose process is there and has not said anything yet.
+    `label` comes from `labels`. `started` is True if the process of the cell exists but has not written a status yet.
     """
     status, reason = store.status(cell.cell_id)
     if status is None:
-        waiting = Row(label, "starting" if started else _WAITING, "", "", "")
+        waiting = StatusLine(label, "starting" if started else _WAITING, "", "", "")
         return _running(store, cell, label, reason) if reason else waiting
     result = store.result(cell.cell_id)
     quantities = result.quantities if result else {}
     ess, kl = (_number(quantities.get(name)) for name in (ESS_FRACTION, KL_NATS))
-    return Row(label, str(status), ess, kl, reason or "")
+    return StatusLine(label, str(status), ess, kl, reason or "")
 
 
 def counts(store: Store, cells: Iterable[Cell]) -> dict[str, int]:
-    """Number of cells by status, in the order met."""
+    """Number of cells by status, in the order in which the statuses occur."""
     found: dict[str, int] = {}
     for cell in cells:
         ended, stage = store.status(cell.cell_id)
@@ -70,7 +70,7 @@ def counts(store: Store, cells: Iterable[Cell]) -> dict[str, int]:
 
 
 def span(seconds: float) -> str:
-    """`4 s`, `2:05`, `1:02:05`."""
+    """Formats a time: `4 s`, `2:05`, `1:02:05`."""
     whole = round(max(seconds, 0.0))
     minutes, hours = whole // 60 % 60, whole // 3600
     if whole < 60:
@@ -78,10 +78,10 @@ def span(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
 
 
-def _running(store: Store, cell: Cell, label: str, stage: str) -> Row:
+def _running(store: Store, cell: Cell, label: str, stage: str) -> StatusLine:
     history = store.history(cell.cell_id)
     if stage != "train" or not history or cell.budget is None:
-        return Row(label, stage, "", "", "", f"for {span(_age(store, cell, 'status.json'))}")
+        return StatusLine(label, stage, "", "", "", f"for {span(_age(store, cell, 'status.json'))}")
     last = history[-1]
     step, seconds = int(last["step"]), float(last["seconds"])
     if cell.budget.steps is not None:
@@ -92,11 +92,11 @@ def _running(store: Store, cell: Cell, label: str, stage: str) -> Row:
         at = f"train step {step}"
     left -= _age(store, cell, "history.jsonl")
     kl = "" if (known := last.get(KL_NATS)) is None else f"{known:.3g}"
-    return Row(label, at, f"{last[ESS_FRACTION]:.3g}", kl, "", f"{span(left)} left")
+    return StatusLine(label, at, f"{last[ESS_FRACTION]:.3g}", kl, "", f"{span(left)} left")
 
 
 def _age(store: Store, cell: Cell, name: str) -> float:
-    """Seconds since the file was written; 0 where it went away meanwhile."""
+    """Seconds since the file was written; 0 if the file was deleted in the meantime."""
     try:
         return max(0.0, time.time() - (store.files(cell.cell_id).folder / name).stat().st_mtime)
     except FileNotFoundError:
