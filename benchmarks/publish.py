@@ -17,7 +17,7 @@ from benchmarks import commits
 from benchmarks.measurements import Measurement, measurements, typical
 
 if TYPE_CHECKING:
-    from nisbench.report.trend import Commit, Tracked
+    from benchmarks.trend import Commit, Tracked
 
 __all__ = ["history", "main"]
 
@@ -39,7 +39,7 @@ def history(results: Path, branch: str, last: int) -> tuple[str, list["Commit"]]
 
 
 def _commit(results: Path, machine: str, commit: str, date: str, subject: str) -> "Commit":
-    from nisbench.report.trend import Commit
+    from benchmarks.trend import Commit
 
     found = measurements(results, commit, machine=machine)
     values = {name: _tracked(one) for name, one in found.items() if not one.missing}
@@ -47,7 +47,7 @@ def _commit(results: Path, machine: str, commit: str, date: str, subject: str) -
 
 
 def _tracked(one: Measurement) -> "Tracked":
-    from nisbench.report.trend import Tracked
+    from benchmarks.trend import Tracked
 
     spread = (max(one.rounds) - min(one.rounds)) / 2 if one.rounds else None
     return Tracked(typical(one), one.unit, spread)
@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not measured:
         sys.stderr.write("publish: no commit of main is measured; run it without --no-run on main\n")
         return 1
-    from nisbench.report.trend import build_trend  # asv imports this file with old code on the path
+    from benchmarks.trend import build_trend  # asv imports this file with old code on the path
 
     sys.stdout.write(f"{build_trend(measured, TREND, machine=machine)}\n")
     return 0

@@ -1,18 +1,30 @@
 """nisbench: a benchmark suite for samplers of lattice models.
 
-A plugin's registration module needs this module alone: it is free of torch, so that plans, reports and
-`nisbench plugins` know every option and default without loading a sampler.
+`run` runs a plan, `load` opens a finished run, and a `Run` gives tables, trained models and the report. The names for
+registration modules of plugins (`hookimpl`, `TrainingOptions`) load neither torch nor pandas.
 """
 
+from importlib import import_module
 from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
 from nisbench.contract.records import TrainingOptions
 
-__all__ = ["TrainingOptions", "__version__", "hookimpl"]
+if TYPE_CHECKING:
+    from nisbench.python import Run, load, run
+
+__all__ = ["Run", "TrainingOptions", "__version__", "hookimpl", "load", "run"]
 
 __version__ = version("nisbench")
 
 hookimpl = pluggy.HookimplMarker("nisbench")
 """Marks a function of a registration module as a hook implementation."""
+
+
+def __getattr__(name: str) -> Any:
+    """Load the Python interface when it is used first; a registration module does not need it."""
+    if name in ("Run", "load", "run"):
+        return getattr(import_module("nisbench.python"), name)
+    raise AttributeError(f"module 'nisbench' has no attribute '{name}'")

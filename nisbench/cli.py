@@ -143,8 +143,8 @@ def run(
 @_plan_options
 def plan(**selection: Any) -> None:
     """Show the cells of a plan without running them."""
-    from nisbench.harness.progress import labels
     from nisbench.harness.selection import select_plan
+    from nisbench.results.status import labels
     from nisbench.terminal import number_of_cells
 
     made = select_plan(**selection)
@@ -176,8 +176,8 @@ def report(runs: Sequence[Path], out: Path | None) -> None:
 @click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
 def status(run_folder: Path) -> None:
     """Show where each cell of a run stands, and how to go on."""
-    from nisbench.harness.progress import counts
     from nisbench.harness.store import Store
+    from nisbench.results.status import counts
     from nisbench.terminal import summarise
 
     store = Store.open(run_folder)
@@ -199,7 +199,7 @@ def export(run_folder: Path, form: str, out: Path | None) -> None:
 
     from nisbench.harness.atomic import guard
     from nisbench.harness.store import Store
-    from nisbench.report.export import exported
+    from nisbench.results.export import exported
 
     if form == "parquet" and out is None and sys.stdout.isatty():
         raise UserError("parquet is no text for a terminal; give --out FILE or send it to a file")
@@ -227,9 +227,9 @@ def compare(
     Cells are the same where all their settings are: plugin, version and options, target, size, beta, seed, budget,
     draws and device.
     """
-    from nisbench.report.sides import read_side
-    from nisbench.report.versus import compare as compare_sides
-    from nisbench.report.versus import lines
+    from nisbench.results.compare import compare as compare_sides
+    from nisbench.results.compare import lines
+    from nisbench.results.compare_sides import read_side
 
     found = compare_sides(read_side(before), read_side(after), threshold=threshold)
     for line in lines(found) if form == "text" else [json.dumps(found.to_json(), indent=1)]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nisbench.harness.progress import Row, counts, labels, row, span
+from nisbench.results.status import StatusLine, counts, labels, row, span
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -88,7 +88,7 @@ def show_in_notebook(beginning: "Beginning") -> Iterator[Callable[["Progress"], 
     yield show
 
 
-def _table(rows: Sequence[Row]) -> "Table":
+def _table(rows: Sequence[StatusLine]) -> "Table":
     """Return the rows as a table without its empty columns."""
     from rich import box
     from rich.table import Table
@@ -148,7 +148,7 @@ class _Display:
         done = self.kept + len(self.reported)
         self._say(f"[{done}/{self.total}] {self._row(cell_id).line} ({seconds:.1f} s)")
 
-    def _row(self, cell_id: str, *, started: bool = False) -> Row:
+    def _row(self, cell_id: str, *, started: bool = False) -> StatusLine:
         return row(self.store, self.cells[cell_id], self.labels[cell_id], started=started)
 
     def _say(self, text: str) -> None:

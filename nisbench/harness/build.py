@@ -9,12 +9,18 @@ from nisbench.contract.catalog import Catalog, load_catalog
 from nisbench.contract.interfaces import Density, Model, Target
 from nisbench.contract.records import Cell
 from nisbench.errors import NisbenchError
-from nisbench.harness.limits import training_memory
 from nisbench.harness.seeds import seed_for
 from nisbench.harness.store import Store
 from nisbench.harness.weights import load_weights
 
-__all__ = ["UnavailableError", "build_model", "build_target", "model_memory", "rebuild_density", "select_device"]
+__all__ = [
+    "UnavailableError",
+    "build_model",
+    "build_target",
+    "model_without_storage",
+    "rebuild_density",
+    "select_device",
+]
 
 
 class UnavailableError(NisbenchError):
@@ -38,14 +44,13 @@ def build_target(cell: Cell, catalog: Catalog) -> Target:
     return target
 
 
-def model_memory(plugin: type[Model], target: Target, options: Any) -> int | None:
-    """Return the bytes that training needs at least, from a model without storage; None if it cannot be built so."""
+def model_without_storage(plugin: type[Model], target: Target, options: Any) -> Model | None:
+    """Return the model on the device `meta`, where tensors take no memory; None if its constructor needs real ones."""
     try:
         with torch.device("meta"):
-            skeleton = plugin(target, options)
-    except Exception:  # some constructors need real tensors
+            return plugin(target, options)
+    except Exception:  # the constructor of a plugin may raise anything
         return None
-    return training_memory(skeleton)
 
 
 def build_model(plugin: type[Model], target: Target, options: Any, cell: Cell, device: torch.device) -> Model:

@@ -6,10 +6,21 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import torch
 
+from nisbench.contract.interfaces import Sampler
+from nisbench.contract.quantities import (
+    DRAW_S,
+    DRAW_S_PER_1000,
+    ESS_FRACTION,
+    ESS_FRACTION_P,
+    S_PER_EFFECTIVE_SAMPLE,
+    TAU_INT_ABS_MAGNETISATION,
+    TAU_INT_ENERGY,
+    peak_name,
+)
 from nisbench.contract.records import CostBasis, Estimate
 from nisbench.harness.clock import Clock, Phase
 
-__all__ = ["draw_costs", "kernel_launches", "matmul_rate", "phase_memory"]
+__all__ = ["draw_costs", "kernel_launches", "matmul_rate", "phase_memory", "stated_costs"]
 
 
 _MATMUL_EXTENT = {"cpu": 1024, "cuda": 8192}
@@ -50,9 +61,18 @@ def phase_memory(phases: Mapping[str, Phase]) -> dict[str, Estimate]:
     found = {}
     for name, phase in phases.items():
         no_host = phase.host_reason or "not measured"
-        found[f"peak_host_{name}_bytes"] = _bytes(phase.peak_host_bytes, no_host)
-        found[f"peak_device_{name}_bytes"] = _bytes(phase.peak_device_bytes, phase.device_reason)
+        found[peak_name("host", name)] = _bytes(phase.peak_host_bytes, no_host)
+        found[peak_name("device", name)] = _bytes(phase.peak_device_bytes, phase.device_reason)
     return found
+
+
+def stated_costs(sampler: Sampler) -> dict[str, Estimate]:
+    """Return the cost counters that the plugin states in `costs`."""
+    counts = {name: float(value) for name, value in sampler.costs().items()}
+    return {
+        name: Estimate(value) if math.isfinite(value) else Estimate.missing(f"costs() of the plugin gave {value}")
+        for name, value in counts.items()
+    }
 
 
 def draw_costs(
@@ -78,8 +98,8 @@ def draw_costs(
     per_draw = seconds / n
     spread = float(np.std(chunk_s, ddof=1)) / math.sqrt(len(chunk_s)) if len(chunk_s) > 1 else None
     found = {
-        "draw_s": Estimate(seconds, n=n),
-        "draw_s_per_1000": Estimate(1000 * per_draw, None if spread is None else 1000 * spread, n=n),
+        DRAW_S: Estimate(seconds, n=n),
+        DRAW_S_PER_1000: Estimate(1000 * per_draw, None if spread is None else 1000 * spread, n=n),
     }
     basis = _basis_of_ess(quantities)
     factors: dict[CostBasis, tuple[float, float] | None] = {
@@ -88,19 +108,19 @@ def draw_costs(
     }
     usable = {name: factor for name, factor in factors.items() if factor and math.isfinite(factor[0])}
     if not usable:
-        found["s_per_effective_sample"] = Estimate.missing("neither ess_fraction nor tau_int is known and finite")
+        found[S_PER_EFFECTIVE_SAMPLE] = Estimate.missing("neither ess_fraction nor tau_int is known and finite")
         return found, None
     basis = min(usable, key=lambda name: usable[name][0])
     factor, relative = usable[basis]
     relative = math.hypot(relative, spread / per_draw if spread is not None and per_draw else 0.0)
     cost = per_draw * factor
-    found["s_per_effective_sample"] = Estimate(cost, cost * relative if math.isfinite(relative) else None, n=n)
+    found[S_PER_EFFECTIVE_SAMPLE] = Estimate(cost, cost * relative if math.isfinite(relative) else None, n=n)
     return found, basis
 
 
 def _basis_of_ess(quantities: Mapping[str, Estimate]) -> CostBasis:
     """Return ess_fraction_p if it is lower by three errors, else ess_fraction. Draws of q cannot show what q misses."""
-    q, p = quantities.get("ess_fraction"), quantities.get("ess_fraction_p")
+    q, p = quantities.get(ESS_FRACTION), quantities.get(ESS_FRACTION_P)
     if q is None or p is None or q.value is None or p.value is None:
         return "ess_fraction"
     lower = q.value - p.value > 3 * math.hypot(q.error or 0.0, p.error or 0.0)
@@ -116,7 +136,7 @@ def _by_ess(ess: Estimate | None) -> tuple[float, float] | None:
 
 def _by_tau(quantities: Mapping[str, Estimate]) -> tuple[float, float] | None:
     """Return 2 tau_int, at least one draw, and its relative error, for the larger one of both tau_int."""
-    taus = [quantities.get(f"tau_int_{name}") for name in ("energy", "abs_magnetisation")]
+    taus = [quantities.get(name) for name in (TAU_INT_ENERGY, TAU_INT_ABS_MAGNETISATION)]
     known = [(tau.value, tau.error or 0.0) for tau in taus if tau is not None and tau.value is not None]
     if len(known) < len(taus):
         return None

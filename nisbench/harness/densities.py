@@ -23,10 +23,10 @@ from nisbench.contract.quantities import (
     TRAIN_STEPS,
 )
 from nisbench.contract.records import Budget, Estimate, ReferenceState
-from nisbench.harness.build import build_model, model_memory
+from nisbench.harness.build import build_model, model_without_storage
 from nisbench.harness.context import CellContext, Outcome
 from nisbench.harness.cost import draw_costs, kernel_launches, matmul_rate, stated_costs
-from nisbench.harness.limits import check_memory, size_text
+from nisbench.harness.limits import check_training_memory, size_text
 from nisbench.harness.measure import DrawnSeries, draw_density, independent_chunks, level_differences
 from nisbench.harness.prepare import fit_and_prepare, timed, warm_up_density, warm_up_model
 from nisbench.harness.references import reference_series
@@ -50,9 +50,9 @@ def measure_model(context: CellContext, plugin: type[Model], options: Any) -> Ou
         If weights, gradient and optimiser do not fit into the memory.
     """
     notes = {}
-    needed = model_memory(plugin, context.target, options)
-    if needed is not None:
-        check_memory(needed, context.memory_limit, context.device)
+    skeleton = model_without_storage(plugin, context.target, options)
+    if skeleton is not None:
+        needed = check_training_memory(skeleton, context.memory_limit, context.device)
         notes["training_memory_estimate"] = size_text(needed)
     rate = Estimate(matmul_rate(context.clock))
     model = build_model(plugin, context.target, options, context.cell, context.device)

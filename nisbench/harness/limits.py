@@ -57,7 +57,7 @@ def check_training_memory(model: nn.Module, limit: int | None, device: torch.dev
     Raises
     ------
     OverLimitError
-        If this exceeds `limit`, or the memory of the device if there is no limit.
+        If this exceeds `limit`, or the memory of the device if there is no limit (bytes).
     """
     parameters = sum(p.numel() * p.element_size() for p in model.parameters())
     buffers = sum(b.numel() * b.element_size() for b in model.buffers())
@@ -66,10 +66,8 @@ def check_training_memory(model: nn.Module, limit: int | None, device: torch.dev
     if needed > available:
         count = sum(p.numel() for p in model.parameters())
         room = f"{'the memory limit is' if limit is not None else f'the {device.type} has'} {size_text(available)}"
-        raise OverLimitError(
-            f"training {count:,} parameters with Adam needs at least {size_text(needed)}; {room}",
-            needed,
-        )
+        message = f"training {count:,} parameters with Adam needs at least {size_text(needed)}; {room}"
+        raise OverLimitError(message, needed)
     return needed
 
 

@@ -17,18 +17,19 @@ from nisbench.contract.checks import check_chain_draws, check_density_draws, che
 from nisbench.contract.interfaces import ChainDraws, ChainSampler, Density, Target, WeightedSampler
 from nisbench.contract.levels import LevelModel
 from nisbench.harness.clock import Clock
-from nisbench.harness.store import Reference
 
 __all__ = [
-    "Measured",
-    "collect_reference",
+    "DrawnSeries",
+    "chunk_sizes",
     "count_chains",
     "draw_chain",
     "draw_density",
     "draw_weighted",
-    "evaluate_reference",
     "independent_chunks",
+    "largest_chunk",
     "level_differences",
+    "one_draw",
+    "to_numpy",
 ]
 
 N_SAMPLES = 16
@@ -46,7 +47,7 @@ _LEAST_CHUNKS = 8
 
 
 @dataclass(frozen=True)
-class Measured:
+class DrawnSeries:
     """Series, sample pictures and times of the draws of one cell."""
 
     series: dict[str, NDArray[Any]]
@@ -60,7 +61,7 @@ class Measured:
 
 def independent_chunks(n: int, n_sites: int, device: torch.device) -> tuple[int, ...]:
     """Chunk sizes in which n independent configurations are drawn."""
-    return tuple(_chunks(n, largest_chunk(n_sites, device.type)))
+    return tuple(chunk_sizes(n, largest_chunk(n_sites, device.type)))
 
 
 def largest_chunk(n_sites: int, device: str) -> int:
@@ -72,7 +73,7 @@ def largest_chunk(n_sites: int, device: str) -> int:
     return max(_ALIGNED, min(_INDEPENDENT_CHUNK[device], by_spins))
 
 
-def draw_density(density: Density, n: int, *, beta: float, generator: torch.Generator, clock: Clock) -> Measured:
+def draw_density(density: Density, n: int, *, beta: float, generator: torch.Generator, clock: Clock) -> DrawnSeries:
     """Series of n independent draws of q: log_prob, energy and magnetisation, (n,) float64 each."""
     parts: list[dict[str, NDArray[Any]]] = []
     chunk_s = []
@@ -82,10 +83,10 @@ def draw_density(density: Density, n: int, *, beta: float, generator: torch.Gene
         with clock.phase("draw") as phase, torch.no_grad():
             draws = density.sample(size, beta=beta, generator=generator)
             check_density_draws(draws, size, density.target.L, device=generator.device)
-            parts.append({"log_prob": _numpy(draws.log_prob), **_scalars(density.target, draws.spins)})
+            parts.append({"log_prob": to_numpy(draws.log_prob), **_scalars(density.target, draws.spins)})
         chunk_s.append((phase.seconds - before) / size)
         _keep_samples(samples, draws.spins)
-    return Measured(_joined(parts), np.concatenate(samples), n, tuple(chunk_s))
+    return DrawnSeries(_joined(parts), np.concatenate(samples), n, tuple(chunk_s))
 
 
 def level_differences(model: LevelModel, n: int, *, beta: float, generator: torch.Generator) -> NDArray[np.float64]:
@@ -101,30 +102,18 @@ def _differences(model: LevelModel, n: int, level: int, beta: float, generator: 
         with torch.no_grad():
             pair = model.draw_pairs(size, level=level, beta=beta, generator=generator)
         first, second = (-beta * model.target.energy(draws.spins) - draws.log_prob for draws in pair)
-        parts.append(_numpy(first - second))
+        parts.append(to_numpy(first - second))
     return np.concatenate(parts)
-
-
-def evaluate_reference(
-    density: Density, reference: Reference, *, beta: float, device: torch.device
-) -> NDArray[np.float64]:
-    """(m,) ln q of the reference configurations."""
-    values = []
-    start = 0
-    for size in _chunks(len(reference.spins), largest_chunk(density.target.n_sites, device.type) // 4 or 1):
-        spins = torch.from_numpy(reference.spins[start : start + size]).to(device)
-        with torch.no_grad():
-            values.append(_numpy(density.log_prob(spins, beta=beta)))
-        start += size
-    return np.concatenate(values)
 
 
 def count_chains(sampler: ChainSampler, generator: torch.Generator) -> int:
     """The number of chains, from one draw that is not measured."""
-    return _one_draw(sampler, generator).spins.shape[1]
+    return one_draw(sampler, generator).spins.shape[1]
 
 
-def draw_chain(sampler: ChainSampler, n: int, n_chains: int, *, generator: torch.Generator, clock: Clock) -> Measured:
+def draw_chain(
+    sampler: ChainSampler, n: int, n_chains: int, *, generator: torch.Generator, clock: Clock
+) -> DrawnSeries:
     """Series of n draws, all chains together: energy, magnetisation and, if counted, cluster_size.
 
     Each series is (ceil(n / n_chains), n_chains), so that the number of draws is rounded up to whole rows.
@@ -133,7 +122,7 @@ def draw_chain(sampler: ChainSampler, n: int, n_chains: int, *, generator: torch
     parts: list[dict[str, NDArray[Any]]] = []
     chunk_s = []
     largest = min(_CHAIN_SPINS // (n_chains * sampler.target.n_sites), math.ceil(per_chain / _LEAST_CHUNKS))
-    for size in _chunks(per_chain, max(1, largest)):
+    for size in chunk_sizes(per_chain, max(1, largest)):
         before = _drawing_s(clock)
         with clock.phase("draw") as phase:
             series = sampler.draw_series(size, generator=generator)
@@ -143,13 +132,13 @@ def draw_chain(sampler: ChainSampler, n: int, n_chains: int, *, generator: torch
             part["cluster_size"] = series.cluster_size
         parts.append(part)
     samples: list[NDArray[np.int8]] = []
-    _keep_samples(samples, _one_draw(sampler, generator).spins[0])
-    return Measured(_joined(parts), np.concatenate(samples), per_chain * n_chains, tuple(chunk_s))
+    _keep_samples(samples, one_draw(sampler, generator).spins[0])
+    return DrawnSeries(_joined(parts), np.concatenate(samples), per_chain * n_chains, tuple(chunk_s))
 
 
 def draw_weighted(
     sampler: WeightedSampler, n: int, *, generator: torch.Generator, clock: Clock
-) -> tuple[Measured, bool]:
+) -> tuple[DrawnSeries, bool]:
     """Series of n weighted draws, and True if E[w] = Z in all of them.
 
     The series are log_weight, energy and magnetisation, (n,) each.
@@ -163,32 +152,15 @@ def draw_weighted(
         with clock.phase("draw") as phase:
             draws = sampler.draw(size, generator=generator)
             check_weighted_draws(draws, size, sampler.target.L)
-            parts.append({"log_weight": _numpy(draws.log_weight), **_scalars(sampler.target, draws.spins)})
+            parts.append({"log_weight": to_numpy(draws.log_weight), **_scalars(sampler.target, draws.spins)})
         chunk_s.append((phase.seconds - before) / size)
         normalised = normalised and draws.normalised
         _keep_samples(samples, draws.spins)
-    return Measured(_joined(parts), np.concatenate(samples), n, tuple(chunk_s)), normalised
+    return DrawnSeries(_joined(parts), np.concatenate(samples), n, tuple(chunk_s)), normalised
 
 
-def collect_reference(
-    sampler: ChainSampler, n: int, *, tau_int: float, seed: int, generator: torch.Generator
-) -> Reference:
-    """Continues the chains and keeps n configurations of all chains together, 2 tau_int draws apart."""
-    stride = max(1, math.ceil(2 * tau_int))
-    spins: list[NDArray[np.int8]] = []
-    kept = 0
-    while kept < n:
-        if stride > 1:
-            for size in _chunks(stride - 1, 1024):
-                sampler.draw_series(size, generator=generator)
-        spins.append(_one_draw(sampler, generator).spins[0].to(torch.int8).cpu().numpy())  # (n_chains, L, L)
-        kept += len(spins[-1])
-    chain = np.tile(np.arange(len(spins[0])), len(spins))
-    return Reference(np.concatenate(spins)[:n], chain[:n], tau_int, seed)
-
-
-def _one_draw(sampler: ChainSampler, generator: torch.Generator) -> ChainDraws:
-    """One checked draw of each chain."""
+def one_draw(sampler: ChainSampler, generator: torch.Generator) -> ChainDraws:
+    """Return one draw of each chain, checked."""
     draws = sampler.draw(1, generator=generator)
     check_chain_draws(draws, 1, sampler.target.L)
     return draws
@@ -199,7 +171,7 @@ def _drawing_s(clock: Clock) -> float:
     return clock.phases["draw"].seconds if "draw" in clock.phases else 0.0
 
 
-def _chunks(n: int, largest: int) -> Iterator[int]:
+def chunk_sizes(n: int, largest: int) -> Iterator[int]:
     """Splits n into nearly equal chunks of at most `largest`.
 
     All chunks but the last are multiples of _ALIGNED, if `largest` is.
@@ -214,7 +186,7 @@ def _chunks(n: int, largest: int) -> Iterator[int]:
 def _scalars(target: Target, spins: torch.Tensor) -> dict[str, NDArray[np.float64]]:
     """Total energy and signed total magnetisation of each configuration."""
     magnetisation = spins.sum(dim=(-2, -1), dtype=torch.int64).to(torch.float64)
-    return {"energy": _numpy(target.energy(spins)), "magnetisation": _numpy(magnetisation)}
+    return {"energy": to_numpy(target.energy(spins)), "magnetisation": to_numpy(magnetisation)}
 
 
 def _keep_samples(samples: list[NDArray[np.int8]], spins: torch.Tensor) -> None:
@@ -224,7 +196,8 @@ def _keep_samples(samples: list[NDArray[np.int8]], spins: torch.Tensor) -> None:
         samples.append(spins[:missing].to(torch.int8).cpu().numpy())
 
 
-def _numpy(tensor: torch.Tensor) -> NDArray[np.float64]:
+def to_numpy(tensor: torch.Tensor) -> NDArray[np.float64]:
+    """Return the values on the cpu as float64."""
     values: NDArray[np.float64] = tensor.detach().to("cpu", torch.float64).numpy()
     return values
 

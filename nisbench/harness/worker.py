@@ -15,9 +15,9 @@ from typing import Any
 import torch
 
 from nisbench.contract.catalog import Catalog, load_catalog
-from nisbench.contract.interfaces import ChainSampler, Density, Model, Target
+from nisbench.contract.interfaces import ChainSampler, Density, Model
 from nisbench.contract.quantities import COMPILE_S
-from nisbench.contract.records import Cell, CellResult, CellState, Hardware, Status
+from nisbench.contract.records import Cell, CellResult, Hardware, Status
 from nisbench.harness.build import UnavailableError, build_target, select_device
 from nisbench.harness.clock import Clock
 from nisbench.harness.context import CellContext, Outcome

@@ -1,21 +1,23 @@
-"""What the page's script works on, as JSON: where points lie, published values, and every quantity of every cell."""
+"""The data for the script of the page, as JSON: positions of points, published values, all quantities of all cells."""
 
 import json
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from nisbench.contract.quantities import QUANTITIES, describe
 from nisbench.report.document import Document, plain
 from nisbench.report.figures import GRID, INK, MUTED, PALETTE, PAPER
-from nisbench.report.numbers import stable
 from nisbench.report.panels import Drawing, visible
-from nisbench.report.published import published
-from nisbench.report.results import Problem, Results
-from nisbench.report.tables import LONG_COLUMNS, QUANTITIES, long_rows
+from nisbench.results.cells import Problem, Results
+from nisbench.results.export import LONG_COLUMNS, long_rows
+from nisbench.results.numbers import stable
+from nisbench.results.published import published
 
 __all__ = ["COLOURS", "page_data", "row_key", "sort_key"]
 
 _OF_CELL = LONG_COLUMNS.index("reason")
+"""Number of leading columns that belong to the cell, not to the quantity."""
 
 COLOURS = {
     **{f"series-{i}": colour for i, colour in enumerate(PALETTE)},
@@ -24,14 +26,15 @@ COLOURS = {
     "grid": GRID,
     "paper": PAPER,
 }
-"""The page's colour variables by name, with the value that a drawing has outside of the page."""
+"""Colour variables of the page by name, with the colours of a drawing outside of the page."""
 
 
 def page_data(document: Document, results: Results) -> str:
-    """The embedded JSON, free of anything that could end its element.
+    """The embedded JSON, in which &, < and > are escaped so that no text can end its element.
 
-    colours (for drawings that are saved), baselines (labels to take ratios to), published (method -> row of a table ->
-    quantity -> value in the unit of its column), drawings (name -> series), and the export: `columns`, `cells`, `rows`.
+    Keys: colours (for saved drawings), baselines (labels that can be the denominator of ratios), published (method ->
+    row of a table -> quantity -> value in the unit of its column), drawings (name -> series), and the export as
+    `columns`, `cells` and `rows`.
     """
     drawings = {picture.name: _series(picture.drawing) for picture in document.pictures}
     drawings |= {f"{p.name}-{p.other_scale}": _series(p.other) for p in document.pictures if p.other}
@@ -48,14 +51,14 @@ def page_data(document: Document, results: Results) -> str:
 
 
 def row_key(results: Results, problem: Problem, L: int) -> str:
-    """What the leading columns of a table say about the place of a row, as the script reads it."""
+    """Target, beta and L of a table row as one text, which the script builds in the same way."""
     several = len(results.problems) > 1
     parts = [plain(problem.target), plain(problem.beta)] if several else []
     return "|".join(sort_key(entry.sort) for entry in (*parts, plain(L)))
 
 
 def sort_key(value: float | str) -> str:
-    """What an entry is sorted by, as the page holds it."""
+    """The sort value of an entry as it is written into the page."""
     return str(stable(value)) if isinstance(value, float) else str(value)
 
 
@@ -68,7 +71,7 @@ def _published(results: Results) -> Iterator[tuple[str, dict[str, dict[str, floa
     for problem in results.problems:
         for value in published().at(problem.target, problem.beta):
             numbers = {
-                name: estimate.value / QUANTITIES[name].scale
+                name: estimate.value / describe(name).scale
                 for name, estimate in value.quantities.items()
                 if name in QUANTITIES and estimate.value is not None
             }
@@ -78,7 +81,7 @@ def _published(results: Results) -> Iterator[tuple[str, dict[str, dict[str, floa
 
 
 def _rows(results: Results) -> dict[str, Any]:
-    """The rows of the export: what is said of a cell once, in `cells`, and its number at the front of each row."""
+    """The rows of the export. Columns of a cell are stored once, in `cells`; each row begins with the cell's index."""
     cells: dict[tuple[Any, ...], int] = {}
     rows = []
     for line in long_rows(results):
@@ -88,7 +91,7 @@ def _rows(results: Results) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """JSON values: infinities as the strings that the export has too, texts as the page shows them."""
+    """JSON values: infinities as strings, as in the export; texts as the page shows them."""
     if isinstance(value, str):
         return visible(value)
     if isinstance(value, float):

@@ -1,14 +1,15 @@
-"""The report as plain values: sections of paragraphs, tables and figures, of which HTML and Markdown are two prints."""
+"""The report as plain values: sections of paragraphs, tables and figures. HTML and Markdown are printed from them."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from nisbench.contract.records import Estimate
-from nisbench.report.numbers import concise, score
 from nisbench.report.panels import Drawing
+from nisbench.results.numbers import concise, score
 
 __all__ = [
     "ABSENT",
+    "MISSING",
     "Block",
     "Code",
     "Column",
@@ -19,15 +20,15 @@ __all__ = [
     "Picture",
     "Section",
     "Table",
-    "join",
     "number",
     "plain",
+    "value_entry",
     "z_entry",
 ]
 
 
 ABSENT = "n/a"
-"""Shown where a kind of sampler cannot have a quantity."""
+"""Text of an entry if the kind of sampler cannot have the quantity."""
 
 
 @dataclass(frozen=True)
@@ -36,29 +37,33 @@ class Entry:
 
     text: str
     sort: float | str = ""
-    """What the column is sorted by."""
+    """Value by which the column is sorted."""
     note: str = ""
-    """Why there is no number, or what to know about it; printed under the table."""
+    """Reason why there is no number, or a remark about it; printed under the table."""
     tone: str = ""
     """`ok`, `untrusted`, `bad` or `waiting` for a status, `best` for emphasis, `missing`, `code`."""
     error: float | None = None
     """One standard error, in the unit of `sort`."""
 
 
+MISSING = Entry(ABSENT, tone="missing")
+
+
 @dataclass(frozen=True)
 class Column:
-    """The heading of a column, with the unit of its numbers."""
+    """Heading of a column, with the unit of its numbers."""
 
     heading: str
     unit: str = ""
     numeric: bool = True
     key: str = ""
-    """What the page knows the column by: a part of the row's name, or a quantity whose ratio to a baseline tells."""
+    """Name by which the script of the page finds the column: `place` or `sampler` for a column that names the row, or
+    the quantity if its ratio to a baseline is meaningful."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table; the notes of its entries are numbered in the order in which they are met."""
+    """A table. The notes of its entries are numbered in the order in which they occur."""
 
     caption: str
     columns: tuple[Column, ...]
@@ -66,7 +71,7 @@ class Table:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Every note once."""
+        """All notes, each once."""
         return tuple(dict.fromkeys(entry.note for row in self.rows for entry in row if entry.note))
 
     def mark(self, entry: Entry) -> str:
@@ -75,10 +80,10 @@ class Table:
 
     @classmethod
     def of(cls, caption: str, columns: Iterable[Column], rows: Iterable[Sequence[Entry]]) -> "Table":
-        """The table without the columns that hold no number and no note in any row."""
+        """The table without the columns that contain neither a number nor a note in any row."""
         heads, lines = list(columns), [tuple(row) for row in rows]
-        held = [i for i in range(len(heads)) if any(line[i].text != ABSENT or line[i].note for line in lines)]
-        return cls(caption, tuple(heads[i] for i in held), tuple(tuple(line[i] for i in held) for line in lines))
+        used = [i for i in range(len(heads)) if any(line[i].text != ABSENT or line[i].note for line in lines)]
+        return cls(caption, tuple(heads[i] for i in used), tuple(tuple(line[i] for i in used) for line in lines))
 
 
 @dataclass(frozen=True)
@@ -89,9 +94,9 @@ class Picture:
     alt: str
     drawing: Drawing
     other: Drawing | None = None
-    """The same on the other scale of y, to switch to."""
+    """The same panel on the other scale of y, to which the reader can switch."""
     other_scale: str = ""
-    """What that scale is called."""
+    """Name of the other scale."""
     title: str = ""
 
 
@@ -102,7 +107,7 @@ class Figure:
     pictures: tuple[Picture, ...]
     caption: str
     wide: bool = False
-    """Whether a drawing takes the whole width."""
+    """True if each drawing takes the whole width."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +119,7 @@ class Paragraph:
 
 @dataclass(frozen=True)
 class Code:
-    """Commands, to be copied as they are."""
+    """Commands, printed without change so that they can be copied."""
 
     text: str
 
@@ -124,7 +129,7 @@ Block = Paragraph | Code | Table | Figure
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and what stands under it."""
+    """A heading and the blocks under it."""
 
     anchor: str
     title: str
@@ -137,9 +142,9 @@ class Document:
 
     title: str
     lead: tuple[str, ...]
-    """What the run is."""
+    """Sentences on what was run."""
     verdict: tuple[str, ...]
-    """What it found, the most important first."""
+    """Sentences on what was found, the most important first."""
     sections: tuple[Section, ...]
 
     @property
@@ -149,21 +154,15 @@ class Document:
         return tuple(picture for block in blocks if isinstance(block, Figure) for picture in block.pictures)
 
 
-def join(parts: Sequence[object]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    texts = [str(part) for part in parts]
-    return " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
-
-
 def plain(value: object, tone: str = "") -> Entry:
-    """Text or a whole number, sorted as it is."""
+    """An entry with text or a whole number, sorted by its value."""
     return Entry(str(value), value if isinstance(value, int | float) else str(value), tone=tone)
 
 
 def number(estimate: Estimate | None, *, scale: float = 1.0, digits: int = 4, tone: str = "") -> Entry:
-    """The estimate divided by `scale`, its reason as the note; `n/a` where there is none to be had."""
+    """An entry with the estimate divided by `scale` and its reason as the note; `n/a` if there is no estimate."""
     if estimate is None:
-        return Entry(ABSENT, tone="missing")
+        return MISSING
     note = estimate.reason or ""
     if estimate.value is None:
         return Entry("none", note=note, tone="missing")
@@ -171,8 +170,11 @@ def number(estimate: Estimate | None, *, scale: float = 1.0, digits: int = 4, to
     return Entry(concise(estimate.value / scale, error, digits), estimate.value / scale, note, tone, error)
 
 
-def z_entry(estimate: Estimate | None) -> Entry:
-    """(value - exact)/error."""
-    if estimate is None or estimate.z is None:
-        return Entry(ABSENT, tone="missing")
-    return Entry(score(estimate.z), estimate.z, tone="bad" if abs(estimate.z) > 5 else "")
+def value_entry(value: float | None, digits: int = 4) -> Entry:
+    """An entry with a number without error; `n/a` for None."""
+    return MISSING if value is None else Entry(concise(value, digits=digits), value)
+
+
+def z_entry(z: float | None) -> Entry:
+    """An entry with a z-score, marked as bad beyond 5; `n/a` for None."""
+    return MISSING if z is None else Entry(score(z), z, tone="bad" if abs(z) > 5 else "")

@@ -1,7 +1,7 @@
-"""Panels -> SVG text and PDF: matplotlib with seaborn's style, no pyplot state, the same bytes for the same panel.
+"""Draws panels as SVG and PDF with matplotlib and the style of seaborn. The same panel gives the same bytes.
 
-Texts stay text and colours are fixed words of a palette, so that the page can put its own fonts and its light or dark
-colours in their place. Error bars are drawn from the errors that a panel brings; nothing is estimated here.
+Text stays text and colours come from a fixed palette, so that the page can replace them by its own fonts and by its
+light or dark colours. Error bars are the errors of the panel; nothing is estimated here. No state of pyplot is used.
 """
 
 import io
@@ -21,8 +21,8 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
-from nisbench.report.numbers import as_printed, concise, power_of_ten, significant
 from nisbench.report.panels import ConfigurationPanel, Drawing, Panel, Point, Series, Traced, visible
+from nisbench.results.numbers import as_printed, concise, power_of_ten, significant
 
 __all__ = ["GRID", "INK", "MUTED", "PALETTE", "PAPER", "draw"]
 
@@ -37,7 +37,7 @@ _LEGEND_ROW = 0.19
 
 
 def draw(panel: Panel | ConfigurationPanel, *, pdf: bool = True) -> Drawing:
-    """The panel as one SVG element, without XML prologue or metadata, its ids made unique by its name; and as PDF."""
+    """The panel as PDF and as one SVG element, without XML prologue and metadata; its ids begin with its name."""
     with _style(panel.name):
         figure = _draw_panel(panel) if isinstance(panel, Panel) else _draw_configurations(panel)
         svg, printed = io.StringIO(), io.BytesIO()
@@ -54,8 +54,8 @@ def _style(salt: str) -> Iterator[None]:
         **sns.axes_style("ticks"),
         "svg.hashsalt": salt,
         "svg.fonttype": "none",
-        "pdf.fonttype": 3,  # fonts of type 42 take half a second a drawing
-        "text.parse_math": False,  # a plugin's name may hold a dollar sign
+        "pdf.fonttype": 3,  # fonts of type 42 take half a second for each drawing
+        "text.parse_math": False,  # the name of a plugin may contain a dollar sign
         "axes.unicode_minus": True,
         "font.family": ["DejaVu Sans"],
         "font.size": 9.0,
@@ -81,7 +81,7 @@ def _style(salt: str) -> Iterator[None]:
         "errorbar.capsize": 2.0,
     }
     with mpl.rc_context(settings), warnings.catch_warnings():
-        # Texts are not drawn from this font; a letter that it lacks only makes the room for it a guess.
+        # Text is not drawn from this font. A letter that the font lacks only makes its width a guess.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield
 
@@ -130,13 +130,13 @@ def _name_series(axes: Axes, panel: Panel, named: Sequence[int], columns: int) -
 
 
 def _artists(axes: Axes) -> list[Any]:
-    """What was drawn into the axes so far, in order; the frame and the titles follow it among the children."""
+    """The artists drawn into the axes so far, in order; the frame and the titles follow them among the children."""
     children = axes.get_children()
     return children[: children.index(next(iter(axes.spines.values())))]
 
 
 def _shifted(panel: Panel, series: Series) -> Any:
-    """The x of the points, moved a little to the side so that equal sizes do not hide each other."""
+    """The x of the points, shifted a little for each sampler so that marks at equal sizes do not hide each other."""
     x = np.array([point.x for point in series.points])
     samplers = [one for one in panel.series if one.role == "sampler"]
     if panel.x_scale != "size" or series.shape != "points" or series not in samplers:
@@ -145,21 +145,21 @@ def _shifted(panel: Panel, series: Series) -> Any:
 
 
 def _traced(panel: Panel, figure: Figure) -> tuple[Traced, ...]:
-    """Where the points lie in the view box (points of 1/72 inch, y downwards); beyond the edge is drawn on it."""
+    """Positions of the points in the view box (units of 1/72 inch, y downwards); points beyond an edge lie on it."""
     axes = figure.axes[0]
     low, high = axes.get_ylim()
     height = 72 * figure.get_size_inches()[1]
     traced = []
     for series in panel.series:
-        x, points, told = _shifted(panel, series), series.points, [point.x for point in series.points]
+        x, points, shown_x = _shifted(panel, series), series.points, [point.x for point in series.points]
         if series.shape == "steps":
             x, points = (x[1:] + x[:-1]) / 2, points[:-1]
-            told = x.tolist()
+            shown_x = x.tolist()
         kept = [i for i, point in enumerate(points) if _shown(panel, series, point)]
         y = np.clip([points[i].y for i in kept], low, high)
         places = axes.transData.transform(np.column_stack([x[kept], y])) * 72 / figure.dpi if kept else ()
         found = tuple(
-            (round(float(across), 1), round(height - float(up), 1), significant(told[i]), _value(series, points[i]))
+            (round(float(across), 1), round(height - float(up), 1), significant(shown_x[i]), _value(series, points[i]))
             for i, (across, up) in zip(kept, places, strict=True)
         )
         traced.append(Traced(series.label, series.group or series.label, found))
@@ -167,12 +167,12 @@ def _traced(panel: Panel, figure: Figure) -> tuple[Traced, ...]:
 
 
 def _shown(panel: Panel, series: Series, point: Point) -> bool:
-    """Whether the page tells the value of the point; fits are told by their exponent."""
+    """True if the page shows the value of the point; of a fit it shows the exponent."""
     return series.role != "fit" and not math.isnan(point.y) and (panel.y_scale == "linear" or point.y > 0)
 
 
 def _value(series: Series, point: Point) -> str:
-    """The number with its error; a published one with the digits that its source prints."""
+    """The number with its error; a published number has the digits of its source."""
     bare = series.role == "published" and point.error is None
     number = as_printed(point.y) if bare else concise(point.y, point.error)
     return number + ("" if point.trusted else ", untrusted")
@@ -225,7 +225,7 @@ def _draw_points(axes: Axes, panel: Panel, series: Series, x: Any, style: dict[s
 
 
 def _joint(panel: Panel, series: Series) -> dict[str, str]:
-    """The line that the legend shows beside the mark."""
+    """Style of the line beside the mark in the legend."""
     return {"linestyle": ("--" if series.dashed else "-") if panel.joined and series.role != "published" else "none"}
 
 
@@ -257,7 +257,7 @@ def _scale(axes: Axes, panel: Panel) -> None:
 
 
 def _thinned(sizes: Sequence[float]) -> list[float]:
-    """Sizes that may be labelled without running into each other."""
+    """The sizes whose labels do not overlap."""
     kept = [sizes[0]]
     for size in sizes[1:]:
         if size >= 1.18 * kept[-1]:
@@ -275,7 +275,7 @@ def _log_ticks(axis: Any, low: float, high: float) -> None:
 
 
 def _limits(panel: Panel) -> tuple[float, float]:
-    """The range of all finite values with their errors, a little widened."""
+    """The range of all finite values with their errors, with a margin."""
     points = [point for series in panel.series for point in series.points if math.isfinite(point.y)]
     if panel.y_scale == "log":
         points = [point for point in points if point.y > 0]
@@ -310,24 +310,27 @@ def _draw_configurations(panel: ConfigurationPanel) -> Figure:
 
 
 def _printable(text: str) -> str:
-    """The text on one line without what XML forbids or a legend would hide; very long names are cut."""
+    """The text on one line, without characters that XML forbids; long names are cut after 60 characters.
+
+    matplotlib hides a legend entry that begins with an underscore, so a space is put before it.
+    """
     kept = visible(" ".join(text.split()))
     short = kept if len(kept) <= 60 else f"{kept[:59]}…"
     return f" {short}" if short.startswith("_") else short
 
 
 def _tidy(svg: str, name: str) -> str:
-    """The bare element; every id and every reference to one begins with `name`."""
+    """The bare SVG element; every id and every reference to an id begins with `name`."""
     body = svg[svg.index("<svg") :].strip()
     body = re.sub(r"\s*<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
     body = body.replace("font-family: 'DejaVu Sans'", "font-family: 'DejaVu Sans', Verdana, sans-serif")
     body = re.sub(r"<[^>]+>", lambda tag: _IDS.sub(rf"\1{name}-", tag[0]), body)
     seen: Counter[str] = Counter()
-    return re.sub(r"(?<=\bid=\")[^\"]+", lambda found: _told_apart(found[0], seen), body)
+    return re.sub(r"(?<=\bid=\")[^\"]+", lambda found: _unique(found[0], seen), body)
 
 
-def _told_apart(name: str, seen: Counter[str]) -> str:
-    """The id, with a number where it came before: matplotlib names equal pictures equally, and refers to none."""
+def _unique(name: str, seen: Counter[str]) -> str:
+    """The id, with a number if it occurred before. matplotlib gives equal images equal ids and never refers to them."""
     seen[name] += 1
     return name if seen[name] == 1 else f"{name}-{seen[name]}"
 

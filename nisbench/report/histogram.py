@@ -1,4 +1,4 @@
-"""Histogram of the magnetisation per site, with bins that hold equally many of the values a lattice allows."""
+"""Histogram of the magnetisation per site; every bin covers the same number of values that the lattice allows."""
 
 import math
 from collections.abc import Mapping
@@ -15,22 +15,22 @@ _MAX_BINS = 41
 
 @dataclass(frozen=True)
 class Histogram:
-    """Density of the magnetisation per site."""
+    """Density of the magnetisation per site, and two means."""
 
     edges: NDArray[np.float64]
     """(n_bins + 1,)"""
     density: NDArray[np.float64]
     """(n_bins,)"""
     share_positive: float
-    """Weight of m > 0 and half that of m = 0"""
+    """Weight of m > 0 plus half the weight of m = 0"""
     mean_abs: float
 
 
 def magnetisation_histogram(series: Mapping[str, NDArray[Any]], L: int) -> Histogram | None:
-    """Of the series `magnetisation` (signed totals), weighted by exp(log_weight) where that is there.
+    """Histogram of the series `magnetisation` (signed totals), weighted by exp(log_weight) if that series exists.
 
-    The total takes the values -N, -N + 2, ... N; a bin that held one value more than the next would show as a comb.
-    None for a series without a finite value.
+    The total takes the values -N, -N + 2, ... N. Bins with unequal numbers of these values would look like a comb. None
+    if the series has no finite value.
     """
     if "magnetisation" not in series:
         return None
@@ -55,7 +55,7 @@ def _weights(series: Mapping[str, NDArray[Any]], n: int) -> NDArray[np.float64]:
 
 
 def _edges(n_sites: int) -> NDArray[np.float64]:
-    """Edges of bins of k values each, between allowed values and the same about zero, over all of [-1, 1]."""
+    """Edges of bins with k allowed values each; they lie between allowed values, symmetric about zero, over [-1, 1]."""
     k = math.ceil((n_sites + 1) / _MAX_BINS)
     k += (n_sites + k + 1) % 2 if n_sites % 2 == 0 else 0  # N + 1 values and n_bins k must be both even or both odd
     n_bins = math.ceil((n_sites + 1) / k)

@@ -1,4 +1,4 @@
-"""Stores -> report.html, report.md and figures/: the same content twice, and the same bytes for the same stores."""
+"""Writes report.html, report.md and figures/ for stores. The same stores give the same bytes."""
 
 import base64
 import hashlib
@@ -12,43 +12,53 @@ from markupsafe import Markup
 
 from nisbench.harness.atomic import guard, write_text
 from nisbench.harness.store import Store
-from nisbench.report import draws, evidence, provenance, quality
-from nisbench.report.comparison import compared
-from nisbench.report.cost import cost_section
 from nisbench.report.data import COLOURS, page_data, sort_key
-from nisbench.report.document import Code, Document, Entry, Figure, Paragraph, Picture, Table, join
+from nisbench.report.document import Code, Document, Entry, Figure, Paragraph, Picture, Table
 from nisbench.report.panels import Drawing, visible
-from nisbench.report.results import Results, load
-from nisbench.report.verdict import devices, verdict_section, verdict_sentences
+from nisbench.report.sections.autocorrelation import autocorrelation_section
+from nisbench.report.sections.configurations import configurations_section
+from nisbench.report.sections.cost import cost_section
+from nisbench.report.sections.ess import ess_section
+from nisbench.report.sections.failures import failures_section
+from nisbench.report.sections.free_energy import free_energy_section
+from nisbench.report.sections.magnetisation import magnetisation_section
+from nisbench.report.sections.observables import observables_section
+from nisbench.report.sections.provenance import provenance_section
+from nisbench.report.sections.published import published_section
+from nisbench.report.sections.training import training_section
+from nisbench.report.sections.verdict import verdict_section
+from nisbench.report.sentences import lead_sentences, verdict_sentences
+from nisbench.results.break_even import with_break_even
+from nisbench.results.cells import Results, load
 
 __all__ = ["build_report", "rendered"]
 
 _SECTIONS = (
     verdict_section,
-    quality.free_energy_section,
-    quality.ess_section,
-    quality.autocorrelation_section,
+    free_energy_section,
+    ess_section,
+    autocorrelation_section,
     cost_section,
-    evidence.training_section,
-    evidence.observables_section,
-    draws.magnetisation_section,
-    draws.configurations_section,
-    provenance.published_section,
-    provenance.failures_section,
-    provenance.provenance_section,
+    training_section,
+    observables_section,
+    magnetisation_section,
+    configurations_section,
+    published_section,
+    failures_section,
+    provenance_section,
 )
-
+"""The sections of a report, in order."""
 
 _SCRIPTS = ("tables.js", "figures.js", "report.js")
 
 
 def build_report(stores: Sequence[Store], out: Path) -> Path:
-    """Writes report.html, report.md and figures/ for the runs in `stores` into `out`; the path of report.html.
+    """Writes report.html, report.md and figures/ for the runs in `stores` into `out`; returns the path of report.html.
 
-    A run that is half finished gives a report of what is there. Raises StoreError for a damaged file of a store and
-    for a folder that cannot be written.
+    The report of a half-finished run shows the cells that have ended. Raises StoreError if a file of a store is damaged
+    or if the folder cannot be written.
     """
-    results = compared(load(stores))
+    results = with_break_even(load(stores))
     document = _document(results)
     guard(out, lambda: (out / "figures").mkdir(parents=True, exist_ok=True))
     for picture in document.pictures:
@@ -61,7 +71,7 @@ def build_report(stores: Sequence[Store], out: Path) -> Path:
 
 
 def rendered(document: Document, results: Results) -> str:
-    """The document as one HTML page; `results` are what its script can save."""
+    """The document as one HTML page; the script of the page can save `results`."""
     script = "".join(_source(name) for name in _SCRIPTS)
     return (
         _environment()
@@ -79,22 +89,10 @@ def rendered(document: Document, results: Results) -> str:
 def _document(results: Results) -> Document:
     return Document(
         title=" + ".join(dict.fromkeys(str(run.plan.get("title") or run.name) for run in results.runs)),
-        lead=tuple(_lead(results)),
+        lead=lead_sentences(results),
         verdict=verdict_sentences(results),
         sections=tuple(make(results) for make in _SECTIONS),
     )
-
-
-def _lead(results: Results) -> list[str]:
-    """What was run, on what."""
-    told = list(dict.fromkeys(str(run.plan.get("description")) for run in results.runs if run.plan.get("description")))
-    ended = sum(row.status is not None for row in results.rows)
-    problems = join(results.problems) if len(results.problems) < 5 else f"{len(results.problems)} targets and betas"
-    references = sum(row.cell.reference_draws > 0 for row in results.rows)
-    state = (
-        f"{len(results.rows)} cells, {references} of them references, {ended} ended; {problems or 'nothing to sample'}"
-    )
-    return [*told, f"{state}; {devices(results)}."]
 
 
 def _environment() -> Environment:
@@ -114,7 +112,7 @@ def _environment() -> Environment:
 
 
 def _visible(value: object) -> object:
-    """What is put into a page, without characters that a reader cannot see or a file cannot hold."""
+    """Text without characters that a reader cannot see or that a file cannot contain; other values unchanged."""
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
@@ -127,7 +125,7 @@ def _source(name: str) -> str:
 
 
 def _hash(script: str) -> str:
-    """What the content security policy knows the script by; no other script runs, whatever a name holds."""
+    """Hash of the script for the content security policy: no other script runs, whatever text a name contains."""
     return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
 
 
@@ -140,7 +138,7 @@ def _standalone(picture: Picture) -> str:
 
 
 def _inline(drawing: Drawing, alt: str) -> Markup:
-    """The drawing with its colours as variables of the page, so that they follow light and dark."""
+    """The drawing as part of the page: its colours are variables, so that they follow the light and dark scheme."""
     svg = drawing.svg
     for name, colour in COLOURS.items():
         svg = svg.replace(colour, f"var(--{name})")
@@ -150,14 +148,14 @@ def _inline(drawing: Drawing, alt: str) -> Markup:
 
 
 def _markdown(text: object) -> str:
-    """Plain text with everything that Markdown or HTML could take for markup made harmless, on one line."""
+    """Plain text on one line, with every character escaped that Markdown or HTML could read as markup."""
     escaped = str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     escaped = re.sub(r"([\\`*_{}\[\]#|~$^])", r"\\\1", escaped)
     return re.sub(r"\s+", " ", escaped).strip()
 
 
 def _entry(entry: Entry) -> str:
-    """The text of a table's entry in Markdown."""
+    """The text of a table entry in Markdown."""
     if entry.tone == "code" and not set(entry.text) & set("`|\\\n"):
         return f"`{entry.text}`"
     text = _markdown(entry.text)
@@ -165,7 +163,7 @@ def _entry(entry: Entry) -> str:
 
 
 def _fence(text: str) -> str:
-    """A code block whose fence is longer than any run of backticks within."""
+    """A code block whose fence is longer than any run of backticks in the text."""
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}\n{text}\n{fence}"

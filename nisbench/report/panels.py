@@ -1,4 +1,4 @@
-"""What a drawing shows, as plain values: series of points on two axes, or rows of configurations."""
+"""The content of a drawing as plain values: series of points on two axes, or rows of configurations."""
 
 import math
 import re
@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from nisbench.report.numbers import concise, significant
+from nisbench.results.numbers import concise, significant
 
 __all__ = ["ConfigurationPanel", "Drawing", "Panel", "Point", "Role", "Series", "Traced", "visible"]
 
@@ -29,7 +29,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Series:
-    """Points that belong together; series of one label have one colour in every drawing."""
+    """Points that belong together. Series with the same label have the same colour in every drawing."""
 
     label: str
     points: tuple[Point, ...]
@@ -38,9 +38,9 @@ class Series:
     shape: Shape = "points"
     dashed: bool = False
     named: bool = True
-    """Whether the legend names it; the seeds of one sampler are named once."""
+    """True if the legend names the series; the seeds of one sampler are named once."""
     group: str = ""
-    """What the page shows and hides it with; empty: the label."""
+    """Name of the set of series that the page shows and hides together; empty: the label."""
 
 
 @dataclass(frozen=True)
@@ -56,27 +56,27 @@ class Panel:
     y_scale: Literal["linear", "log"] = "linear"
     y_limits: tuple[float, float] | None = None
     levels: tuple[float, ...] = ()
-    """Horizontal lines for orientation."""
+    """Values of y at which a horizontal line is drawn."""
     joined: bool = True
-    """Whether the points of a series are joined by a line."""
+    """True if a line joins the points of a series."""
     switchable: bool = False
-    """Whether the page offers the other scale of y too."""
+    """True if the page also offers the other scale of y."""
 
     @property
     def empty(self) -> bool:
-        """Whether there is nothing to draw."""
+        """True if no sampler has a point."""
         return not any(series.points for series in self.series if series.role == "sampler")
 
     @property
     def alt(self) -> str:
-        """The drawing in words, for those who cannot see it."""
-        told = [_told(series) for series in self.series if series.named and series.points and series.role != "fit"]
-        return f"{self.title}: {self.y_label} against {self.x_label}. {' '.join(told)}"
+        """The drawing in words, for readers who cannot see it."""
+        texts = [_in_words(series) for series in self.series if series.named and series.points and series.role != "fit"]
+        return f"{self.title}: {self.y_label} against {self.x_label}. {' '.join(texts)}"
 
 
 @dataclass(frozen=True)
 class ConfigurationPanel:
-    """Rows of configurations, one row a sampler."""
+    """Rows of configurations, one row for each sampler."""
 
     name: str
     title: str
@@ -86,35 +86,35 @@ class ConfigurationPanel:
     @property
     def alt(self) -> str:
         """The drawing in words."""
-        told = [
+        texts = [
             f"{label}: magnetisation per site {', '.join(f'{spins.mean():+.2f}' for spins in pictures)}."
             for label, pictures in self.rows
         ]
-        return f"{self.title}. {' '.join(told)}"
+        return f"{self.title}. {' '.join(texts)}"
 
 
 @dataclass(frozen=True)
 class Traced:
-    """Where the points of one series came to lie: what the page needs to show values and to hide the series."""
+    """Positions and values of the points of one series, with which the page shows values and hides the series."""
 
     label: str
     group: str
     points: tuple[tuple[float, float, str, str], ...]
-    """x and y in the units of the drawing's view box, the value of x, the value of y with its error"""
+    """x and y in units of the view box of the drawing, the value of x as text, the value of y with its error as text"""
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """One panel, drawn; the elements of series k have ids `<name>-s<k>-...` and `<name>-legend-<k>-...`."""
+    """A drawn panel. The elements of series k have the ids `<name>-s<k>-...` and `<name>-legend-<k>-...`."""
 
     svg: str
     pdf: bytes
-    """Empty where only the page shows the drawing."""
+    """Empty if only the page shows the drawing."""
     series: tuple[Traced, ...] = ()
 
 
 def visible(text: str) -> str:
-    """The text with every control character, lone surrogate and change of writing direction made visible as \ufffd."""
+    """The text in which \ufffd replaces control characters, lone surrogates and changes of the writing direction."""
     return _INVISIBLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
@@ -123,7 +123,7 @@ _INVISIBLE = re.compile(
 )
 
 
-def _told(series: Series) -> str:
+def _in_words(series: Series) -> str:
     if series.shape != "points":
         return _extent(series)
     values = [f"{concise(p.y, p.error)} at {significant(p.x)}" for p in series.points if not math.isnan(p.y)]
@@ -131,9 +131,11 @@ def _told(series: Series) -> str:
 
 
 def _extent(series: Series) -> str:
-    """First, least, greatest and last value of a long series."""
+    """First, smallest, largest and last value of a long series."""
     y: Sequence[float] = [point.y for point in series.points if math.isfinite(point.y)]
     if not y:
         return ""
     shown = [significant(value, 3) for value in (y[0], min(y), max(y), y[-1])]
-    return f"{series.label}: {len(y)} values, first {shown[0]}, least {shown[1]}, greatest {shown[2]}, last {shown[3]}."
+    return (
+        f"{series.label}: {len(y)} values, first {shown[0]}, smallest {shown[1]}, largest {shown[2]}, last {shown[3]}."
+    )

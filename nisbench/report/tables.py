@@ -1,187 +1,16 @@
-"""Results -> tables: the long table that is exported, and tables with one row per sampler and size."""
+"""Tables with one row for each sampler and size: the leading columns, the status, and a table of given quantities."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-import pandas as pd
-
-from nisbench.contract.records import Estimate, Status
-from nisbench.harness.store import Store
-from nisbench.report.comparison import Exponent, Group, compared, exponents
+from nisbench.contract.quantities import describe
+from nisbench.contract.records import Status
 from nisbench.report.document import Column, Entry, Table, number, plain
-from nisbench.report.results import Measured, Results, load
+from nisbench.results.cells import CellRow, Results
+from nisbench.results.groups import SeedGroup
 
-__all__ = [
-    "LONG_COLUMNS",
-    "QUANTITIES",
-    "Quantity",
-    "describe",
-    "lead_columns",
-    "lead_entries",
-    "long_rows",
-    "long_table",
-    "size_table",
-    "status_entry",
-    "status_name",
-    "status_tone",
-]
-
-LONG_COLUMNS = (
-    *("cell", "plugin", "kind", "plugin_version", "target", "L", "beta", "seed", "device"),
-    *("status", "reason", "quantity", "value", "error", "n", "exact", "z"),
-)
-
-_MIB = 2.0**20
-
-
-@dataclass(frozen=True)
-class Quantity:
-    """How a quantity is called in headings, and its unit there."""
-
-    heading: str
-    unit: str = ""
-    scale: float = 1.0
-    """One unit of the heading in units of the quantity."""
-
-    @property
-    def axis(self) -> str:
-        """The heading with its unit."""
-        return f"{self.heading} ({self.unit})" if self.unit else self.heading
-
-
-QUANTITIES = {
-    "log_z_per_site": Quantity("ln Z / N"),
-    "free_energy_variational": Quantity("F/N variational, upper bound"),
-    "free_energy_nis": Quantity("F/N from q (NIS)"),
-    "free_energy_p": Quantity("F/N from p"),
-    "relative_free_energy_error": Quantity("relative error of variational F"),
-    "kl_nats": Quantity("KL(q‖p)", "nats"),
-    "kl_forward_nats": Quantity("KL(p‖q)", "nats"),
-    "ess_fraction": Quantity("ESS per draw, q side"),
-    "ess_fraction_p": Quantity("ESS per draw, p side"),
-    "acceptance_rate": Quantity("NMCMC acceptance"),
-    "longest_rejection_run": Quantity("longest run of rejections", "draws"),
-    "tau_int_energy": Quantity("τ_int of energy", "draws"),
-    "tau_int_abs_magnetisation": Quantity("τ_int of |m|", "draws"),
-    "tau_int_sweeps_energy": Quantity("τ_int of energy", "sweeps"),
-    "tau_int_sweeps_abs_magnetisation": Quantity("τ_int of |m|", "sweeps"),
-    "mean_cluster_size": Quantity("mean cluster size", "spins"),
-    "energy": Quantity("energy per site"),
-    "abs_magnetisation": Quantity("|m| per site"),
-    "specific_heat": Quantity("specific heat per site"),
-    "susceptibility": Quantity("susceptibility per site"),
-    "binder_cumulant": Quantity("Binder cumulant"),
-    "entropy": Quantity("entropy per site"),
-    "n_parameters": Quantity("parameters"),
-    "parameter_bytes": Quantity("size of parameters", "MiB", _MIB),
-    "optimizer_bytes": Quantity("optimiser state", "MiB", _MIB),
-    "flops_per_draw": Quantity("operations per draw"),
-    "network_calls_per_draw": Quantity("network calls per draw"),
-    "kernel_launches_per_draw": Quantity("kernel launches per draw"),
-    "train_steps": Quantity("training steps"),
-    "train_s": Quantity("training", "s"),
-    "train_step_s": Quantity("one training step", "ms", 1e-3),
-    "prepare_s": Quantity("preparation", "s"),
-    "draw_s": Quantity("drawing", "s"),
-    "compile_s": Quantity("loading and warm-up", "s"),
-    "draw_s_per_1000": Quantity("1000 draws", "s"),
-    "matmul_flops_per_s": Quantity("matrix product", "GFLOP/s", 1e9),
-    "s_per_effective_sample": Quantity("per effective sample", "s"),
-    "break_even_samples": Quantity("break-even", "effective samples"),
-    "peak_host_train_bytes": Quantity("host peak, training", "MiB", _MIB),
-    "peak_host_prepare_bytes": Quantity("host peak, preparation", "MiB", _MIB),
-    "peak_host_draw_bytes": Quantity("host peak, drawing", "MiB", _MIB),
-    "peak_device_train_bytes": Quantity("device peak, training", "MiB", _MIB),
-    "peak_device_prepare_bytes": Quantity("device peak, preparation", "MiB", _MIB),
-    "peak_device_draw_bytes": Quantity("device peak, drawing", "MiB", _MIB),
-}
-
-
-def describe(name: str) -> Quantity:
-    """How the quantity is called; one that only a plugin knows keeps its name."""
-    return QUANTITIES.get(name, Quantity(name))
-
-
-def long_table(stores: Sequence[Store]) -> pd.DataFrame:
-    """One row per cell and quantity, in LONG_COLUMNS; numbers are float64 with NaN for null and inf kept.
-
-    A cell without any quantity has one row with quantity null, so that no failure is lost. `reason` says why the
-    quantity has no value where it has none, and why the cell is not `ok` otherwise. Made here, not stored in a cell:
-    break_even_samples of every model, and exponent_<cost>, whose rows belong to no cell (cell, L and seed are null).
-    """
-    table = pd.DataFrame(long_rows(compared(load(stores))), columns=list(LONG_COLUMNS))
-    kinds = dict.fromkeys(("L", "seed", "n"), "Int64")
-    kinds |= dict.fromkeys(("beta", "value", "error", "exact", "z"), "float64")
-    return table.astype({name: kinds.get(name, "object") for name in LONG_COLUMNS})
-
-
-def long_rows(results: Results) -> list[dict[str, object]]:
-    """The rows of the long table; a column that a row does not have is null."""
-    rows = [line for row in results.rows for line in _lines(row)]
-    return rows + [_exponent_line(found, results) for found in exponents(results.contest)]
-
-
-def size_table(caption: str, results: Results, groups: Iterable[Group], names: Sequence[str]) -> Table:
-    """One row per sampler and size with these quantities; the caption names those that no row holds, and why."""
-    shown = list(groups)
-    held = [name for name in names if _held(shown, name)]
-    left_out = [_absence(shown, name) for name in names if name not in held]
-    kinds = [describe(name) for name in held]
-    rows = [
-        (
-            *lead_entries(results, group),
-            *(number(group.estimate(name), scale=kind.scale) for name, kind in zip(held, kinds, strict=True)),
-        )
-        for group in shown
-    ]
-    if left_out:
-        caption += f" Not in this run: {'; '.join(left_out)}."
-    heads = (Column(kind.heading, kind.unit, key=name) for name, kind in zip(held, kinds, strict=True))
-    return Table(caption, (*lead_columns(results), *heads), tuple(rows))
-
-
-def lead_columns(results: Results) -> tuple[Column, ...]:
-    """The columns that say which row it is; target and beta only where they differ."""
-    several = len(results.problems) > 1
-    problem = (Column("target", numeric=False, key="place"), Column("β", key="place")) if several else ()
-    place, sampler = Column("L", key="place"), Column("sampler", numeric=False, key="sampler")
-    return (*problem, place, sampler, Column("status", numeric=False))
-
-
-def lead_entries(results: Results, group: Group, *, reasons: bool = False) -> tuple[Entry, ...]:
-    """The entries of `lead_columns`, with the reasons of the status where they are asked for."""
-    problem = (plain(group.problem.target), plain(group.problem.beta)) if len(results.problems) > 1 else ()
-    status = status_entry(group)
-    return (*problem, plain(group.L), plain(group.label), status if reasons else replace(status, note=""))
-
-
-def status_entry(group: Group) -> Entry:
-    """`ok`, or how many seeds ended how, with the reasons."""
-    counts = Counter(status_name(member) for member in group.members)
-    several = len(group.members) > 1
-    text = ", ".join(f"{count} {name}" if several else name for name, count in counts.items())
-    doubtful = [member for member in group.members if member.reason and not member.trusted]
-    reasons = [f"seed {m.cell.seed}: {_reason(m)}" if several else _reason(m) for m in doubtful]
-    return Entry(text, text, "; ".join(reasons), status_tone(group.members))
-
-
-def _reason(row: Measured) -> str:
-    return f"at the stage {row.reason}" if row.status is None else row.reason or ""
-
-
-def status_name(row: Measured) -> str:
-    """The status in words, of a cell that has not ended too."""
-    if row.status is None:
-        return "running" if row.reason else "not started"
-    return str(row.status)
-
-
-def status_tone(rows: Iterable[Measured]) -> str:
-    """`bad`, `untrusted`, `waiting` or `ok`: the worst there is."""
-    tones = {_TONES.get(row.status, "waiting") for row in rows}
-    return next(tone for tone in ("bad", "untrusted", "waiting", "ok") if tone in tones)
-
+__all__ = ["lead_columns", "lead_entries", "size_table", "status_entry", "status_tone"]
 
 _TONES: dict[Status | None, str] = {
     Status.OK: "ok",
@@ -189,66 +18,71 @@ _TONES: dict[Status | None, str] = {
     Status.FAILED: "bad",
     Status.TIMEOUT: "bad",
 }
+_TONES_WORST_FIRST = ("bad", "untrusted", "waiting", "ok")
 
 
-def _held(groups: Sequence[Group], name: str) -> bool:
-    found = [group.estimate(name) for group in groups]
-    return any(estimate is not None and estimate.value is not None for estimate in found)
+def size_table(caption: str, results: Results, groups: Iterable[SeedGroup], quantities: Sequence[str]) -> Table:
+    """One row for each sampler and size, one column for each quantity that a row has.
+
+    The caption names the other quantities, with the reasons that the cells give.
+    """
+    shown = list(groups)
+    rows_of = [describe(name) for name in quantities if _known(shown, name)]
+    left_out = [_absence(shown, name) for name in quantities if not _known(shown, name)]
+    rows = [
+        (*lead_entries(results, group), *(number(group.estimate(row.name), scale=row.scale) for row in rows_of))
+        for group in shown
+    ]
+    if left_out:
+        caption += f" Not in this run: {'; '.join(left_out)}."
+    heads = (Column(row.heading, row.unit, key=row.name) for row in rows_of)
+    return Table(caption, (*lead_columns(results), *heads), tuple(rows))
 
 
-def _absence(groups: Sequence[Group], name: str) -> str:
-    """The quantity that no row holds, with the reason that its cells give."""
-    found = [group.estimate(name) for group in groups]
-    reasons = dict.fromkeys(estimate.reason for estimate in found if estimate is not None and estimate.reason)
+def lead_columns(results: Results) -> tuple[Column, ...]:
+    """The columns that identify a row: L, sampler, status; target and beta only if the report has several problems."""
+    several = len(results.problems) > 1
+    problem = (Column("target", numeric=False, key="place"), Column("β", key="place")) if several else ()
+    place, sampler = Column("L", key="place"), Column("sampler", numeric=False, key="sampler")
+    return (*problem, place, sampler, Column("status", numeric=False))
+
+
+def lead_entries(results: Results, group: SeedGroup, *, reasons: bool = False) -> tuple[Entry, ...]:
+    """The entries of `lead_columns`; with `reasons` the reasons of the status become a note."""
+    problem = (plain(group.problem.target), plain(group.problem.beta)) if len(results.problems) > 1 else ()
+    status = status_entry(group)
+    return (*problem, plain(group.L), plain(group.label), status if reasons else replace(status, note=""))
+
+
+def status_entry(group: SeedGroup) -> Entry:
+    """The status, for several seeds with their numbers (`2 ok, 1 untrusted`); the reasons are the note."""
+    counts = Counter(str(member.state) for member in group.members)
+    several = len(group.members) > 1
+    text = ", ".join(f"{count} {name}" if several else name for name, count in counts.items())
+    doubtful = [member for member in group.members if member.reason and not member.trusted]
+    reasons = [f"seed {m.cell.seed}: {_reason(m)}" if several else _reason(m) for m in doubtful]
+    return Entry(text, text, "; ".join(reasons), status_tone(group.members))
+
+
+def status_tone(rows: Iterable[CellRow]) -> str:
+    """The worst tone among the rows: `bad`, `untrusted`, `waiting` or `ok`."""
+    tones = {_TONES.get(row.status, "waiting") for row in rows}
+    return next(tone for tone in _TONES_WORST_FIRST if tone in tones)
+
+
+def _reason(row: CellRow) -> str:
+    return f"at the stage {row.reason}" if row.status is None else row.reason or ""
+
+
+def _known(groups: Sequence[SeedGroup], name: str) -> bool:
+    """True if at least one group has a value of the quantity."""
+    estimates = [group.estimate(name) for group in groups]
+    return any(estimate is not None and estimate.value is not None for estimate in estimates)
+
+
+def _absence(groups: Sequence[SeedGroup], name: str) -> str:
+    """The heading of a quantity that no row has, with the reasons that the cells give."""
+    estimates = [group.estimate(name) for group in groups]
+    reasons = dict.fromkeys(estimate.reason for estimate in estimates if estimate is not None and estimate.reason)
     because = f" ({'; '.join(filter(None, reasons))})" if reasons else ""
     return f"{describe(name).axis}{because}"
-
-
-def _lines(row: Measured) -> list[dict[str, object]]:
-    """The lines of one cell, quantities in the order of the result."""
-    cell = row.cell
-    fixed: dict[str, object] = {
-        "cell": cell.cell_id,
-        "plugin": cell.plugin,
-        "kind": cell.kind,
-        "plugin_version": cell.plugin_version,
-        "target": cell.target,
-        "L": cell.L,
-        "beta": cell.beta,
-        "seed": cell.seed,
-        "device": cell.device,
-        "status": str(row.status) if row.status is not None else None,
-    }
-    if not row.quantities:
-        return [{**fixed, "reason": row.reason or status_name(row)}]
-    return [
-        {**fixed, "reason": estimate.reason or row.reason, "quantity": name, **_numbers(estimate)}
-        for name, estimate in row.quantities.items()
-    ]
-
-
-def _exponent_line(found: Exponent, results: Results) -> dict[str, object]:
-    scale = found.scale
-    cell = next(row.cell for row in results.contest if row.label == scale.label)
-    return {
-        "plugin": cell.plugin,
-        "kind": cell.kind,
-        "plugin_version": cell.plugin_version,
-        "target": scale.problem.target,
-        "beta": scale.problem.beta,
-        "device": scale.device,
-        "status": str(Status.OK),
-        "reason": found.fitted.reason,
-        "quantity": f"exponent_{scale.quantity}",
-        **_numbers(found.fitted),
-    }
-
-
-def _numbers(estimate: Estimate) -> dict[str, object]:
-    return {
-        "value": estimate.value,
-        "error": estimate.error,
-        "n": estimate.n,
-        "exact": estimate.exact,
-        "z": estimate.z,
-    }

@@ -3,10 +3,21 @@
 import math
 from collections.abc import Mapping
 
-from nisbench.contract.records import Estimate, Kind
+from nisbench.contract.quantities import (
+    ENERGY,
+    ESS_FRACTION,
+    ESS_FRACTION_P,
+    FREE_ENERGY_NIS,
+    FREE_ENERGY_P,
+    KL_FORWARD_NATS,
+    LOG_Z_PER_SITE,
+    TAU_INT_ABS_MAGNETISATION,
+    TAU_INT_ENERGY,
+)
+from nisbench.contract.records import CellState, Estimate, Kind, ReferenceState, Status
 from nisbench.statistics.weights import ESS_FLOOR
 
-__all__ = ["NOT_FINITE", "validity"]
+__all__ = ["NOT_FINITE", "reference_doubts", "validity"]
 
 NOT_FINITE = "not finite"
 """Part of the reason of every quantity whose series contains NaN or infinity."""
@@ -44,7 +55,7 @@ def validity(kind: Kind, quantities: Mapping[str, Estimate]) -> list[str]:
         Estimates by quantity name.
     """
     reasons = sorted({q.reason for q in quantities.values() if q.reason and NOT_FINITE in q.reason})
-    required = ("energy", "log_z_per_site", "ess_fraction") if kind in ("model", "density") else ("energy",)
+    required = (ENERGY, LOG_Z_PER_SITE, ESS_FRACTION) if kind in ("model", "density") else (ENERGY,)
     for name in required:
         if name not in quantities:
             reasons.append(f"{name} was not measured")
@@ -55,16 +66,33 @@ def validity(kind: Kind, quantities: Mapping[str, Estimate]) -> list[str]:
     return reasons + _sides_disagree(quantities)
 
 
+def reference_doubts(cell_id: str, state: CellState, use: ReferenceState | None) -> list[str]:
+    """Return the reasons why the p side of a cell proves nothing.
+
+    Parameters
+    ----------
+    cell_id, state
+        The reference cell and its state.
+    use
+        `missing` if the reference cell had left no configurations.
+    """
+    if state.status is not Status.OK:
+        return [f"the p side was not judged: reference cell {cell_id} is {state.describe()}"]
+    if use is ReferenceState.MISSING:
+        return [f"the p side was not judged: reference cell {cell_id} left no configurations"]
+    return []
+
+
 def _short(quantities: Mapping[str, Estimate]) -> list[str]:
     """Return the reasons of the gates on the number of draws: ess below 10/n, chains shorter than 50 tau_int."""
     reasons = []
-    ess = quantities.get("ess_fraction")
+    ess = quantities.get(ESS_FRACTION)
     if ess and ess.value is not None and ess.n and ess.value * ess.n < ESS_FLOOR:
         reasons.append(f"ess_fraction {ess.value:.2g} is below {ESS_FLOOR}/n = {ESS_FLOOR / ess.n:.2g}")
-    ess_p = quantities.get("ess_fraction_p")
+    ess_p = quantities.get(ESS_FRACTION_P)
     if ess_p and ess_p.value is not None and ess_p.n and ess_p.value * ess_p.n < ESS_FLOOR:
         reasons.append(f"ess_fraction_p {ess_p.value:.2g} is below {ESS_FLOOR}/n = {ESS_FLOOR / ess_p.n:.2g}")
-    for name in ("tau_int_energy", "tau_int_abs_magnetisation"):
+    for name in (TAU_INT_ENERGY, TAU_INT_ABS_MAGNETISATION):
         tau = quantities.get(name)
         if tau and tau.value is not None and tau.reason:
             reasons.append(f"{name}: {tau.reason}")
@@ -73,11 +101,11 @@ def _short(quantities: Mapping[str, Estimate]) -> list[str]:
 
 def _far_from_exact(quantities: Mapping[str, Estimate]) -> list[str]:
     """Return the reasons of the gates on deviations from exact values."""
-    judged = ["energy", "log_z_per_site"]
+    judged = [ENERGY, LOG_Z_PER_SITE]
     # below 10/n the p side rests on a few configurations, and its error means nothing
-    ess_p = quantities.get("ess_fraction_p")
+    ess_p = quantities.get(ESS_FRACTION_P)
     if ess_p and ess_p.value is not None and ess_p.n and ess_p.value * ess_p.n >= ESS_FLOOR:
-        judged.append("free_energy_p")
+        judged.append(FREE_ENERGY_P)
     scores = {name: quantities[name].z for name in judged if name in quantities}
     return [
         f"{name} is {z:+.1f} standard errors from exact"
@@ -89,11 +117,11 @@ def _far_from_exact(quantities: Mapping[str, Estimate]) -> list[str]:
 def _sides_disagree(quantities: Mapping[str, Estimate]) -> list[str]:
     """Return the reasons of the gates between q side and p side; none if the p side is missing."""
     reasons = []
-    q, p = (_number(quantities, name) for name in ("free_energy_nis", "free_energy_p"))
+    q, p = (_number(quantities, name) for name in (FREE_ENERGY_NIS, FREE_ENERGY_P))
     if q and p and abs(q[0] - p[0]) > LARGEST_Z * math.hypot(q[1], p[1]):
         z = (q[0] - p[0]) / math.hypot(q[1], p[1])
         reasons.append(f"free_energy_nis and free_energy_p are {z:+.1f} combined errors apart")
-    ess_q, ess_p = (quantities.get(name) for name in ("ess_fraction", "ess_fraction_p"))
+    ess_q, ess_p = (quantities.get(name) for name in (ESS_FRACTION, ESS_FRACTION_P))
     if not (ess_q and ess_p and ess_q.value and ess_p.value is not None):
         return reasons
     relative = _relative(ess_q)
@@ -105,7 +133,7 @@ def _sides_disagree(quantities: Mapping[str, Estimate]) -> list[str]:
                 f"q side and p side disagree: |ln(ess_fraction/ess_fraction_p)| = {abs(ratio):.2f} > {limit:.2f}"
             )
         return reasons
-    forward = quantities.get("kl_forward_nats")
+    forward = quantities.get(KL_FORWARD_NATS)
     if forward and forward.value is not None:
         # Jensen: KL(p||q) = E_p[ln(p/q)] <= ln E_p[p/q] = -ln ess. A larger KL means that the q side, from which ess
         # is estimated, missed a tail or a mode of p

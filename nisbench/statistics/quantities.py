@@ -12,8 +12,30 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from nisbench.contract.quantities import (
+    ACCEPTANCE_RATE,
+    ENTROPY,
+    ESS_FRACTION,
+    ESS_FRACTION_P,
+    FREE_ENERGY_NIS,
+    FREE_ENERGY_P,
+    FREE_ENERGY_VARIATIONAL,
+    KL_FORWARD_NATS,
+    KL_NATS,
+    LOG_Z_PER_SITE,
+    LONGEST_REJECTION_RUN,
+    MEAN_CLUSTER_SIZE,
+    QUANTITIES,
+    RELATIVE_FREE_ENERGY_ERROR,
+    TAU_INT_ABS_MAGNETISATION,
+    TAU_INT_ENERGY,
+    TAU_INT_SWEEPS_ABS_MAGNETISATION,
+    TAU_INT_SWEEPS_ENERGY,
+    Part,
+    level_name,
+    select,
+)
 from nisbench.contract.records import Estimate
-from nisbench.physics.observables import OBSERVABLES
 from nisbench.statistics import weights
 from nisbench.statistics.autocorrelation import gamma_method
 from nisbench.statistics.estimate import chain_mean, chain_observables, tau_estimate
@@ -34,22 +56,22 @@ __all__ = [
 
 _FloatArray = NDArray[np.float64]
 
-_Q_SIDE = ("log_z_per_site", "free_energy_nis", "ess_fraction", *OBSERVABLES, "entropy")
-_VARIATIONAL = ("free_energy_variational", "relative_free_energy_error", "kl_nats")
-_TAU = ("tau_int_energy", "tau_int_abs_magnetisation")
-_SWEEPS = ("mean_cluster_size", "tau_int_sweeps_energy", "tau_int_sweeps_abs_magnetisation")
+_STATISTICAL = (Part.QUALITY, Part.OBSERVABLE)
 
-WEIGHTED_QUANTITIES = _Q_SIDE
-"""Quantities of a sampler of independent draws with weights."""
+MODEL_QUANTITIES = select(*_STATISTICAL, kind="model")
+"""Quantities estimated from draws of a normalised density."""
 
-REFERENCE_QUANTITIES = ("free_energy_p", "kl_forward_nats", "ess_fraction_p")
-"""Quantities from ln q of a model on reference configurations; models that share these have correlated errors."""
+WEIGHTED_QUANTITIES = select(*_STATISTICAL, kind="weighted")
+"""Quantities estimated from independent draws with weights."""
 
-MODEL_QUANTITIES = (*_Q_SIDE, *_VARIATIONAL, *REFERENCE_QUANTITIES, "acceptance_rate", "longest_rejection_run", *_TAU)
-"""Quantities of a model, a normalised density q."""
+CHAIN_QUANTITIES = select(*_STATISTICAL, kind="chain")
+"""Quantities estimated from chains; those in _CLUSTER_ONLY need draws that are cluster flips."""
 
-CHAIN_QUANTITIES = (*OBSERVABLES, *_TAU, *_SWEEPS)
-"""Quantities of a chain; the last three exist only if a draw is a cluster flip."""
+REFERENCE_QUANTITIES = tuple(name for name in MODEL_QUANTITIES if QUANTITIES[name].shared_reference)
+"""Quantities estimated from a model's ln q on the reference configurations. Models judged on the same configurations
+have correlated errors."""
+
+_CLUSTER_ONLY = (MEAN_CLUSTER_SIZE, TAU_INT_SWEEPS_ENERGY, TAU_INT_SWEEPS_ABS_MAGNETISATION)
 
 _NO_EXACT = "no exact ln Z is known"
 
@@ -79,11 +101,11 @@ class _Point:
     @property
     def log_z(self) -> float | None:
         """Exact ln Z of the whole lattice, or None."""
-        return self.exact["log_z_per_site"] * self.n_sites if "log_z_per_site" in self.exact else None
+        return self.exact[LOG_Z_PER_SITE] * self.n_sites if LOG_Z_PER_SITE in self.exact else None
 
     def exact_of(self, name: str) -> float | None:
         """Return the exact value that a quantity is compared with, or None."""
-        free = ("free_energy_variational", "free_energy_nis", "free_energy_p")
+        free = (FREE_ENERGY_VARIATIONAL, FREE_ENERGY_NIS, FREE_ENERGY_P)
         return self.exact.get("free_energy" if name in free else name)
 
     def missing(self, names: tuple[str, ...], reason: str) -> dict[str, Estimate]:
@@ -148,18 +170,21 @@ def chain_quantities(
 
     `cluster_size` (n, n_chains) holds the flipped spins of each draw; None if a draw is not a cluster flip.
     """
-    given = {"energy": energy, "magnetisation": magnetisation}
-    wrong = _not_finite(**given, **({} if cluster_size is None else {"cluster_size": cluster_size}))
+    flips = {} if cluster_size is None else {"cluster_size": cluster_size}
+    wrong = _not_finite(energy=energy, magnetisation=magnetisation, **flips)
     if wrong:
-        names = CHAIN_QUANTITIES if cluster_size is not None else (*OBSERVABLES, *_TAU)
-        return _Point(beta, n_sites, exact).missing(names, wrong)
+        absent = () if flips else _CLUSTER_ONLY
+        expected = tuple(name for name in CHAIN_QUANTITIES if name not in absent)
+        return _Point(beta, n_sites, exact).missing(expected, wrong)
     quantities = chain_observables(energy, magnetisation, beta=beta, n_sites=n_sites, exact=exact)
-    found = {"energy": gamma_method(energy), "abs_magnetisation": gamma_method(np.abs(magnetisation))}
-    quantities |= {f"tau_int_{name}": tau_estimate(tau) for name, tau in found.items()}
+    tau_energy, tau_magnetisation = gamma_method(energy), gamma_method(np.abs(magnetisation))
+    quantities[TAU_INT_ENERGY] = tau_estimate(tau_energy)
+    quantities[TAU_INT_ABS_MAGNETISATION] = tau_estimate(tau_magnetisation)
     if cluster_size is not None:
-        quantities["mean_cluster_size"] = chain_mean(cluster_size)
+        quantities[MEAN_CLUSTER_SIZE] = chain_mean(cluster_size)
         sweeps = float(cluster_size.mean()) / n_sites  # per draw; its error is small compared with that of tau
-        quantities |= {f"tau_int_sweeps_{name}": tau_estimate(tau, sweeps) for name, tau in found.items()}
+        quantities[TAU_INT_SWEEPS_ENERGY] = tau_estimate(tau_energy, sweeps)
+        quantities[TAU_INT_SWEEPS_ABS_MAGNETISATION] = tau_estimate(tau_magnetisation, sweeps)
     return quantities
 
 
@@ -171,9 +196,9 @@ def level_quantities(kl: Estimate, differences: _FloatArray) -> dict[str, Estima
     ln w within pairs of independent draws that share the levels before k.
     """
     if wrong := _not_finite(level_differences=differences):
-        return {f"kl_nats_level_{k}": Estimate.missing(wrong) for k in range(len(differences) + 1)}
+        return {level_name(k): Estimate.missing(wrong) for k in range(len(differences) + 1)}
     from_level = [kl, *map(_mean, differences**2 / 4), Estimate(0.0, 0.0)]
-    return {f"kl_nats_level_{k}": _minus(*pair) for k, pair in enumerate(itertools.pairwise(from_level))}
+    return {level_name(k): _minus(*pair) for k, pair in enumerate(itertools.pairwise(from_level))}
 
 
 def _mean(values: _FloatArray) -> Estimate:
@@ -214,7 +239,7 @@ def weighted_quantities(
     quantities = _q_side(point, log_weight, energy, magnetisation)
     if not normalised:
         reason = "the weights are not normalised, so ln Z is unknown"
-        quantities |= point.missing(("log_z_per_site", "free_energy_nis", "entropy"), reason)
+        quantities |= point.missing((LOG_Z_PER_SITE, FREE_ENERGY_NIS, ENTROPY), reason)
     return quantities
 
 
@@ -226,11 +251,11 @@ def _q_side(
     log_z = weights.log_z(log_weight, n_sites)
     entropy = weights.entropy(log_weight, energy, beta=beta, n_sites=n_sites)
     return {
-        "log_z_per_site": replace(_scaled(log_z, 1 / n_sites), exact=exact.get("log_z_per_site")),
-        "free_energy_nis": point.free_energy(log_z),
-        "ess_fraction": weights.ess_fraction(log_weight),
+        LOG_Z_PER_SITE: replace(_scaled(log_z, 1 / n_sites), exact=exact.get(LOG_Z_PER_SITE)),
+        FREE_ENERGY_NIS: point.free_energy(log_z),
+        ESS_FRACTION: weights.ess_fraction(log_weight),
         **weights.self_normalised(log_weight, energy, magnetisation, beta=beta, n_sites=n_sites, exact=exact),
-        "entropy": replace(entropy, exact=exact.get("entropy")),
+        ENTROPY: replace(entropy, exact=exact.get(ENTROPY)),
     }
 
 
@@ -244,7 +269,7 @@ def _variational(point: _Point, signal: _FloatArray) -> dict[str, Estimate]:
     if point.log_z is not None:
         kl = replace(mean, value=float((signal + point.log_z).mean()))
         relative = _scaled(kl, 1 / abs(point.log_z)) if point.log_z else Estimate.missing("the exact ln Z is zero")
-    return {"free_energy_variational": free_energy, "kl_nats": kl, "relative_free_energy_error": relative}
+    return {FREE_ENERGY_VARIATIONAL: free_energy, KL_NATS: kl, RELATIVE_FREE_ENERGY_ERROR: relative}
 
 
 def _p_side(point: _Point, reference: ReferenceSeries | None, absent: str) -> dict[str, Estimate]:
@@ -260,9 +285,9 @@ def _p_side(point: _Point, reference: ReferenceSeries | None, absent: str) -> di
     if point.log_z is not None:
         forward = weights.kl_forward(log_weight, chain, point.log_z, point.n_sites)
     return {
-        "free_energy_p": point.free_energy(weights.log_z_p(log_weight, chain, point.n_sites)),
-        "kl_forward_nats": forward,
-        "ess_fraction_p": weights.ess_fraction_p(log_weight, chain, point.log_z),
+        FREE_ENERGY_P: point.free_energy(weights.log_z_p(log_weight, chain, point.n_sites)),
+        KL_FORWARD_NATS: forward,
+        ESS_FRACTION_P: weights.ess_fraction_p(log_weight, chain, point.log_z),
     }
 
 
@@ -273,10 +298,10 @@ def _metropolis(
     chain, n = weights.nmcmc(log_weight, np.random.default_rng(seed)), len(log_weight)
     rate = chain_mean(chain.accepted.astype(np.float64)) if n > 1 else Estimate.missing("one draw makes no proposal")
     return {
-        "acceptance_rate": rate,
-        "longest_rejection_run": Estimate(float(chain.longest_rejection_run), n=n),
-        "tau_int_energy": tau_estimate(gamma_method(energy[chain.state_index])),
-        "tau_int_abs_magnetisation": tau_estimate(gamma_method(np.abs(magnetisation[chain.state_index]))),
+        ACCEPTANCE_RATE: rate,
+        LONGEST_REJECTION_RUN: Estimate(float(chain.longest_rejection_run), n=n),
+        TAU_INT_ENERGY: tau_estimate(gamma_method(energy[chain.state_index])),
+        TAU_INT_ABS_MAGNETISATION: tau_estimate(gamma_method(np.abs(magnetisation[chain.state_index]))),
     }
 
 

@@ -20,6 +20,7 @@ TORCH_FREE = [
     "nisbench.cli",
     "nisbench.errors",
     "nisbench.contract.records",
+    "nisbench.contract.quantities",
     "nisbench.contract.hookspecs",
     "nisbench.contract.catalog",
     "nisbench.harness.plan",
@@ -27,6 +28,7 @@ TORCH_FREE = [
     "nisbench.harness.seeds",
     "nisbench.harness.execute",
     "nisbench.statistics",
+    "nisbench.results",
     "nisbench.report",
     "nisbench.physics.kaufman",
     "nisbench.physics.enumeration",
@@ -99,6 +101,12 @@ def loaded_after(statement: str, names: set[str]) -> set[str]:
 def test_torch_free_modules_load_without_torch():
     imports = "\n".join(f"import {name}" for name in expanded(TORCH_FREE) if name != "nisbench.__main__")
     assert loaded_after(imports, {"torch"}) == set()
+
+
+def test_results_load_neither_torch_nor_drawing_nor_templates():
+    """Also indirectly: `export`, `compare` and `status` need nothing else."""
+    imports = "\n".join(f"import {name}" for name in expanded(["nisbench.results"]))
+    assert loaded_after(imports, {"torch", "matplotlib", "seaborn", "jinja2", "numba"}) == set()
 
 
 def test_the_import_probe_sees_torch():

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from nisbench.contract.catalog import load_catalog
+from nisbench.contract.quantities import FAMILIES, KIND_LETTERS, QUANTITIES
 from nisbench.contract.records import TrainingOptions
-from nisbench.report.tables import QUANTITIES
-from nisbench.statistics.quantities import CHAIN_QUANTITIES, MODEL_QUANTITIES, WEIGHTED_QUANTITIES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "conventions.md").read_text()
 PLUGINS = load_catalog().plugins
@@ -32,19 +31,23 @@ def names(options: type) -> set[str]:
     return {f.name for f in dataclasses.fields(options)}
 
 
-def test_every_quantity_has_one_row():
-    documented = rows(section("## Quantities"))
-    assert len(documented) == len(set(documented))
-    assert set(documented) == set(QUANTITIES)
+QUANTITY_ROW = re.compile(r"^\| `([\w<>]+)` \| ([a-z ]+) \| ", re.MULTILINE)
 
 
-@pytest.mark.parametrize(
-    ("kind", "expected"), [("m", MODEL_QUANTITIES), ("c", CHAIN_QUANTITIES), ("w", WEIGHTED_QUANTITIES)]
-)
-def test_kinds_of_the_statistical_quantities(kind, expected):
-    found = re.findall(r"^\| `(\w+)` \| ([mcw ]+) \|", section("## Quantities"), re.MULTILINE)
-    statistical = {*MODEL_QUANTITIES, *CHAIN_QUANTITIES, *WEIGHTED_QUANTITIES}
-    assert {name for name, kinds in found if kind in kinds.split()} & statistical == set(expected)
+def test_the_page_has_one_row_for_each_quantity_and_family():
+    documented = [name for name, _ in QUANTITY_ROW.findall(section("## Quantities"))]
+    assert sorted(documented) == sorted([*QUANTITIES, *(family.pattern for family in FAMILIES)])
+
+
+@pytest.mark.parametrize(("name", "letters"), QUANTITY_ROW.findall(section("## Quantities")))
+def test_the_row_of_a_quantity_lists_its_kinds(name, letters):
+    family = next((family for family in FAMILIES if family.pattern == name), None)
+    row = family.row(f"{family.prefix}train_s" if "cost" in name else f"{family.prefix}0") if family else None
+    kinds = tuple(KIND_LETTERS[letter] for letter in letters.split())
+    if name == "exponent_<cost>":  # a cost has the kinds of its own row
+        assert set(row.kinds) <= set(kinds)
+    else:
+        assert kinds == (row or QUANTITIES[name]).kinds
 
 
 def test_training_options_have_their_rows():

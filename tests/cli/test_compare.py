@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from nisbench import cli
+from nisbench.contract.quantities import QUANTITIES
 from nisbench.contract.records import Budget, Cell, CellResult, Estimate, Status
 from nisbench.harness.plan import Group, Plan
 from nisbench.harness.store import Store
-from nisbench.report.sides import read_side
-from nisbench.report.timing import TIMED
-from nisbench.report.versus import COUNTS, DIRECTIONS, compare
+from nisbench.results.compare import COUNTS, compare
+from nisbench.results.compare_sides import read_side
+from nisbench.results.compare_timings import TIMED
 
 EXACT = -1.5
 GOOD = {
@@ -148,7 +149,7 @@ def test_many_comparisons_raise_the_threshold_and_chance_stays_silent(tmp_path):
 
     def noise(path: Path) -> Path:
         cells = [cell(seed=s) for s in range(200)]
-        names = [name for name in DIRECTIONS if name not in (*COUNTS, *TIMED)][:20]
+        names = [name for name, row in QUANTITIES.items() if row.better and name not in (*COUNTS, *TIMED)][:20]
         return write(path, {c: {n: Estimate(float(rng.normal(10, 1)), 1.0) for n in names} for c in cells})
 
     a, b = read_side(noise(tmp_path / "a")), read_side(noise(tmp_path / "b"))
@@ -212,7 +213,7 @@ def test_exports_and_reports_are_compared_too(tmp_path, capsys, monkeypatch):
     code, out, _ = run(capsys, monkeypatch, "compare", tmp_path / "a.json", page, "--fail-on-regression")
     assert code == 1
     assert "1 worse" in out
-    assert "an export holds no options" in out
+    assert "an export contains no options" in out
 
 
 @pytest.mark.parametrize("content", ["no json", "{}", '[{"quantity": "kl_nats"}]', "[1]"])
@@ -237,7 +238,7 @@ def test_parquet_holds_the_long_table(tmp_path, capsys, monkeypatch):
     pytest.importorskip("pyarrow", reason="pyarrow is not installed")
     import pandas as pd
 
-    from nisbench.report.tables import LONG_COLUMNS
+    from nisbench.results.export import LONG_COLUMNS
 
     a = write(tmp_path / "a", {cell(): GOOD})
     assert run(capsys, monkeypatch, "export", a, "--format", "parquet", "--out", tmp_path / "a.parquet")[0] == 0

@@ -8,8 +8,8 @@ import pytest
 from nisbench import cli
 from nisbench.contract.records import Budget, Cell, Status
 from nisbench.harness.plan import Group, Plan
-from nisbench.harness.progress import labels, row, span
 from nisbench.harness.store import Store
+from nisbench.results.status import labels, row, span
 
 COMMAND = "nisbench run --plugins hier --sizes 8"
 

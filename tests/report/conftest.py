@@ -2,9 +2,8 @@ import time
 from pathlib import Path
 
 import pytest
-from synthetic_store import Sixty, StoreMaker, quick
+from fakes.stores import Sixty, StoreMaker, quick, troubled
 
-from nisbench.contract.records import Status
 from nisbench.harness.store import Store
 from nisbench.report.page import build_report
 
@@ -34,14 +33,7 @@ def sixty(tmp_path_factory: pytest.TempPathFactory) -> Sixty:
 
 @pytest.fixture
 def troubled_maker() -> StoreMaker:
-    """A run in the middle of things: cells of every status, and one that has not begun."""
-    maker = quick(sizes=(4, 8))
-    maker.ends(maker.model("hier", 12), Status.UNAVAILABLE, "L = 12 is no power of two")
-    maker.ends(maker.model("hier", 32), Status.TIMEOUT, "no result after 60 s; give a larger --timeout")
-    maker.ends(maker.model("van", 32), Status.FAILED, "RuntimeError: exploded | badly")
-    maker.ends(maker.sampler(32), Status.INTERRUPTED, "stopped by the user")
-    maker.waits(maker.sampler(64))
-    return maker
+    return troubled()
 
 
 @pytest.fixture

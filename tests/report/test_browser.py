@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from synthetic_store import HOSTILE, StoreMaker, quick
+from fakes.stores import HOSTILE, StoreMaker, quick
 
 from nisbench.report.page import build_report
 

@@ -8,7 +8,7 @@ from types import ModuleType
 
 import click
 import pytest
-from synthetic_store import StoreMaker, quick
+from fakes.stores import StoreMaker, quick
 
 from nisbench.harness.store import Store
 from nisbench.report.page import build_report

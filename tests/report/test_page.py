@@ -2,15 +2,19 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from synthetic_store import HOSTILE, Sixty, StoreMaker, quick
+from fakes.stores import HOSTILE, Sixty, StoreMaker, quick
 
 from nisbench.contract.records import Estimate, Status
 from nisbench.errors import StoreError
+from nisbench.harness import store as store_module
 from nisbench.harness.store import Store
 from nisbench.report.page import build_report
 
@@ -216,8 +220,8 @@ def test_quantity_that_no_cell_holds_is_left_out_with_a_word(out: Path, tmp_path
     maker.sampler(8)
     build_report([maker.write(tmp_path / "run")], out)
     text = read(out).text
-    assert "Not drawn, because no cell of this run holds it: relative error of variational F; KL(q‖p); KL(p‖q)." in text
-    assert "No cell of this run holds a free energy." in text
+    assert "Not drawn, because no cell of this run has it: relative error of variational F; KL(q‖p); KL(p‖q)." in text
+    assert "No cell of this run has a free energy." in text
     assert not (out / "figures" / "kl-nats.svg").exists()
 
 
@@ -244,12 +248,12 @@ def test_what_is_not_drawn_is_announced(out: Path, tmp_path: Path):
         maker.sampler(L)
     build_report([maker.write(tmp_path / "run")], out)
     text = read(out).text
-    assert "Drawn are 4 of 5 targets and temperatures, those with the most measured cells" in text
-    assert "Drawn are the 6 largest of 8 sizes; not L = 4 and 5." in text
+    assert "The figures show 4 of 5 targets and temperatures, those with the most measured cells" in text
+    assert "The figures show the 6 largest of 8 sizes, without L = 4 and 5." in text
 
 
 def test_nothing_is_announced_where_all_is_drawn(quick_out: Path):
-    assert "Drawn are" not in read(quick_out).text
+    assert "The figures show" not in read(quick_out).text
 
 
 def test_damaged_file_is_named(out: Path, tmp_path: Path):
@@ -295,3 +299,19 @@ def test_five_hundred_cells_make_a_page(out: Path, tmp_path: Path):
     assert len(maker.cells) > 480
     build_report([maker.write(tmp_path / "run")], out)
     assert (out / "report.html").stat().st_size < 10_000_000
+
+
+def test_each_file_of_a_run_is_read_once(quick_store: Store, out: Path, monkeypatch: pytest.MonkeyPatch):
+    opened: Counter[Path] = Counter()
+
+    def count(read: Callable[[Path], object], path: Path) -> object:
+        opened[path] += path.exists()
+        return read(path)
+
+    for name in ("read_json", "read_arrays", "read_history"):
+        monkeypatch.setattr(store_module, name, partial(count, getattr(store_module, name)))
+    build_report([quick_store], out)
+    names = {path.name for path, count in opened.items() if count}
+    assert names >= {"plan.json", "environment.json", "cell.json", "status.json", "result.json", "history.jsonl"}
+    assert names >= {"series.npz", "samples.npz"}
+    assert {str(path): count for path, count in opened.items() if count > 1} == {}

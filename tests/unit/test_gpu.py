@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from nisbench.contract.catalog import load_catalog
+from nisbench.harness.build import select_device
 from nisbench.harness.cost import kernel_launches
 from nisbench.harness.limits import limit_memory
-from nisbench.harness.worker import _device
 from nisbench.physics.ising import Ising
 
 CATALOG = load_catalog()
@@ -44,7 +44,7 @@ def test_float32_is_not_rounded_further(name: str, options: dict[str, str]) -> N
     """Draws and evaluation take different products and convolutions; with TF32 they would differ by 1e-3 and more."""
     entry = CATALOG.plugin(name)
     torch.manual_seed(0)
-    device = _device("cuda")
+    device = select_device("cuda")
     model = entry.load()(Ising(16), entry.options(**options)).to(device)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -66,7 +66,7 @@ def test_a_gradient_repeats_bit_by_bit(name: str) -> None:
 
 
 def test_a_memory_limit_holds_on_the_device() -> None:
-    device = _device("cuda")
+    device = select_device("cuda")
     try:
         limit_memory(2**28, device)
         with pytest.raises(torch.OutOfMemoryError):

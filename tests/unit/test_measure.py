@@ -8,7 +8,7 @@ import torch
 
 from nisbench.api import ChainDraws, ChainSampler, ModelDraws, WeightedDraws, WeightedSampler
 from nisbench.errors import PluginError
-from nisbench.harness import measure
+from nisbench.harness import measure, references
 from nisbench.harness.clock import Clock
 from nisbench.physics.ising import Ising
 
@@ -133,7 +133,7 @@ def test_weighted_draws():
 
 
 def test_reference_is_thinned_by_twice_tau_and_keeps_the_order_of_each_chain():
-    reference = measure.collect_reference(Counter(Ising(4)), 10, tau_int=1.2, seed=3, generator=_generator())
+    reference = references.collect_reference(Counter(Ising(4)), 10, tau_int=1.2, seed=3, generator=_generator())
     up = (reference.spins > 0).sum((1, 2))
     # every third draw of each of the three chains: draws 2, 5, 8, 11
     assert up.tolist() == [2, 2, 2, 5, 5, 5, 8, 8, 8, 11]
@@ -143,8 +143,8 @@ def test_reference_is_thinned_by_twice_tau_and_keeps_the_order_of_each_chain():
 
 def test_reference_is_evaluated_in_order():
     model = Coin(Ising(4))
-    reference = measure.collect_reference(Counter(Ising(4)), 10, tau_int=1.2, seed=3, generator=_generator())
-    log_prob = measure.evaluate_reference(model, reference, beta=0.44, device=CPU)
+    reference = references.collect_reference(Counter(Ising(4)), 10, tau_int=1.2, seed=3, generator=_generator())
+    log_prob = references.evaluate_reference(model, reference, beta=0.44, device=CPU)
     np.testing.assert_array_equal(log_prob, reference.spins.sum((1, 2), dtype=float))
 
 

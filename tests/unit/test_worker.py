@@ -23,7 +23,7 @@ from nisbench.api import (
 from nisbench.contract.catalog import Catalog, Entry, TargetEntry
 from nisbench.contract.records import Budget, Cell, CellResult, Hardware, ReferenceState, Status
 from nisbench.errors import PluginError
-from nisbench.harness import worker
+from nisbench.harness import densities, worker
 from nisbench.harness.environment import cpu_name
 from nisbench.harness.limits import OverLimitError
 from nisbench.harness.plan import Plan
@@ -262,7 +262,7 @@ def test_subnormal_numbers_are_zero_in_the_process_of_a_cell(tmp_path, monkeypat
     """With them a gradient has been seen to take eighteen times as long."""
     seen = []
 
-    def halved(store, cell, catalog, *, memory_limit):
+    def halved(store, cell, catalog, *, memory_limit, keep):
         seen.append(half_of(np.full(1000, np.finfo(np.float32).tiny)))
         return CellResult(cell.cell_id, Status.OK)
 
@@ -290,7 +290,7 @@ def half_of(values):
 def test_draws_of_the_wrong_shape_are_refused(tmp_path, monkeypatch):
     half = lambda self, n, *, beta, generator: Coin.sample_all(self, n // 2, beta=beta, generator=generator)  # noqa: E731
     monkeypatch.setattr(Coin, "sample_all", Coin.sample, raising=False)
-    monkeypatch.setattr(worker, "train", None)  # refused before it is trained
+    monkeypatch.setattr(densities, "train", None)  # refused before it is trained
     with monkeypatch.context() as wrong:
         wrong.setattr(Coin, "sample", half)
         with pytest.raises(PluginError, match=r"ModelDraws of .*; asked for were .* int8 and .* float64"):
@@ -361,6 +361,7 @@ def test_weighted_draws_are_corrected(tmp_path):
 
 
 OF_MODELS_ALONE = {
+    "matmul_flops_per_s",
     "n_parameters",
     "parameter_bytes",
     "optimizer_bytes",

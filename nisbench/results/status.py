@@ -5,15 +5,16 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from nisbench.contract.quantities import ESS_FRACTION, KL_NATS
 from nisbench.contract.records import Cell, Estimate
 from nisbench.harness.store import Store
-from nisbench.harness.variants import variant_names
+from nisbench.results.variants import variant_names
 
-__all__ = ["Row", "counts", "labels", "row", "span"]
+__all__ = ["StatusLine", "counts", "labels", "row", "span"]
 
 
 @dataclass(frozen=True)
-class Row:
+class StatusLine:
     """One line of the table of cells."""
 
     cell: str
@@ -28,8 +29,8 @@ class Row:
     def line(self) -> str:
         """Return the row as one line of text."""
         numbers = [f"{name} {value}" for name, value in (("ESS", self.ess), ("KL", self.kl)) if value]
-        said = [self.status, *numbers, *([self.time] if self.time else [])]
-        return f"{self.cell}: " + ", ".join(said) + (f" - {self.reason}" if self.reason else "")
+        parts = [self.status, *numbers, *([self.time] if self.time else [])]
+        return f"{self.cell}: " + ", ".join(parts) + (f" - {self.reason}" if self.reason else "")
 
 
 def labels(cells: Sequence[Cell]) -> dict[str, str]:
@@ -42,8 +43,8 @@ def labels(cells: Sequence[Cell]) -> dict[str, str]:
     }
 
 
-def row(store: Store, cell: Cell, label: str, *, started: bool = False) -> Row:
-    """Return the row of a cell. For a running training it holds the last line of the history.
+def row(store: Store, cell: Cell, label: str, *, started: bool = False) -> StatusLine:
+    """Return the line of a cell. For a running training it contains the last line of the history.
 
     `label` comes from `labels`. `started` is True for a cell whose process exists but has not reported a stage yet.
     """
@@ -51,11 +52,11 @@ def row(store: Store, cell: Cell, label: str, *, started: bool = False) -> Row:
     if state.stage is not None:
         return _running(store, cell, label, state.stage)
     if state.status is None:
-        return Row(label, "starting" if started else str(state), "", "", "")
+        return StatusLine(label, "starting" if started else str(state), "", "", "")
     result = store.result(cell.cell_id)
     quantities = result.quantities if result else {}
-    ess, kl = (_number(quantities.get(name)) for name in ("ess_fraction", "kl_nats"))
-    return Row(label, str(state), ess, kl, state.reason or "")
+    ess, kl = (_number(quantities.get(name)) for name in (ESS_FRACTION, KL_NATS))
+    return StatusLine(label, str(state), ess, kl, state.reason or "")
 
 
 def counts(store: Store, cells: Iterable[Cell]) -> dict[str, int]:
@@ -72,10 +73,10 @@ def span(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
 
 
-def _running(store: Store, cell: Cell, label: str, stage: str) -> Row:
+def _running(store: Store, cell: Cell, label: str, stage: str) -> StatusLine:
     history = store.history(cell.cell_id)
     if stage != "train" or not history or cell.budget is None:
-        return Row(label, stage, "", "", "", f"for {span(_age(store, cell, 'status.json'))}")
+        return StatusLine(label, stage, "", "", "", f"for {span(_age(store, cell, 'status.json'))}")
     last = history[-1]
     step, seconds = int(last["step"]), float(last["seconds"])
     if cell.budget.steps is not None:
@@ -85,8 +86,8 @@ def _running(store: Store, cell: Cell, label: str, stage: str) -> Row:
         left = (cell.budget.seconds or 0.0) - seconds
         at = f"train step {step}"
     left -= _age(store, cell, "history.jsonl")
-    kl = "" if (known := last.get("kl_nats")) is None else f"{known:.3g}"
-    return Row(label, at, f"{last['ess_fraction']:.3g}", kl, "", f"{span(left)} left")
+    kl = "" if (known := last.get(KL_NATS)) is None else f"{known:.3g}"
+    return StatusLine(label, at, f"{last[ESS_FRACTION]:.3g}", kl, "", f"{span(left)} left")
 
 
 def _age(store: Store, cell: Cell, name: str) -> float:

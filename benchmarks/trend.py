@@ -9,10 +9,10 @@ from pathlib import Path
 from nisbench.harness.atomic import guard, write_text
 from nisbench.report.charts import figure
 from nisbench.report.document import ABSENT, Block, Column, Document, Entry, Paragraph, Section, Table, plain
-from nisbench.report.numbers import significant
 from nisbench.report.page import rendered
 from nisbench.report.panels import Panel, Point, Series
-from nisbench.report.results import load
+from nisbench.results.cells import load
+from nisbench.results.numbers import significant
 
 __all__ = ["Commit", "Tracked", "build_trend"]
 

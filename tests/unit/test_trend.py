@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from nisbench.report.trend import Commit, Tracked, build_trend
+from benchmarks.trend import Commit, Tracked, build_trend
 
 
 def commit(number: int, **values: Tracked) -> Commit:

@@ -263,3 +263,14 @@ def _spins(rng, cell, n):
     for _ in range(2):
         field_ = field_ + sum(np.roll(field_, shift, axis) for axis in (1, 2) for shift in (-1, 1))
     return np.where(field_ + 1.5 * rng.standard_normal((n, 1, 1)) > 0, 1, -1).astype(np.int8)
+
+
+def troubled() -> StoreMaker:
+    """A half-finished run with cells of every status, and one that has not started."""
+    maker = quick(sizes=(4, 8))
+    maker.ends(maker.model("hier", 12), Status.UNAVAILABLE, "L = 12 is no power of two")
+    maker.ends(maker.model("hier", 32), Status.TIMEOUT, "no result after 60 s; give a larger --timeout")
+    maker.ends(maker.model("van", 32), Status.FAILED, "RuntimeError: exploded | badly")
+    maker.ends(maker.sampler(32), Status.INTERRUPTED, "stopped by the user")
+    maker.waits(maker.sampler(64))
+    return maker

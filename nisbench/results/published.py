@@ -1,4 +1,4 @@
-"""The published values and predicted growths of published.toml."""
+"""Published values, statements and predicted exponents, read from published.toml."""
 
 import math
 import tomllib
@@ -13,14 +13,14 @@ import numpy as np
 from nisbench.contract.records import Cell, Estimate
 from nisbench.physics.kaufman import BETA_CRITICAL
 
-__all__ = ["Prediction", "Published", "Statement", "Value", "published"]
+__all__ = ["Prediction", "Published", "PublishedValue", "Statement", "published"]
 
 _PLAIN_KEYS = ("method", "source", "device", "L", "beta", "remark")
 
 
 @dataclass(frozen=True)
-class Value:
-    """What one source prints for one method at one size."""
+class PublishedValue:
+    """The numbers that one source prints for one method at one size."""
 
     method: str
     source: str
@@ -41,7 +41,7 @@ class Statement:
 
 @dataclass(frozen=True)
 class Prediction:
-    """cost ~ L^power (constant + per_level (log2 L - 2)) for one plugin."""
+    """Predicted cost ~ L^power (constant + per_level (log2 L - 2)) of one plugin."""
 
     plugin: str
     quantities: tuple[str, ...]
@@ -50,12 +50,12 @@ class Prediction:
     constant: float = 1.0
     per_level: float = 0.0
     paper: float | None = None
-    """The exponent by the hierarchical paper's counting."""
+    """The exponent as the paper on the hierarchical model counts it."""
     options: Mapping[str, Any] = field(default_factory=dict)
-    """Options that a cell must have for the prediction to be about it."""
+    """Options that a cell must have for the prediction to apply."""
 
     def exponent(self, sizes: Sequence[int]) -> float:
-        """The slope of ln cost over ln L that the form gives on these sizes, at least two."""
+        """Slope of ln cost against ln L that the form gives on these sizes, of which there must be at least two."""
         L = np.array(sizes, dtype=np.float64)
         cost = L**self.power * (self.constant + self.per_level * (np.log2(L) - 2))
         return float(np.polyfit(np.log(L), np.log(cost), 1)[0])
@@ -63,26 +63,26 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Published:
-    """Everything in published.toml."""
+    """The content of published.toml."""
 
-    values: tuple[Value, ...]
+    values: tuple[PublishedValue, ...]
     statements: tuple[Statement, ...]
     predictions: tuple[Prediction, ...]
 
-    def at(self, target: str, beta: float) -> tuple[Value, ...]:
-        """The values for the Ising model at that very beta."""
+    def at(self, target: str, beta: float) -> tuple[PublishedValue, ...]:
+        """The values for the Ising model at exactly this beta."""
         return tuple(v for v in self.values if target == "ising" and math.isclose(v.beta, beta, rel_tol=1e-12))
 
     def prediction(self, cell: Cell, quantity: str) -> Prediction | None:
-        """What is predicted for the growth of `quantity` of a sampler like that of `cell`."""
+        """The prediction for the growth of `quantity` of a sampler with the plugin and options of `cell`."""
         fits = [p for p in self.predictions if p.plugin == cell.plugin and quantity in p.quantities]
         return next((p for p in fits if p.options.items() <= cell.options.items()), None)
 
 
 @lru_cache(maxsize=1)
 def published() -> Published:
-    """published.toml, read once."""
-    text = (resources.files("nisbench.report") / "published.toml").read_text(encoding="utf-8")
+    """Reads published.toml, once per process."""
+    text = (resources.files("nisbench.results") / "published.toml").read_text(encoding="utf-8")
     table = tomllib.loads(text)
     sources = table["sources"]
     return Published(
@@ -94,15 +94,15 @@ def published() -> Published:
     )
 
 
-def _value(entry: Mapping[str, Any], sources: Mapping[str, str]) -> Value:
+def _value(entry: Mapping[str, Any], sources: Mapping[str, str]) -> PublishedValue:
     quantities = {key: _estimate(number) for key, number in entry.items() if key not in _PLAIN_KEYS}
     beta = BETA_CRITICAL if entry["beta"] == "critical" else float(entry["beta"])
     plain = {key: entry[key] for key in _PLAIN_KEYS if key in entry}
-    return Value(**{**plain, "source": sources[entry["source"]], "beta": beta, "quantities": quantities})
+    return PublishedValue(**{**plain, "source": sources[entry["source"]], "beta": beta, "quantities": quantities})
 
 
 def _estimate(number: Any) -> Estimate:
-    """A number, or [number, error]."""
+    """An estimate from a number or from [number, error]."""
     if isinstance(number, list):
         return Estimate(float(number[0]), float(number[1]))
     return Estimate(float(number))

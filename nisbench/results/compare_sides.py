@@ -1,4 +1,4 @@
-"""One side of a comparison: a run folder, the JSON of `nisbench export`, or a report.html, as cells with a key."""
+"""The two sides of a comparison. A side is a run folder, the JSON of `nisbench export`, or a report.html."""
 
 import json
 import re
@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from nisbench.contract.quantities import BREAK_EVEN_SAMPLES
 from nisbench.contract.records import Cell, Estimate, Status, canonical_json
 from nisbench.errors import UserError
 from nisbench.harness.store import Store
-from nisbench.report.results import Measured, load
+from nisbench.results.cells import CellRow, load
 
 __all__ = ["ComparedCell", "Side", "matched", "read_side"]
 
@@ -22,17 +23,17 @@ _DATA = re.compile(r'<script type="application/json" id="data">(.*?)</script>', 
 
 @dataclass(frozen=True)
 class ComparedCell:
-    """One cell as far as a comparison needs it."""
+    """The part of a cell that a comparison uses."""
 
     label: str
     place: tuple[Any, ...]
     """plugin, kind, target, L, beta, seed, device"""
     settings: str | None
-    """Every field but the versions, as canonical JSON; None where the source does not hold them."""
+    """Every field except the versions, as canonical JSON; None if the source does not contain them."""
     variant: str
-    """The settings without the seed; empty where the source does not hold them."""
+    """The settings without the seed; empty if the source does not contain them."""
     hardware: str | None
-    """None where the source does not name it."""
+    """None if the source does not name it."""
     status: Status | None
     reason: str | None
     quantities: Mapping[str, Estimate]
@@ -49,34 +50,35 @@ class Side:
 
 
 def read_side(path: Path) -> Side:
-    """The cells in `path`; raises StoreError or UserError where there are none to read."""
+    """Reads the cells in `path`; raises StoreError or UserError if it contains none."""
     if path.is_dir() or not path.exists():
         return _of_store(path)
-    return _of_rows(path, _rows(path))
+    return _of_export(path, _export_rows(path))
 
 
 def matched(a: Side, b: Side) -> tuple[list[tuple[ComparedCell, ComparedCell]], list[str]]:
-    """The pairs of cells that agree in everything but the version, and notes on what could not be paired.
+    """The pairs of cells that agree in everything except the version, and notes on cells without a partner.
 
-    Where one side is an export, which holds no options, the place decides; cells that share one are left out.
+    An export contains no options. If one side is an export, cells are matched by their place, and cells that share a
+    place are left out.
     """
-    coarse = any(cell.settings is None for cell in (*a.cells, *b.cells))
-    first, second = (_by_key(side, coarse) for side in (a, b))
+    by_place = any(cell.settings is None for cell in (*a.cells, *b.cells))
+    first, second = (_by_key(side, by_place) for side in (a, b))
     pairs = [(cell, second[key]) for key, cell in first.items() if key in second]
     notes = []
-    if coarse:
-        notes.append("an export holds no options: cells are matched by plugin, target, L, beta, seed and device")
-    for side, known, other in ((a, first, second), (b, second, first)):
-        if alone := sum(key not in other for key in known):
+    if by_place:
+        notes.append("an export contains no options: cells are matched by plugin, target, L, beta, seed and device")
+    for side, own, other in ((a, first, second), (b, second, first)):
+        if alone := sum(key not in other for key in own):
             notes.append(f"{alone} of {len(side.cells)} cells are only in {side.name}")
-        if dropped := len(side.cells) - len(known):
+        if dropped := len(side.cells) - len(own):
             notes.append(f"{dropped} cells of {side.name} share their place with others and are left out")
     return pairs, notes
 
 
-def _by_key(side: Side, coarse: bool) -> dict[Any, ComparedCell]:
-    """The cells whose key no other cell has."""
-    keys = [cell.place if coarse else cell.settings for cell in side.cells]
+def _by_key(side: Side, by_place: bool) -> dict[Any, ComparedCell]:
+    """The cells whose key is unique within the side."""
+    keys = [cell.place if by_place else cell.settings for cell in side.cells]
     counts = Counter(keys)
     return {key: cell for key, cell in zip(keys, side.cells, strict=True) if counts[key] == 1}
 
@@ -88,7 +90,7 @@ def _of_store(path: Path) -> Side:
     return Side(str(path), _versions((row.cell.plugin, row.cell.plugin_version) for row in results.rows), tuple(cells))
 
 
-def _of_row(row: Measured, by_id: Mapping[str, Cell]) -> ComparedCell:
+def _of_row(row: CellRow, by_id: Mapping[str, Cell]) -> ComparedCell:
     place = tuple(getattr(row.cell, name) for name in _PLACE)
     settings = _settings(row.cell, by_id)
     variant = canonical_json({name: value for name, value in settings.items() if name not in ("seed", "reference")})
@@ -97,7 +99,7 @@ def _of_row(row: Measured, by_id: Mapping[str, Cell]) -> ComparedCell:
         place=place,
         settings=canonical_json(settings),
         variant=variant,
-        hardware=f"{row.device_name}, {row.hardware.threads if row.hardware else 1} threads",
+        hardware=f"{row.device_name}, {row.threads} threads",
         status=row.status,
         reason=row.reason,
         quantities=row.quantities if row.measured else {},
@@ -105,7 +107,7 @@ def _of_row(row: Measured, by_id: Mapping[str, Cell]) -> ComparedCell:
 
 
 def _settings(cell: Cell, by_id: Mapping[str, Cell]) -> dict[str, Any]:
-    """Every field but the versions; a reference by its own settings."""
+    """Every field except the versions; a reference cell is replaced by its own settings."""
     kept = {name: value for name, value in cell.to_json().items() if name not in _OF_VERSION}
     if cell.reference in by_id:
         kept["reference"] = _settings(by_id[str(cell.reference)], by_id)
@@ -118,8 +120,8 @@ def _label(place: tuple[Any, ...], reference_draws: int = 0) -> str:
     return where + (f" on {device}" if device != "cpu" else "") + (" (reference)" if reference_draws else "")
 
 
-def _rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of an export, from its JSON or from the data in a report."""
+def _export_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of an export, from its JSON or from the data embedded in a report."""
     text = path.read_text(encoding="utf-8", errors="replace")
     try:
         if embedded := _DATA.search(text):
@@ -130,10 +132,10 @@ def _rows(path: Path) -> list[dict[str, Any]]:
             return rows
     except (ValueError, KeyError, IndexError, TypeError) as error:
         raise UserError(f"{path} is neither a run folder nor an export nor a report ({error})") from error
-    raise UserError(f"{path} is no list of rows; give a run folder, the JSON of `nisbench export` or a report.html")
+    raise UserError(f"{path} is not a list of rows; give a run folder, the JSON of `nisbench export` or a report.html")
 
 
-def _of_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> Side:
+def _of_export(path: Path, rows: Iterable[Mapping[str, Any]]) -> Side:
     found: dict[str, ComparedCell] = {}
     versions = set()
     try:
@@ -145,11 +147,12 @@ def _of_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> Side:
             status = Status(row["status"]) if row["status"] is not None else None
             blank = ComparedCell(_label(place), place, None, "", None, status, row["reason"], {})
             cell = found.setdefault(row["cell"], blank)
-            if row["quantity"] is not None and row.get("quantity") != "break_even_samples":
+            # Break-even depends on the other cells of the run, so it does not belong to the cell.
+            if row["quantity"] is not None and row["quantity"] != BREAK_EVEN_SAMPLES:
                 quantities = {**cell.quantities, row["quantity"]: _estimate(row)}
                 found[row["cell"]] = replace(cell, quantities=quantities)
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path} holds a row that is no row of an export ({type(error).__name__}: {error})") from error
+        raise UserError(f"{path} has a row that is not a row of an export ({type(error).__name__}: {error})") from error
     return Side(str(path), _versions(versions), tuple(found.values()))
 
 

@@ -1,0 +1,247 @@
+"""The Python interface: `nisbench.run` and `nisbench.load` return a `Run`, from which tables and models are read."""
+
+import html
+import shlex
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nisbench.contract.records import Cell, CellState
+from nisbench.errors import UserError
+from nisbench.harness.store import Reference, Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from nisbench.contract.interfaces import Density
+    from nisbench.harness.launch import Display
+
+__all__ = ["Run", "load", "run"]
+
+_CELL_COLUMNS = ["cell", "plugin", "kind", "target", "L", "beta", "seed", "device", "status"]
+
+
+class Run:
+    """A run folder: its cells, their numbers and their trained models. Reading never changes the folder."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.store = Store.open(folder)
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return self.store.path
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """All cells of the plan, reference cells first."""
+        return self.store.cells()
+
+    def state(self, cell: Cell) -> CellState:
+        """Return the state of a cell: waiting, running or ended, with the reason."""
+        return self.store.state(cell.cell_id)
+
+    def frame(self) -> "pd.DataFrame":
+        """Return one row per cell and quantity, with the columns of `nisbench export`."""
+        from nisbench.results.export import long_table
+
+        return long_table([self.store])
+
+    def table(self) -> "pd.DataFrame":
+        """Return one row per cell and one column per quantity. A quantity that a cell does not have is NaN."""
+        frame = self.frame()
+        frame = frame[frame["cell"].notna()]
+        values = frame[frame["quantity"].notna()].pivot(index="cell", columns="quantity", values="value")
+        cells = frame[_CELL_COLUMNS].drop_duplicates().set_index("cell")
+        order = list(dict.fromkeys(frame["quantity"].dropna()))
+        return cells.join(values[order]).reset_index()
+
+    def model(
+        self, plugin: str, *, L: int | None = None, beta: float | None = None, seed: int | None = None
+    ) -> "Density":
+        """Return the model or density of a finished cell, ready for `sample` and `log_prob`, on the cpu.
+
+        Raises
+        ------
+        UserError
+            If no finished cell fits or several do. The message lists them.
+        """
+        from nisbench.harness.build import rebuild_density
+
+        cell = self._one(
+            [c for c in self.cells if c.kind != "sampler"], "trained model", plugin=plugin, L=L, beta=beta, seed=seed
+        )
+        return rebuild_density(self.store, cell)
+
+    def reference(self, *, L: int | None = None, beta: float | None = None) -> Reference:
+        """Return the configurations of p that the reference cell left: spins (m, L, L) and the chain of each.
+
+        Raises
+        ------
+        UserError
+            If no reference cell fits or several do. The message lists them.
+        """
+        cell = self._one([c for c in self.cells if c.reference_draws], "reference", L=L, beta=beta)
+        reference = self.store.reference(cell.cell_id)
+        if reference is None:
+            raise UserError(f"{cell.cell_id} in {self.folder} left no configurations ({self.state(cell).describe()})")
+        return reference
+
+    def report(self, out: str | Path | None = None) -> Path:
+        """Write report.html, report.md and the figures into `out` (default: the run folder); return the page's path."""
+        from nisbench.report.page import build_report
+
+        return build_report([self.store], Path(out) if out is not None else self.folder)
+
+    def __repr__(self) -> str:
+        counts: dict[str, int] = {}
+        for cell in self.cells:
+            state = str(self.state(cell))
+            counts[state] = counts.get(state, 0) + 1
+        states = ", ".join(f"{number} {state}" for state, number in counts.items())
+        return f"<nisbench.Run {str(self.folder)!r}: {len(self.cells)} cells, {states}>"
+
+    def _repr_html_(self) -> str:
+        """Return the table of samplers and sizes for a notebook."""
+        from nisbench.results.cells import load as load_results
+        from nisbench.results.overview import overview
+
+        head = html.escape(repr(self))
+        table: str = overview(load_results([self.store])).to_html(index=False, border=0)
+        return f"<p><code>{head}</code></p>{table}"
+
+    def _one(self, cells: Iterable[Cell], what: str, **wanted: object) -> Cell:
+        """Return the only finished cell with the wanted fields."""
+        given = {name: value for name, value in wanted.items() if value is not None}
+        fits = [
+            cell
+            for cell in cells
+            if all(getattr(cell, name) == value for name, value in given.items())
+            and self.store.result(cell.cell_id) is not None
+        ]
+        if len(fits) == 1:
+            return fits[0]
+        asked = ", ".join(f"{name}={value!r}" for name, value in given.items()) or "no arguments"
+        found = ", ".join(f"{c.plugin} L={c.L} beta={c.beta:g} seed={c.seed}" for c in fits[:10])
+        more = f"{len(fits)} fit: {found}; give more arguments" if fits else "none fits"
+        raise UserError(f"{what} with {asked} in {self.folder}: {more}")
+
+
+def load(folder: str | Path) -> Run:
+    """Return the run in `folder`. Raises StoreError if there is none."""
+    return Run(folder)
+
+
+def run(
+    plan: str | Path | None = None,
+    *,
+    plugins: str | Iterable[str] | None = None,
+    sizes: int | str | Iterable[int] | None = None,
+    beta: float | str | Iterable[float | str] | None = None,
+    seeds: int | str | Iterable[int] | None = None,
+    train_steps: int | None = None,
+    train_seconds: float | str | None = None,
+    draws: int | None = None,
+    options: Mapping[str, Any] | Iterable[str] = (),
+    device: str = "auto",
+    memory_limit: int | str | None = None,
+    timeout: float | str | None = None,
+    workers: int = 1,
+    out: str | Path | None = None,
+    fresh: bool = False,
+    keep: bool = False,
+    progress: bool = True,
+) -> Run:
+    """Run a plan and return the run; the arguments and their defaults are those of the command `nisbench run`.
+
+    Every cell runs in a process of its own, so this function needs no `__main__` guard in a script. Calling it again
+    with the same arguments continues the run. A cell that fails does not raise: `Run.table` shows its status.
+
+    Parameters
+    ----------
+    plan
+        Name of a plan or path of a TOML file; by default `quick`, or its first group if plugins or sizes are given.
+    plugins, sizes, beta, seeds, train_steps, train_seconds, draws
+        Replace these fields of the plan. `beta` may be "critical".
+    options
+        Options of plugins, for example {"hier.width": 2}.
+    memory_limit, timeout
+        Bytes ("8G") and seconds ("30m") that one cell may take.
+    workers
+        Number of cells that run at a time. They share the cores.
+    out
+        Run folder; by default runs/<plan>-<hash of the cells>.
+    fresh
+        Delete the run in the folder and start over.
+    keep
+        Keep finished cells although the source of their plugin has changed.
+    progress
+        Show the progress, in a notebook as a progress bar.
+
+    Raises
+    ------
+    UserError
+        For a name that does not exist, a value that does not fit, or a folder that holds something else.
+    KeyboardInterrupt
+        If the run was interrupted; its finished cells are kept.
+    """
+    from nisbench.harness.execute import StoppedError
+    from nisbench.harness.launch import run_plan
+    from nisbench.harness.selection import select_plan
+
+    given: dict[str, Any] = {
+        "plugins": plugins,
+        "sizes": sizes,
+        "beta": beta,
+        "seeds": seeds,
+        "train_steps": train_steps,
+        "train_seconds": train_seconds,
+        "draws": draws,
+        "memory_limit": memory_limit,
+        "timeout": timeout,
+    }
+    source = None if plan is None else str(plan)
+    options = dict(options) if isinstance(options, Mapping) else tuple(options)
+    chosen = select_plan(source, device=device, options=options, **given)
+    folder = Path(out) if out is not None else Path("runs") / chosen.folder_name
+    try:
+        store = run_plan(
+            chosen,
+            folder,
+            command=_command(source, given, options, device, out),
+            workers=workers,
+            fresh=fresh,
+            keep=keep,
+            display=_display() if progress else None,
+        )
+    except StoppedError as stopped:
+        raise KeyboardInterrupt(f"stopped by {stopped.name}; the same call continues this run") from None
+    return Run(store.path)
+
+
+def _display() -> "Display":
+    """Return the display for a notebook or a terminal."""
+    from nisbench.terminal import show_in_notebook, show_progress
+
+    return show_in_notebook if "ipykernel" in sys.modules else show_progress
+
+
+def _command(
+    plan: str | None,
+    given: Mapping[str, Any],
+    options: Mapping[str, Any] | tuple[str, ...],
+    device: str,
+    out: str | Path | None,
+) -> str:
+    """Return the shell command that does the same."""
+    words = ["nisbench", "run", *(["--plan", plan] if plan is not None else [])]
+    for name, value in given.items():
+        if value is not None:
+            several = isinstance(value, Iterable) and not isinstance(value, str)
+            words += [f"--{name.replace('_', '-')}", ",".join(map(str, value)) if several else str(value)]
+    assigned = [f"{key}={value}" for key, value in options.items()] if isinstance(options, Mapping) else options
+    words += [word for one in assigned for word in ("--option", one)]
+    words += ["--device", device] if device != "auto" else []
+    words += ["--out", str(out)] if out is not None else []
+    return shlex.join(words)

@@ -1,0 +1,162 @@
+"""Section on cost: time and memory against L, and fitted exponents beside the predicted ones."""
+
+from collections.abc import Sequence
+
+from nisbench.contract.quantities import (
+    BREAK_EVEN_SAMPLES,
+    DRAW_S,
+    DRAW_S_PER_1000,
+    FLOPS_PER_DRAW,
+    MATMUL_FLOPS_PER_S,
+    N_PARAMETERS,
+    PEAK_DEVICE_TRAIN_BYTES,
+    PEAK_HOST_DRAW_BYTES,
+    PEAK_HOST_TRAIN_BYTES,
+    QUANTITIES,
+    S_PER_EFFECTIVE_SAMPLE,
+    TRAIN_S,
+    TRAIN_STEP_S,
+    Part,
+    describe,
+    select,
+)
+from nisbench.report.charts import MARKS, figure, size_panel, undrawn
+from nisbench.report.document import (
+    MISSING,
+    Block,
+    Column,
+    Entry,
+    Paragraph,
+    Section,
+    Table,
+    number,
+    plain,
+    value_entry,
+)
+from nisbench.report.selection import problem_note, shown_problems
+from nisbench.report.tables import lead_columns, lead_entries, size_table
+from nisbench.results.cells import Results
+from nisbench.results.exponents import Exponent, exponents
+from nisbench.results.groups import SeedGroup, grouped
+from nisbench.results.published import published
+
+__all__ = ["cost_section"]
+
+_DRAWN = {
+    "Time": (TRAIN_S, TRAIN_STEP_S, DRAW_S_PER_1000, S_PER_EFFECTIVE_SAMPLE),
+    "Size and memory": (N_PARAMETERS, PEAK_HOST_TRAIN_BYTES, PEAK_HOST_DRAW_BYTES, PEAK_DEVICE_TRAIN_BYTES),
+}
+"""Quantities that are drawn against L, by the beginning of the caption."""
+_NO_COLUMN = (DRAW_S, BREAK_EVEN_SAMPLES, MATMUL_FLOPS_PER_S)
+"""Left out of the table of times: draw_s follows from the time of 1000 draws, the other two have their own tables."""
+_TIME_COLUMNS = tuple(name for name in select(Part.TIME, Part.COUNT) if name not in _NO_COLUMN)
+
+
+def cost_section(results: Results) -> Section:
+    """Seconds and bytes, always with the hardware on which they were measured."""
+    fits = exponents(results.contest)
+    hardware = results.hardware
+    groups = [group for group in grouped(results.contest) if group.measured]
+    blocks: list[Block] = [
+        Paragraph(
+            f"Measured on {hardware}. Training, preparation and drawing are timed separately and without evaluation. "
+            "Loading and first-call compilation are separate again. A host peak is the high-water mark of memory above "
+            "the resident size at the start of the phase."
+        ),
+        *problem_note(results),
+        *_figures(results, fits, hardware),
+        _exponents(results, fits, hardware),
+    ]
+    if groups:
+        columns = (*_TIME_COLUMNS, *_plugin_costs(results))
+        blocks.append(size_table(f"Time on {hardware}.", results, groups, columns))
+        blocks += _rates(results, groups, hardware)
+        blocks.append(size_table(f"Memory on {hardware}.", results, groups, select(Part.MEMORY)))
+    return Section("cost", "Training time, drawing time and memory", tuple(blocks))
+
+
+def _figures(results: Results, fits: Sequence[Exponent], hardware: str) -> list[Block]:
+    blocks: list[Block] = []
+    for problem in shown_problems(results):
+        for title, quantities in _DRAWN.items():
+            panels = [size_panel(results, problem, name, fits=fits, log=True) for name in quantities]
+            caption = f"{title} against L on {hardware}, with fitted powers of L (dotted). {MARKS}"
+            if drawn := figure(panels, caption):
+                blocks.append(drawn)
+            blocks += undrawn(quantities, panels)
+    return blocks
+
+
+def _plugin_costs(results: Results) -> list[str]:
+    """Quantities that only a plugin knows, sorted; they count as costs."""
+    unknown = {name for row in results.contest for name in row.quantities} - set(QUANTITIES)
+    return sorted(name for name in unknown if describe(name).part is Part.COUNT)
+
+
+def _rates(results: Results, groups: Sequence[SeedGroup], hardware: str) -> list[Block]:
+    """Operations per second while drawing, beside the rate of a matrix product in the same process."""
+    rows = []
+    for group in groups:
+        operations, seconds = group.value(FLOPS_PER_DRAW), group.value(DRAW_S_PER_1000)
+        ceiling = group.value(MATMUL_FLOPS_PER_S)
+        if not (operations > 0 and seconds > 0 and ceiling > 0):
+            continue
+        rate = 1000 * operations / seconds
+        scale = describe(MATMUL_FLOPS_PER_S).scale
+        values = (operations, rate / scale, ceiling / scale, rate / ceiling)
+        rows.append((*lead_entries(results, group), *(value_entry(value, digits=3) for value in values)))
+    unit = describe(MATMUL_FLOPS_PER_S).unit
+    heads = (
+        Column(describe(FLOPS_PER_DRAW).heading),
+        Column("drawing", unit),
+        Column(describe(MATMUL_FLOPS_PER_S).heading, unit),
+        Column("fraction reached"),
+    )
+    caption = (
+        f"The rate of operations while drawing, compared with the machine, on {hardware}. Only useful operations "
+        "count: masked zeros are left out, and a multiply-add counts as two. The machine is measured by the product of "
+        "two square float32 matrices (side 1024; on a GPU 8192) in the process of the cell. Matrices of other shapes "
+        "can be somewhat faster."
+    )
+    return [Table(caption, (*lead_columns(results), *heads), tuple(rows))] if rows else []
+
+
+def _exponents(results: Results, fits: Sequence[Exponent], hardware: str) -> Block:
+    if not fits:
+        return Paragraph("No exponents: no sampler has a cost at two sizes or more.")
+    several = len(results.problems) > 1
+    heads = (
+        *((Column("target and β", numeric=False),) if several else ()),
+        Column("sampler", numeric=False),
+        Column("cost", numeric=False),
+        Column("sizes", numeric=False),
+        Column("fitted a"),
+        Column("a between the two largest"),
+        Column("predicted a, this form"),
+        Column("form", numeric=False),
+        Column("a by the paper's counting"),
+    )
+    rows = [(*((plain(fit.series.problem),) if several else ()), *_exponent_row(results, fit)) for fit in fits]
+    caption = (
+        f"Exponents a of cost ~ L^a on {hardware}. The prediction is the slope of its form over the same sizes; it "
+        "counts operations. At small sizes, overheads that do not grow dominate. The paper counts a full pass of the "
+        "network for each spin; the form counts the operations of this implementation."
+    )
+    return Table.of(caption, heads, rows)
+
+
+def _exponent_row(results: Results, fit: Exponent) -> tuple[Entry, ...]:
+    series = fit.series
+    cell = next(row.cell for row in results.contest if row.label == series.label)
+    prediction = published().prediction(cell, series.quantity)
+    paper = prediction.paper if prediction else None
+    return (
+        plain(series.label),
+        plain(describe(series.quantity).heading),
+        plain(", ".join(map(str, series.sizes))),
+        number(fit.fitted, digits=3),
+        value_entry(fit.last_two, digits=3),
+        value_entry(prediction.exponent(series.sizes) if prediction else None, digits=3),
+        plain(prediction.form) if prediction else MISSING,
+        MISSING if paper is None else plain(f"{paper:g}"),
+    )

@@ -1,0 +1,148 @@
+"""Section on observables: their z-scores against exact values, and the values themselves."""
+
+import math
+from collections.abc import Sequence
+
+from nisbench.contract.quantities import Part, describe, select
+from nisbench.contract.records import Estimate
+from nisbench.report.charts import MARKS, figure, undrawn
+from nisbench.report.document import (
+    ABSENT,
+    MISSING,
+    Block,
+    Column,
+    Entry,
+    Paragraph,
+    Section,
+    Table,
+    number,
+    plain,
+    value_entry,
+    z_entry,
+)
+from nisbench.report.panels import Panel, Point, Series
+from nisbench.report.selection import absence, panel_name, problem_note, problem_title, shown_problems
+from nisbench.report.tables import lead_columns, lead_entries
+from nisbench.results.cells import Problem, Results
+from nisbench.results.costs import baseline
+from nisbench.results.groups import SeedGroup, grouped
+
+__all__ = ["observables_section"]
+
+_OBSERVABLES = select(Part.OBSERVABLE)
+_Z_EDGE = 7.0
+"""Largest |z| on the axis."""
+
+
+def observables_section(results: Results) -> Section:
+    """z-scores of every cell as figures, and the means over seeds as a table."""
+    rows = [row for row in results.contest if row.measured]
+    zs = [z for row in rows for name in _OBSERVABLES if (z := row.z(name)) is not None]
+    blocks: list[Block] = []
+    if zs:
+        blocks.append(Paragraph(_spread(zs)))
+    blocks += problem_note(results)
+    for problem in shown_problems(results):
+        panels = [_z_panel(results, problem, name) for name in _OBSERVABLES]
+        caption = (
+            "z-scores, one mark for each cell: (value − exact)/error if the exact value is known. Otherwise the value "
+            "is compared with the cheapest trusted cluster sampler, and all marks of one size share the error of that "
+            f"sampler. Nine in ten independent z-scores should lie within ±1.6; the dashed lines are 0 and ±5. {MARKS}"
+        )
+        if drawn := figure(panels, caption):
+            blocks.append(drawn)
+        blocks += undrawn(_OBSERVABLES, panels)
+    groups = [group for group in grouped(results.contest) if group.measured]
+    if groups:
+        blocks.append(_table(results, groups))
+    return Section("observables", "Observables against exact values", tuple(blocks) or (absence("an observable"),))
+
+
+def _spread(zs: Sequence[float]) -> str:
+    within = sum(abs(z) <= 2 for z in zs)
+    return (
+        f"{len(zs)} z-scores against exact values: {within} are within ±2 (about {0.954 * len(zs):.0f} expected if all "
+        f"errors are right). The largest |z| is {max(map(abs, zs)):.1f}."
+    )
+
+
+def _z(results: Results, problem: Problem, L: int, own: Estimate | None, name: str, label: str) -> float | None:
+    """z against the exact value, or against the cheapest trusted cluster sampler if no exact value is known."""
+    if own is None or own.exact is not None:
+        return own.z if own else None
+    if own.value is None or not own.error:
+        return None
+    for device in ("cpu", "cuda"):
+        base = baseline(results.contest, problem, L, device)
+        other = base.estimate(name) if base and base.label != label else None
+        if other and other.value is not None and other.error:
+            z = (own.value - other.value) / math.hypot(own.error, other.error)
+            return z if math.isfinite(z) else None
+    return None
+
+
+def _z_panel(results: Results, problem: Problem, name: str) -> Panel | None:
+    rows = [row for row in results.at(problem) if row.measured]
+    series = []
+    for colour, label in enumerate(results.labels):
+        zs = [
+            (r, _z(results, problem, r.cell.L, r.quantities.get(name), name, label)) for r in rows if r.label == label
+        ]
+        points = tuple(Point(float(row.cell.L), z, None, row.trusted) for row, z in zs if z is not None)
+        if points:
+            series.append(Series(label, points, colour))
+    if not series:
+        return None
+    exact = any(name in row.quantities and row.quantities[name].exact is not None for row in rows)
+    return Panel(
+        name=panel_name(results, problem, f"z-{name}"),
+        title=problem_title(results, problem, describe(name).heading),
+        x_label="L",
+        y_label="z against exact" if exact else "z against the cluster sampler",
+        series=tuple(series),
+        y_limits=(-_Z_EDGE, _Z_EDGE),
+        levels=(-5.0, 0.0, 5.0),
+        joined=False,
+    )
+
+
+def _table(results: Results, groups: Sequence[SeedGroup]) -> Table:
+    heads = [*lead_columns(results)]
+    for name in _OBSERVABLES:
+        short = describe(name).heading.removesuffix(" per site")
+        heads += [Column(short), Column(f"z: {short}")]
+    rows: list[tuple[Entry, ...]] = []
+    place = None
+    for group in groups:
+        if place != (group.problem, group.L):
+            place = (group.problem, group.L)
+            rows += _exact_row(results, [g for g in groups if (g.problem, g.L) == place])
+        rows.append((*lead_entries(results, group), *_entries(results, group)))
+    caption = (
+        "Observables per site, means over seeds. The observables of a model are reweighted (NIS). z is against the "
+        "exact value. |m|, susceptibility and Binder cumulant have no exact value; their z is against the cheapest "
+        "trusted cluster sampler."
+    )
+    return Table.of(caption, heads, rows)
+
+
+def _entries(results: Results, group: SeedGroup) -> list[Entry]:
+    """Value and z-score of each observable."""
+    entries: list[Entry] = []
+    for name in _OBSERVABLES:
+        estimate = group.estimate(name)
+        z = _z(results, group.problem, group.L, estimate, name, group.label)
+        entries += [number(estimate), z_entry(z)]
+    return entries
+
+
+def _exact_row(results: Results, groups: Sequence[SeedGroup]) -> list[tuple[Entry, ...]]:
+    """One row with the exact values of a problem and size; empty if none is known."""
+    entries: list[Entry] = []
+    for name in _OBSERVABLES:
+        exact = [e.exact for group in groups if (e := group.estimate(name)) and e.exact is not None]
+        entries += [value_entry(exact[0] if exact else None, digits=8), MISSING]
+    if all(entry.text == ABSENT for entry in entries):
+        return []
+    lead = lead_entries(results, groups[0])
+    return [(*lead[:-2], plain("exact"), Entry("", ""), *entries)]

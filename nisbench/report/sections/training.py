@@ -1,0 +1,69 @@
+"""Section on training: KL and ESS against seconds of training."""
+
+from collections.abc import Iterator
+
+from nisbench.contract.quantities import ESS_FRACTION, KL_NATS, describe
+from nisbench.report.charts import figure, fraction_limits
+from nisbench.report.document import Block, Paragraph, Section
+from nisbench.report.panels import Panel, Point, Series
+from nisbench.report.selection import panel_name, problem_note, problem_title, shown_problems, shown_sizes, size_note
+from nisbench.results.cells import CellRow, Problem, Results
+
+__all__ = ["training_section"]
+
+_ON_LOG = "Values at or below zero, which the noise of a small KL can give, are not on a logarithmic axis."
+_LOW = 0.1
+"""An ESS per draw is drawn on a logarithmic axis if its largest value is below this."""
+
+
+def training_section(results: Results) -> Section:
+    """KL and ESS against seconds of training, one line for each cell."""
+    blocks: list[Block] = [*problem_note(results)]
+    for problem in shown_problems(results):
+        models = [row for row in results.at(problem) if row.cell.kind == "model"]
+        sizes = shown_sizes(models)
+        blocks += size_note(models)
+        for quantity in (KL_NATS, ESS_FRACTION):
+            heading = describe(quantity).heading
+            caption = (
+                f"{heading} against seconds of training, evaluated at the β of the target while the clock is stopped; "
+                f"one line for each cell. {_ON_LOG if quantity == KL_NATS else ''}"
+            )
+            if drawn := figure([_panel(results, problem, L, quantity) for L in sizes], caption.strip()):
+                blocks.append(drawn)
+            elif sizes:
+                blocks.append(Paragraph(f"{heading}: no training history of this run has it."))
+    return Section("training", "Training", tuple(blocks) or (Paragraph("Nothing was trained in this run."),))
+
+
+def _panel(results: Results, problem: Problem, L: int, quantity: str) -> Panel | None:
+    series: list[Series] = []
+    for row in results.at(problem):
+        points = tuple(_curve(row, quantity)) if row.cell.L == L and row.cell.kind == "model" else ()
+        if points:
+            colour, first = results.labels.index(row.label), row.label not in [one.label for one in series]
+            series.append(Series(row.label, points, colour, shape="curve", named=first))
+    if not series:
+        return None
+    heading = describe(quantity)
+    largest = max(point.y for one in series for point in one.points)
+    log = largest > 0 and (not heading.fraction or largest < _LOW)
+    return Panel(
+        name=panel_name(results, problem, f"training-{quantity}-L{L}"),
+        title=problem_title(results, problem, f"{heading.heading}, L = {L}"),
+        x_label="training time (s)",
+        y_label=heading.axis,
+        series=tuple(series),
+        x_scale="log",
+        y_scale="log" if log else "linear",
+        y_limits=fraction_limits(log=log) if heading.fraction else None,
+        switchable=largest > 0,
+    )
+
+
+def _curve(row: CellRow, quantity: str) -> Iterator[Point]:
+    """The points of one cell; lines of the history without a number are left out."""
+    for line in row.history:
+        x, y = line.get("seconds"), line.get(quantity)
+        if isinstance(x, int | float) and isinstance(y, int | float) and x > 0:
+            yield Point(float(x), float(y))

@@ -1,0 +1,74 @@
+"""Selects the targets and sizes that are drawn, names their panels, and states in words what is left out."""
+
+from collections.abc import Sequence
+
+from nisbench.report.document import Paragraph
+from nisbench.results.cells import CellRow, Problem, Results
+from nisbench.results.numbers import join
+
+__all__ = [
+    "absence",
+    "panel_name",
+    "problem_note",
+    "problem_title",
+    "shown_problems",
+    "shown_sizes",
+    "size_note",
+]
+
+_SHOWN_PROBLEMS = 4
+"""Largest number of targets and betas that are drawn; the tables contain all."""
+_SHOWN_SIZES = 6
+"""Largest number of sizes for which there is one panel each."""
+
+
+def shown_problems(results: Results) -> tuple[Problem, ...]:
+    """The problems that are drawn: those with the most measured cells, in order."""
+    counts = {p: sum(row.measured for row in results.at(p)) for p in results.problems}
+    most = sorted(results.problems, key=lambda p: -counts[p])[:_SHOWN_PROBLEMS]
+    return tuple(p for p in results.problems if p in most)
+
+
+def problem_note(results: Results) -> list[Paragraph]:
+    """A sentence on the problems that are not drawn; empty if all are drawn."""
+    shown = shown_problems(results)
+    if len(shown) == len(results.problems):
+        return []
+    return [
+        Paragraph(
+            f"The figures show {len(shown)} of {len(results.problems)} targets and temperatures, those with the most "
+            f"measured cells: {join(shown)}. The tables contain all."
+        )
+    ]
+
+
+def problem_title(results: Results, problem: Problem, title: str) -> str:
+    """The title of a panel, followed by the problem if the report has several."""
+    return f"{title} ({problem})" if len(results.problems) > 1 else title
+
+
+def panel_name(results: Results, problem: Problem, name: str) -> str:
+    """File name of a panel, unique within the report: letters, digits and hyphens."""
+    slug = "".join(c if c.isascii() and c.isalnum() else "-" for c in name)
+    return f"{slug}-{results.problems.index(problem) + 1}" if len(results.problems) > 1 else slug
+
+
+def shown_sizes(rows: Sequence[CellRow]) -> list[int]:
+    """The sizes that are drawn: the largest ones."""
+    return sorted({row.cell.L for row in rows})[-_SHOWN_SIZES:]
+
+
+def size_note(rows: Sequence[CellRow]) -> list[Paragraph]:
+    """A sentence on the sizes that are not drawn; empty if all are drawn."""
+    sizes = sorted({row.cell.L for row in rows})
+    left_out = [L for L in sizes if L not in shown_sizes(rows)]
+    if not left_out:
+        return []
+    return [
+        Paragraph(f"The figures show the {_SHOWN_SIZES} largest of {len(sizes)} sizes, without L = {join(left_out)}.")
+    ]
+
+
+def absence(content: str) -> Paragraph:
+    """The sentence that no cell has `content`."""
+    return Paragraph(f"No cell of this run has {content}.")

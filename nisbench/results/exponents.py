@@ -1,0 +1,72 @@
+"""Fitted exponents a of cost ~ L^a, one for each sampler and cost."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from nisbench.contract.quantities import QUANTITIES, S_PER_EFFECTIVE_SAMPLE, TRAIN_S
+from nisbench.contract.records import Estimate
+from nisbench.results.cells import CellRow, Problem
+from nisbench.results.groups import SeedGroup, grouped
+from nisbench.statistics.scaling import fit_exponent
+
+__all__ = ["CostSeries", "Exponent", "exponents"]
+
+
+@dataclass(frozen=True)
+class CostSeries:
+    """One cost of one sampler at every size, means over seeds."""
+
+    problem: Problem
+    device: str
+    label: str
+    quantity: str
+    sizes: tuple[int, ...]
+    costs: tuple[float, ...]
+    errors: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class Exponent:
+    """The exponent a of cost ~ L^a: fitted over all sizes, and between the two largest sizes alone."""
+
+    series: CostSeries
+    fitted: Estimate
+    last_two: float
+    """ln(cost ratio) / ln(L ratio) of the two largest sizes"""
+
+
+def exponents(rows: Iterable[CellRow]) -> tuple[Exponent, ...]:
+    """One fit for each problem, device, label and cost that is known at two sizes or more.
+
+    The costs are the quantities whose row has `grows`. A cost that depends on the quality of the samples counts at a
+    size only if every seed is `ok`.
+    """
+    found: dict[tuple[Problem, str, str, str], list[SeedGroup]] = {}
+    for group in grouped(rows):
+        for quantity in (name for name, row in QUANTITIES.items() if row.grows):
+            value = group.value(quantity)
+            if _counts(group, quantity) and math.isfinite(value) and value > 0:
+                found.setdefault((group.problem, group.device, group.label, quantity), []).append(group)
+    return tuple(_fitted(*key, groups) for key, groups in found.items() if len(groups) > 1)
+
+
+def _counts(group: SeedGroup, quantity: str) -> bool:
+    """True if the cost of the group says something about growth with L."""
+    if quantity == TRAIN_S:  # a training time that was set as the budget does not
+        return all(m.cell.budget is not None and m.cell.budget.steps is not None for m in group.members)
+    return quantity != S_PER_EFFECTIVE_SAMPLE or group.trusted
+
+
+def _fitted(problem: Problem, device: str, label: str, quantity: str, groups: Sequence[SeedGroup]) -> Exponent:
+    ordered = sorted(groups, key=lambda group: group.L)
+    estimates = [group.estimate(quantity) for group in ordered]
+    sizes = tuple(group.L for group in ordered)
+    costs = tuple(group.value(quantity) for group in ordered)
+    errors = tuple(estimate.error if estimate else None for estimate in estimates)
+    known = np.array(errors, dtype=np.float64) if all(errors) else None
+    fitted = fit_exponent(np.array(sizes, dtype=np.float64), np.array(costs, dtype=np.float64), known)
+    last_two = math.log(costs[-1] / costs[-2]) / math.log(sizes[-1] / sizes[-2])
+    return Exponent(CostSeries(problem, device, label, quantity, sizes, costs, errors), fitted, last_two)

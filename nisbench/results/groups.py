@@ -1,0 +1,99 @@
+"""Groups of cells that differ in the seed alone, and the mean of an estimate over seeds with its error."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from nisbench.contract.quantities import describe
+from nisbench.contract.records import Estimate
+from nisbench.results.cells import CellRow, Problem
+
+__all__ = ["SeedGroup", "combine", "combined_errors", "grouped"]
+
+
+@dataclass(frozen=True)
+class SeedGroup:
+    """The cells of one sampler at one size, one cell for each seed."""
+
+    problem: Problem
+    device: str
+    label: str
+    L: int
+    members: tuple[CellRow, ...]
+
+    @property
+    def kind(self) -> str:
+        """`model` or `sampler`."""
+        return self.members[0].cell.kind
+
+    @property
+    def trusted(self) -> bool:
+        """True if every seed passed every validity gate."""
+        return all(member.trusted for member in self.members)
+
+    @property
+    def measured(self) -> bool:
+        """True if at least one seed has numbers."""
+        return any(member.measured for member in self.members)
+
+    def estimate(self, quantity: str) -> Estimate | None:
+        """Mean over the seeds that ran to their end, trusted or not; None if no seed has the quantity."""
+        having = [m for m in self.members if m.measured and quantity in m.quantities]
+        one_reference = describe(quantity).shared_reference and len({m.cell.reference for m in having}) == 1
+        return combine([m.quantities[quantity] for m in having], independent=not one_reference)
+
+    def value(self, quantity: str) -> float:
+        """Mean over the seeds as a bare number; NaN if there is none."""
+        estimate = self.estimate(quantity)
+        return math.nan if estimate is None or estimate.value is None else estimate.value
+
+    def z(self, quantity: str) -> float | None:
+        """(value - exact)/error of the mean over the seeds; None if unknown."""
+        estimate = self.estimate(quantity)
+        return None if estimate is None else estimate.z
+
+
+def grouped(rows: Iterable[CellRow]) -> tuple[SeedGroup, ...]:
+    """Groups the rows by problem, size, device and label, in the order of the rows."""
+    found: dict[tuple[Problem, int, str, str], list[CellRow]] = {}
+    for row in rows:
+        found.setdefault((row.problem, row.cell.L, row.cell.device, row.label), []).append(row)
+    return tuple(SeedGroup(p, device, label, L, tuple(members)) for (p, L, device, label), members in found.items())
+
+
+def combine(estimates: Sequence[Estimate], *, independent: bool = True) -> Estimate | None:
+    """Mean over k seeds. Its error is the larger of two: the propagated errors of the seeds, and their spread.
+
+    The propagated error is sqrt(sum error^2)/k, the spread is sd/sqrt(k). Seeds judged on the same reference
+    configurations are not `independent`: their errors are correlated, and the propagated error is the upper limit
+    sum(error)/k. An infinite value makes the mean infinite. Seeds without a value are left out; the reason states how
+    many, followed by the reasons of the seeds. None if there are no estimates.
+    """
+    if len(estimates) < 2:
+        return estimates[0] if estimates else None
+    known = [(e.value, e.error) for e in estimates if e.value is not None]
+    if not known:
+        return estimates[0]
+    values = np.array([value for value, _ in known], dtype=np.float64)
+    left_out = [f"mean of {len(known)} of {len(estimates)} seeds"] if len(known) < len(estimates) else []
+    reasons = dict.fromkeys(e.reason for e in sorted(estimates, key=lambda e: e.value is not None) if e.reason)
+    reason = "; ".join([*left_out, *reasons]) or None
+    n = sum(e.n for e in estimates if e.n is not None and e.value is not None) or None
+    exact = estimates[0].exact
+    if not np.isfinite(values).all():
+        return Estimate(math.inf, None, n, exact, reason)
+    errors = [error for _, error in known if error and not math.isinf(error)]
+    propagated = (math.hypot(*errors) if independent else sum(errors)) / len(known)
+    spread = float(np.std(values, ddof=1)) / math.sqrt(len(known)) if len(known) > 1 else 0.0
+    return Estimate(float(values.mean()), max(propagated, spread) or None, n, exact, reason)
+
+
+def combined_errors(a: Estimate, b: Estimate) -> float:
+    """(b - a) / sqrt(error_a^2 + error_b^2); 0 if an error is infinite, infinite if neither has an error."""
+    difference = (b.value or 0.0) - (a.value or 0.0)
+    combined = math.hypot(a.error or 0.0, b.error or 0.0)
+    if not combined:
+        return math.copysign(math.inf, difference) if difference else 0.0
+    return difference / combined if math.isfinite(combined) else 0.0

@@ -1,0 +1,67 @@
+"""Names of the variants of a plugin: the plugin, followed by the settings in which its cells differ."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+
+from nisbench.contract.records import Cell
+
+__all__ = ["variant_names"]
+
+_VARIANT_FIELDS = ("budget", "draws", "dtype", "plugin_version", "reference", "protocol_version")
+_LAST_RESORT = ("reference",)
+"""Fields that mean nothing to a reader; they are used in a name only if the cells differ in nothing else."""
+
+
+def variant_names(cells: Sequence[Cell]) -> dict[str, str]:
+    """cell_id -> name of the variant, for example `hier (width=2)`, or `hier` if the plugin has one variant.
+
+    Option values shared by more than half of the variants are left out, so that variants which each change one default
+    are named by the change. The device is added if the cells of the plugin ran on several devices.
+    """
+    by_plugin: dict[str, list[Cell]] = defaultdict(list)
+    for cell in cells:
+        by_plugin[cell.plugin].append(cell)
+    return {cell_id: name for plugin, group in by_plugin.items() for cell_id, name in _names(plugin, group).items()}
+
+
+def _names(plugin: str, cells: Sequence[Cell]) -> dict[str, str]:
+    """cell_id -> name, for the cells of one plugin."""
+    settings = {cell.cell_id: _settings(cell) for cell in cells}
+    keys = _differing_keys(cells, settings)
+    # A reference is drawn with settings of its own; it does not count as a variant.
+    usual = _usual([settings[cell.cell_id] for cell in cells if not cell.reference_draws], keys)
+    several_devices = len({cell.device for cell in cells}) > 1
+    names = {}
+    for cell in cells:
+        values = ((key, settings[cell.cell_id].get(key)) for key in keys)
+        parts = [f"{key}={value}" for key, value in values if (key, value) not in usual]
+        parts += [cell.device] if several_devices else []
+        names[cell.cell_id] = f"{plugin} ({', '.join(parts)})" if parts else plugin
+    return names
+
+
+def _differing_keys(cells: Sequence[Cell], settings: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """The settings in which cells at the same place differ, sorted; references are left out."""
+    places: dict[tuple[object, ...], list[Mapping[str, str]]] = defaultdict(list)
+    for cell in cells:
+        if not cell.reference_draws:
+            places[(cell.target, cell.beta, cell.L, cell.device, cell.seed)].append(settings[cell.cell_id])
+    differing = {
+        key
+        for rivals in places.values()
+        for key in {key for rival in rivals for key in rival}
+        if len({rival.get(key) for rival in rivals}) > 1
+    }
+    return sorted(differing - set(_LAST_RESORT) or differing)
+
+
+def _usual(settings: Sequence[Mapping[str, str]], keys: Sequence[str]) -> set[tuple[str, str | None]]:
+    """The (key, value) pairs that more than half of the variants share."""
+    variants = {tuple((key, one.get(key)) for key in keys) for one in settings}
+    counts = Counter(pair for variant in variants for pair in variant)
+    return {pair for pair, count in counts.items() if 2 * count > len(variants)}
+
+
+def _settings(cell: Cell) -> dict[str, str]:
+    fields = {name: str(getattr(cell, name)) for name in _VARIANT_FIELDS}
+    return fields | {key: str(value) for key, value in cell.options.items()}

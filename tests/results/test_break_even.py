@@ -1,0 +1,144 @@
+"""Baselines, costs and break-even."""
+
+import math
+from pathlib import Path
+
+import pytest
+from fakes.stores import StoreMaker, quick
+
+from nisbench.contract.records import CellResult, Estimate, Status
+from nisbench.harness.store import Store
+from nisbench.report.sentences import verdict_sentences
+from nisbench.results.break_even import break_even, with_break_even
+from nisbench.results.cells import load
+from nisbench.results.costs import baseline, differ, with_training
+from nisbench.results.export import long_table
+from nisbench.results.groups import grouped
+
+
+def test_break_even_by_hand():
+    # 60 s of training; 5 us against 2 us a sample: 60/3e-6 = 2e7 samples; 60 x hypot(3e-7, 4e-7)/(3e-6)^2 = 3.33e6
+    found = break_even(Estimate(60.0), Estimate(2e-6, 3e-7), Estimate(5e-6, 4e-7), "wolff")
+    assert found.value == pytest.approx(2e7)
+    assert found.error == pytest.approx(60 * 5e-7 / 9e-12)
+    assert break_even(Estimate(0.0), Estimate(2e-6), Estimate(5e-6), "wolff").value == 0.0
+
+
+@pytest.mark.parametrize("marginal", [6.1e-6, math.inf])
+def test_training_that_saves_nothing_never_breaks_even(marginal: float):
+    found = break_even(Estimate(60.0), Estimate(marginal), Estimate(5e-6), "wolff")
+    assert found.value == math.inf
+    assert found.reason == "never: an effective sample costs no less than with wolff"
+
+
+@pytest.mark.parametrize(
+    ("marginal", "base", "apart"),
+    [
+        (Estimate(4.0, 0.1), Estimate(5.0, 0.1), True),
+        (Estimate(4.0, 0.4), Estimate(5.0, 0.4), False),  # 1.8 combined errors
+        (Estimate(4.0, 0.01), Estimate(4.7, 0.01), False),  # 18 %
+        (Estimate(4.0), Estimate(4.0), False),
+    ],
+)
+def test_costs_that_are_not_told_apart_decide_nothing(marginal: Estimate, base: Estimate, apart: bool):
+    for one, other in ((marginal, base), (base, marginal)):
+        assert differ(one, other) is apart
+        found = break_even(Estimate(60.0), one, other, "wolff")
+        assert (found.value is not None) is apart
+        assert apart or (found.reason or "").startswith("undecided")
+
+
+def test_break_even_without_its_parts_says_which_is_missing():
+    nothing = Estimate.missing("not measured")
+    assert break_even(None, Estimate(1.0), Estimate(2.0), "wolff").reason == "no training time: not measured"
+    assert "per effective sample" in (break_even(Estimate(1.0), nothing, Estimate(2.0), "wolff").reason or "")
+    assert break_even(Estimate(1.0), Estimate(1.0), None, "no baseline here").reason == "no baseline here"
+
+
+def _priced(store: Store, prices: dict[str, float], status: dict[str, Status] | None = None) -> None:
+    """Sets the cost per effective sample (and the status) of every cell of a plugin."""
+    for cell in store.cells():
+        known = store.result(cell.cell_id)
+        if known is None or cell.plugin not in prices or cell.reference_draws:
+            continue
+        ended = (status or {}).get(cell.plugin, known.status)
+        quantities = {**known.quantities, "s_per_effective_sample": Estimate(prices[cell.plugin])}
+        if "train_s" in quantities:
+            quantities["train_s"] = Estimate(90.0)
+        reason = None if ended is Status.OK else known.reason or "made so"
+        store.files(cell.cell_id).write_result(CellResult(cell.cell_id, ended, reason, quantities, known.notes))
+
+
+def test_baseline_is_the_cheapest_trusted_cluster_sampler_of_the_same_place(tmp_path: Path):
+    maker = StoreMaker(draws=400)
+    maker.model("hier", 8)
+    for plugin in ("wolff", "swendsen", "cheat"):
+        maker.sampler(8, plugin=plugin)
+    maker.sampler(16, plugin="elsewhere")
+    store = maker.write(tmp_path / "run")
+    prices = {"hier": 1e-6, "wolff": 9e-6, "swendsen": 4e-6, "cheat": 1e-9, "elsewhere": 1e-9}
+    _priced(store, prices, {"hier": Status.OK, "wolff": Status.OK, "swendsen": Status.OK, "cheat": Status.UNTRUSTED})
+    results = with_break_even(load([store]))
+    hier = next(row for row in results.rows if row.cell.plugin == "hier")
+    base = baseline(results.contest, hier.problem, 8, "cpu")
+    assert base is not None
+    assert base.label == "swendsen"
+    assert hier.quantities["break_even_samples"].value == pytest.approx(90 / (4e-6 - 1e-6))
+    assert baseline(results.contest, hier.problem, 8, "cuda") is None
+    table = long_table([store])
+    assert table[table.quantity == "break_even_samples"].value.tolist() == [pytest.approx(3e7)]
+
+
+def test_samplers_that_are_not_told_apart_share_the_first_place(tmp_path: Path):
+    maker = StoreMaker(draws=400)
+    maker.model("hier", 8)
+    for plugin in ("wolff", "swendsen"):
+        maker.sampler(8, plugin=plugin)
+    store = maker.write(tmp_path / "run")
+    statuses = dict.fromkeys(("hier", "wolff", "swendsen"), Status.OK)
+    _priced(store, {"hier": 9.0e-6, "wolff": 9.9e-6, "swendsen": 1.8e-5}, statuses)
+    first = verdict_sentences(load([store]))[0]
+    assert "hier or wolff at L = 8 gives the cheapest" in first
+    assert "2 times cheaper than swendsen" in first
+    _priced(store, {"hier": 4.5e-6})
+    assert "hier at L = 8 gives the cheapest" in verdict_sentences(load([store]))[0]
+
+
+def test_model_without_a_baseline_has_null_and_the_reason(tmp_path: Path):
+    maker = quick(sizes=(4,))
+    store = maker.write(tmp_path / "run")
+    for cell in store.cells():
+        if cell.plugin == "wolff":
+            store.files(cell.cell_id).write_result(CellResult(cell.cell_id, Status.FAILED, "killed"))
+    table = long_table([store])
+    rows = table[table.quantity == "break_even_samples"]
+    assert len(rows) == 2
+    assert rows.value.isna().all()
+    assert set(rows.reason) == {"no trusted cluster sampler at L = 4 on cpu"}
+
+
+def test_model_on_a_device_without_cluster_sampler_is_held_against_another_device(tmp_path: Path):
+    maker = StoreMaker(draws=400)
+    maker.model("hier", 8, device="cuda")
+    maker.sampler(8)
+    store = maker.write(tmp_path / "run")
+    _priced(store, {"hier": 2e-6, "wolff": 5e-6}, {"hier": Status.OK, "wolff": Status.OK})
+    results = with_break_even(load([store]))
+    hier = next(row for row in results.rows if row.cell.plugin == "hier")
+    found = hier.quantities["break_even_samples"]
+    assert found.value == pytest.approx(90 / 3e-6)
+    assert found.reason == "against wolff on CPU, another device"
+    told = " ".join(verdict_sentences(results))
+    assert "No cluster sampler passed on CUDA at L = 8; the baseline there is wolff on CPU" in told
+    _priced(store, {"hier": 9e-6})
+    never = next(row for row in with_break_even(load([store])).rows if row.cell.plugin == "hier")
+    assert "than with wolff on CPU" in (never.quantities["break_even_samples"].reason or "")
+
+
+def test_with_training_spreads_training_and_preparation_over_a_million(tmp_path: Path):
+    store = quick(sizes=(4,)).write(tmp_path / "run")
+    _priced(store, {"hier": 2e-6})
+    group = next(group for group in grouped(load([store]).contest) if group.label == "hier")
+    spread = with_training(group)
+    assert spread is not None
+    assert spread.value == pytest.approx(2e-6 + 90 / 1e6)

@@ -1,0 +1,32 @@
+"""The long table of the export."""
+
+from pathlib import Path
+
+import pytest
+from fakes.stores import StoreMaker
+
+from nisbench.harness.store import Store
+from nisbench.results.export import LONG_COLUMNS, long_table
+
+
+def test_long_table_has_the_columns_of_the_export_format(quick_store: Store):
+    table = long_table([quick_store])
+    assert " ".join(table.columns) == (
+        "cell plugin kind plugin_version target L beta seed device status reason quantity value error n exact z"
+    )
+    assert tuple(table.columns) == LONG_COLUMNS
+    cells = table.dropna(subset="cell")
+    assert not cells.duplicated(["cell", "quantity"]).any()
+    assert set(cells["cell"]) == {cell.cell_id for cell in quick_store.cells()}
+    row = cells[(cells.plugin == "hier") & (cells.L == 8) & (cells.quantity == "log_z_per_site")].iloc[0]
+    assert row.z == pytest.approx((row.value - row.exact) / row.error)
+    assert (cells[cells.value.isna()].reason.str.len() > 0).all()
+
+
+def test_cells_without_numbers_keep_a_row_with_their_reason(troubled_maker: StoreMaker, tmp_path: Path):
+    table = long_table([troubled_maker.write(tmp_path / "run")])
+    bare = table[table.quantity.isna()].set_index("cell")
+    assert sorted(bare.status.dropna()) == ["failed", "interrupted", "timeout", "unavailable"]
+    assert "RuntimeError: exploded | badly" in set(bare.reason)
+    assert "not started" in set(bare[bare.status.isna()].reason)
+    assert bare.value.isna().all()
