@@ -40,7 +40,7 @@ bench-publish: .venv/installed
 speed: .venv/installed
 	$(BIN)/python -m tests.performance.speed
 
-# RUN=runs/<run> NAME=<name> makes one; without them all are rebuilt.
+# RUN=runs/<run> NAME=<name> adds one; without them all are rebuilt. Full pages: build/reports/<name>/report.html.
 reports: .venv/installed
 	$(BIN)/python reports/make.py $(RUN) $(NAME)
 
