@@ -45,9 +45,12 @@ reports: .venv/installed
 	$(BIN)/python reports/make.py $(RUN) $(NAME)
 
 # Builds build/site/index.html, which needs no network; its search works on a web server only.
-docs: .venv/installed
-	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --editable '.[docs]'
+docs: .venv/installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+.venv/installed-docs: .venv/installed
+	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --editable '.[docs]'
+	touch $@
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
