@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test check bench bench-quick bench-aa bench-planted bench-publish speed reports clean
+.PHONY: run test check bench bench-quick bench-aa bench-planted bench-publish speed reports docs clean
 
 run: .venv/installed
 	$(BIN)/nisbench run
@@ -40,9 +40,17 @@ bench-publish: .venv/installed
 speed: .venv/installed
 	$(BIN)/python -m tests.performance.speed
 
-# RUN=runs/<run> NAME=<name> makes one; without them all are rebuilt.
+# RUN=runs/<run> NAME=<name> adds one; without them all are rebuilt. Full pages: build/reports/<name>/report.html.
 reports: .venv/installed
 	$(BIN)/python reports/make.py $(RUN) $(NAME)
+
+# Builds build/site/index.html, which needs no network; its search works on a web server only.
+docs: .venv/installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+.venv/installed-docs: .venv/installed
+	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --editable '.[docs]'
+	touch $@
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -1,20 +1,36 @@
-"""Makes the folders of committed reports: `make.py RUN NAME` makes one from a run, `make.py` rebuilds those there are.
+"""Build the committed reports: `make.py RUN NAME` adds one from a run folder, `make.py` rebuilds all of them.
 
-A folder holds what the run holds, but checkpoints, reference configurations, logs and the lock, and the report that is
-made of it.
+`reports/NAME` holds compact raw data, report.md and at most six figures. The full page (HTML, and every figure as SVG
+and PDF) is written to `build/reports/NAME`, which git ignores.
 """
 
+import re
 import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
+import numpy as np
+from numpy.typing import NDArray
 
 from nisbench.errors import NisbenchError
 from nisbench.harness.store import Store
 from nisbench.report.page import build_report
 
 REPORTS = Path(__file__).parent
+PAGES = REPORTS.parent / "build" / "reports"
 LIMIT_BYTES = 12_000_000
+"""Limit on all committed reports together, and so on the raw data of each."""
+FULL = frozenset({"paper-cpu"})
+"""Reports that keep every series, so that all estimates can be computed again from the draws."""
+N_PICTURES = 5
+"""Configurations kept per cell; a page shows no more."""
+FIGURES = (
+    *("kl-nats", "ess-fraction", "tau-int-energy", "s-per-effective-sample", "train-step-s", "draw-s-per-1000"),
+    *("peak-host-train-bytes", "training-kl-nats", "magnetisation"),
+)
+"""Figures to commit, most useful first; the first six that a report has are committed."""
+N_FIGURES = 6
 RAW = (
     *("plan.json", "environment.json"),
     *(f"cells/*/{name}" for name in ("cell.json", "status.json", "result.json", "history.jsonl")),
@@ -23,30 +39,92 @@ RAW = (
 
 
 def collect(run: Path, folder: Path) -> int:
-    """Copies the raw results of `run` into `folder`, replacing what is there, and builds the report; bytes copied."""
-    store = Store.open(run)
-    words = str(store.environment().get("command", "")).split()
+    """Replace `folder` by the compact raw data of `run` and build its report; returns the bytes of raw data.
+
+    `run` may be `folder` itself: compacting twice changes nothing.
+    """
+    words = str(Store.open(run).environment().get("command", "")).split()
     if paths := [word for word in words if word.lstrip("'\"").startswith("/") or "=/" in word]:
         raise click.ClickException(f"the command of the run names {paths[0]}; run it with relative paths")
-    files = sorted(path for pattern in RAW for path in run.glob(pattern))
-    size = sum(path.stat().st_size for path in files)
-    if size > LIMIT_BYTES:
-        raise click.ClickException(f"{run} holds {size / 1e6:.1f} MB of raw data, more than {LIMIT_BYTES / 1e6:g} MB")
-    if folder.exists():
-        Store.open(folder)  # deletes nothing that is no run
-        shutil.rmtree(folder)
-    for path in files:
-        target = folder / path.relative_to(run)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, target)
-    rebuild(folder)
+    with TemporaryDirectory() as scratch:
+        compacted = Path(scratch) / folder.name
+        for path in (path for pattern in RAW for path in run.glob(pattern)):
+            copy = compacted / path.relative_to(run)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
+        if folder.name not in FULL:
+            _compact(Store.open(compacted))
+        files = [path for path in compacted.rglob("*") if path.is_file()]
+        size = sum(path.stat().st_size for path in files)
+        if size > LIMIT_BYTES:
+            raise click.ClickException(f"{run}: {size / 1e6:.1f} MB of raw data, at most {LIMIT_BYTES / 1e6:g} MB fit")
+        if folder.exists():
+            Store.open(folder)  # raises unless the folder is a run: nothing else is ever deleted
+            shutil.rmtree(folder)
+        shutil.copytree(compacted, folder)
+    shutil.rmtree(PAGES / folder.name, ignore_errors=True)
+    _write(committed(folder, PAGES / folder.name), folder)
     return size
 
 
-def rebuild(folder: Path) -> None:
-    """Makes the report of a folder anew."""
-    shutil.rmtree(folder / "figures", ignore_errors=True)
-    build_report([Store.open(folder)], folder)
+def committed(folder: Path, page: Path) -> dict[str, bytes]:
+    """Build the full report of `folder` in `page`; returns report.md and the figures to commit, by file name."""
+    build_report([Store.open(folder)], page)
+    text = (page / "report.md").read_text(encoding="utf-8")
+    shown = _chosen(re.findall(r"^!\[.*\]\(figures/(.*)\.svg\)$", text, re.MULTILINE))
+    files = {"report.md": _page(text, shown).encode()}
+    return files | {f"figures/{name}.svg": (page / "figures" / f"{name}.svg").read_bytes() for name in shown}
+
+
+def _compact(store: Store) -> None:
+    """Keep of samples and series what a page shows: a few configurations, and the histogram of the magnetisation."""
+    for cell in store.cells():
+        files = store.files(cell.cell_id)
+        samples = store.samples(cell.cell_id)
+        if samples is not None:
+            files.write_samples(samples[:N_PICTURES])
+        series = store.series(cell.cell_id)
+        kept = {name: _small(series[name]) for name in ("magnetisation", "log_weight") if name in series}
+        if "log_weight" not in kept:  # a histogram needs no order, and sorted integers take a tenth of the bytes
+            kept = {name: np.sort(values, axis=None) for name, values in kept.items()}
+        if kept:
+            files.write_series(kept)
+
+
+def _small(values: NDArray[np.generic]) -> NDArray[np.generic]:
+    """The same values in the smallest signed integer type that represents all of them, or unchanged if none does."""
+    for kind in (np.int8, np.int16, np.int32):
+        with np.errstate(invalid="ignore"):  # NaN and values out of range fail the comparison
+            if np.array_equal(values.astype(kind), values):
+                return values.astype(kind)
+    return values
+
+
+def _chosen(names: list[str]) -> list[str]:
+    """At most six of the figures that a page shows, in the order of the page."""
+    # Names end in -L16 where there is one figure per size, and in -2 where there is one per target and beta.
+    first = [next((name for name in names if re.fullmatch(rf"{stem}(-L\d+)?(-\d+)?", name)), None) for stem in FIGURES]
+    wanted = [name for name in first if name is not None][:N_FIGURES]
+    return [name for name in names if name in wanted]
+
+
+def _page(text: str, shown: list[str]) -> str:
+    """report.md with the figures that are not committed as text: the description of a figure holds its numbers."""
+
+    def replace(match: re.Match[str]) -> str:
+        return match[0] if match[2] in shown else f"\nFigure `{match[2]}`: {match[1]}\n"
+
+    text = re.sub(r"^!\[(.*)\]\(figures/(.*)\.svg\)$", replace, text, flags=re.MULTILINE)
+    body, last = text.rstrip().rsplit("\n", 1)  # the last line says where to find the figures as PDF
+    if "PDF" not in last:
+        raise click.ClickException(f"report.md ends with {last!r}, not with a line about PDF; adapt reports/make.py")
+    return body.rstrip() + "\n\n`make reports` builds this report as HTML, with every figure as SVG and PDF.\n"
+
+
+def _write(files: dict[str, bytes], folder: Path) -> None:
+    for name, content in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(content)
 
 
 @click.command()
@@ -57,8 +135,8 @@ def main(run: Path | None, name: str | None) -> None:
     try:
         if run is None:
             for plan in sorted(REPORTS.glob("*/plan.json")):
-                rebuild(plan.parent)
-                click.echo(str(plan.parent.name))
+                size = collect(plan.parent, plan.parent)
+                click.echo(f"{plan.parent.name}: {size / 1e6:.2f} MB of raw data")
         elif not name or not name.replace("-", "").replace("_", "").isalnum():
             raise click.ClickException("give a name of letters, digits and hyphens for the report")
         else:
