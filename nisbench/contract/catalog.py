@@ -13,12 +13,13 @@ import typing
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import Any, Literal
 
 import pluggy
 
 from nisbench.contract import hookspecs
+from nisbench.contract.distribution import plugin_points
 from nisbench.contract.records import Kind, TrainingOptions
 from nisbench.errors import InvalidValue, PluginError, UnknownName
 
@@ -161,7 +162,7 @@ def load_catalog(points: typing.Iterable[EntryPoint] | None = None) -> Catalog:
     broken: list[Entry] = []
     builtin = _collect(_BuiltinTargets(), "nisbench", __version__)
     targets.update({entry.name: entry for entry in builtin.targets})
-    for point in sorted(points if points is not None else entry_points(group=GROUP), key=_turn):
+    for point in sorted(points if points is not None else plugin_points(), key=_turn):
         distribution = point.dist.name if point.dist else "unknown"
         version = point.dist.version if point.dist else "unknown"
         try:
