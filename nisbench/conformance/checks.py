@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import torch
+
 from nisbench.conformance.isolation import isolated
 from nisbench.conformance.models import MODEL_CHECKS
 from nisbench.conformance.samplers import SAMPLER_CHECKS
 from nisbench.conformance.subject import Check, Subject, Violation
 from nisbench.contract.catalog import Catalog
-from nisbench.errors import PluginError
+from nisbench.errors import InvalidValue, PluginError
 
 __all__ = ["CheckResult", "checks_for", "run_checks"]
 
@@ -28,13 +30,19 @@ def checks_for(kind: str | None) -> tuple[Check, ...]:
     return (loads, *(MODEL_CHECKS if kind == "model" else SAMPLER_CHECKS))
 
 
-def run_checks(name: str, catalog: Catalog) -> Iterator[CheckResult]:
+def run_checks(name: str, catalog: Catalog, device: str = "cpu") -> Iterator[CheckResult]:
     """Every check of the plugin of that name, as it is done; a plugin that does not load has the first result only.
 
-    Raises UnknownName for a plugin that is not installed and PluginError for a broken registration.
+    Raises UnknownName for a plugin that is not installed, PluginError for a broken registration and InvalidValue for
+    a device on which the plugin is not checked.
     """
     entry = catalog.plugin(name)
-    return _run(Subject(entry, catalog), checks_for(entry.kind))
+    if device == "cuda" and (entry.kind != "model" or device not in entry.devices):
+        devices = ", ".join(entry.devices)
+        raise InvalidValue(f"'{name}' is a {entry.kind} that runs on {devices}; only a model can be checked on cuda")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InvalidValue(f"torch {torch.__version__} finds no CUDA device; give --device cpu")
+    return _run(Subject(entry, catalog, device), checks_for(entry.kind))
 
 
 def loads(subject: Subject) -> str:

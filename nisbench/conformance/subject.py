@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
+from nisbench.conformance.device import OnDevice
 from nisbench.contract.catalog import Catalog, Entry
 from nisbench.contract.interfaces import Model, Sampler, Target
 from nisbench.errors import PluginError
@@ -57,6 +58,8 @@ class Subject:
 
     entry: Entry
     catalog: Catalog
+    device: str = "cpu"
+    """Where models are checked."""
 
     @cached_property
     def factory(self) -> type[Any]:
@@ -119,6 +122,8 @@ class Subject:
         model = model.to(dtype)
         if parameters == "random":
             _shake(model, seed)
+        if self.device != "cpu":
+            model = OnDevice(model.to(self.device))
         if parameters == "trained":
             _train(model, seed)
         return model
