@@ -56,9 +56,9 @@ def main(run: Path | None, name: str | None) -> None:
     """Makes reports/NAME from the run folder RUN; without arguments rebuilds every report there is."""
     try:
         if run is None:
-            for plan in sorted(REPORTS.glob("*/plan.json")):
+            for plan in sorted(REPORTS.rglob("plan.json")):
                 rebuild(plan.parent)
-                click.echo(str(plan.parent.name))
+                click.echo(str(plan.parent.relative_to(REPORTS)))
         elif not name or not name.replace("-", "").replace("_", "").isalnum():
             raise click.ClickException("give a name of letters, digits and hyphens for the report")
         else:

@@ -14,7 +14,7 @@ from nisbench.harness.store import Store
 from nisbench.report.page import build_report
 
 ROOT = Path(__file__).parents[2]
-COMMITTED = sorted(path.parent for path in (ROOT / "reports").glob("*/plan.json"))
+COMMITTED = sorted(path.parent for path in (ROOT / "reports").rglob("plan.json"))
 DECIDING = ("contourpy", "Jinja2", "MarkupSafe", "matplotlib", "numpy", "pandas", "pillow", "scipy", "seaborn")
 """What the bytes of a report depend on."""
 
