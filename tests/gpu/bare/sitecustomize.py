@@ -1,0 +1,22 @@
+"""First on the path of a process, this hides the installed distribution `nisbench` and what only a report needs."""
+
+import importlib.metadata
+import sys
+
+REPORT_ONLY = {"seaborn", "matplotlib", "jinja2"}
+_find = importlib.metadata.MetadataPathFinder.find_distributions
+
+
+def _without_nisbench(*context):
+    return (found for found in _find(*context) if found.name != "nisbench")
+
+
+class _Hidden:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name in REPORT_ONLY:
+            raise ModuleNotFoundError(f"No module named '{name}'", name=name)
+
+
+importlib.metadata.MetadataPathFinder.find_distributions = staticmethod(_without_nisbench)
+sys.meta_path.insert(0, _Hidden)
