@@ -1,4 +1,4 @@
-"""What a cell cost, as quantities: seconds and bytes by phase, and seconds for one effectively independent draw."""
+"""The cost of a cell as quantities: seconds and bytes by phase, and seconds per effectively independent draw."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -23,18 +23,18 @@ __all__ = ["draw_costs", "kernel_launches", "matmul_rate", "phase_memory"]
 
 
 _MATMUL_EXTENT = {"cpu": 1024, "cuda": 8192}
-"""Sites a side of the matrices whose product is the ceiling of a device: large enough to fill it."""
+"""Side of the matrices whose product measures the speed of a device: large enough to occupy all of it."""
 
 
 def matmul_rate(clock: Clock, extent: int | None = None, repeats: int = 5) -> float:
-    """Operations per second of a float32 product of two extent x extent matrices: the best of some repeats.
+    """Operations per second of a float32 product of two extent x extent matrices, the best of `repeats`.
 
-    The ceiling that the operations of a network are held against, on the threads and the device of the cell.
+    It is measured with the threads and on the device of the cell; the report compares the rate of a network with it.
     """
     extent = extent or _MATMUL_EXTENT[clock.device.type]
     a = torch.ones(extent, extent, device=clock.device)
     seconds = []
-    for _ in range(repeats + 1):  # the first one wakes threads and libraries up
+    for _ in range(repeats + 1):  # the first product starts threads and loads libraries
         begin = clock.now()
         torch.mm(a, a)
         seconds.append(clock.now() - begin)
@@ -42,7 +42,7 @@ def matmul_rate(clock: Clock, extent: int | None = None, repeats: int = 5) -> fl
 
 
 def kernel_launches(work: Callable[[], object]) -> Estimate:
-    """Kernels that `work` starts on a CUDA device, copies and fills not counted; call it once before."""
+    """Number of kernels that `work` starts on a CUDA device, without copies and fills; call `work` once before."""
     activities = [torch.profiler.ProfilerActivity.CUDA]
     with torch.profiler.profile(activities=activities, acc_events=True) as profile:
         work()
@@ -53,7 +53,7 @@ def kernel_launches(work: Callable[[], object]) -> Estimate:
 
 
 def phase_memory(phases: Mapping[str, Phase]) -> dict[str, Estimate]:
-    """peak_{host,device}_<phase>_bytes for each phase that was entered."""
+    """peak_host_<phase>_bytes and peak_device_<phase>_bytes for each phase that was entered."""
     found = {}
     for name, phase in phases.items():
         no_host = phase.host_reason or "not measured"
@@ -65,11 +65,11 @@ def phase_memory(phases: Mapping[str, Phase]) -> dict[str, Estimate]:
 def draw_costs(
     seconds: float, n: int, chunk_s: Sequence[float], quantities: Mapping[str, Estimate]
 ) -> tuple[dict[str, Estimate], str]:
-    """draw_s, draw_s_per_1000 and s_per_effective_sample, and the basis of the last.
+    """draw_s, draw_s_per_1000 and s_per_effective_sample, followed by the basis of the last.
 
-    One effectively independent draw costs 1/ess_fraction draws by reweighting (1/ess_fraction_p where the p side is
-    lower by more than three errors) and 2 tau_int draws along a chain, tau_int being the larger one of energy and
-    |m|; where a model has both, the cheaper one counts.
+    By reweighting, one effectively independent draw costs 1/ess_fraction draws, or 1/ess_fraction_p if the p side is
+    lower by more than three errors. Along a chain, it costs 2 tau_int draws, with the larger tau_int of energy and |m|.
+    If a model has both, the cheaper one counts.
 
     Parameters
     ----------
@@ -78,9 +78,9 @@ def draw_costs(
     n
         Number of draws, all chains together.
     chunk_s
-        Seconds per draw of each chunk; their spread gives the error.
+        Seconds per draw in each chunk; their spread gives the error.
     quantities
-        ess_fraction, ess_fraction_p and tau_int_* of the cell, those that it has.
+        Those of ess_fraction, ess_fraction_p and tau_int_* that the cell has.
     """
     per_draw = seconds / n
     spread = float(np.std(chunk_s, ddof=1)) / math.sqrt(len(chunk_s)) if len(chunk_s) > 1 else None
@@ -103,7 +103,7 @@ def draw_costs(
 
 
 def _basis_of_ess(quantities: Mapping[str, Estimate]) -> str:
-    """ess_fraction; ess_fraction_p where that is lower by three errors, for the q side does not see what q misses."""
+    """ess_fraction, or ess_fraction_p if it is lower by three errors: the q side does not see what q misses."""
     q, p = quantities.get(ESS_FRACTION), quantities.get(ESS_FRACTION_P)
     if q is None or p is None or q.value is None or p.value is None:
         return ESS_FRACTION
@@ -112,14 +112,14 @@ def _basis_of_ess(quantities: Mapping[str, Estimate]) -> str:
 
 
 def _by_ess(ess: Estimate | None) -> tuple[float, float] | None:
-    """1/ess, at least one draw, and its relative error."""
+    """Draws per effective sample, max(1, 1/ess), and their relative error."""
     if ess is None or not ess.value:
         return None
     return max(1.0, 1 / ess.value), (ess.error or 0.0) / ess.value
 
 
 def _by_tau(quantities: Mapping[str, Estimate]) -> tuple[float, float] | None:
-    """2 tau_int, at least one draw, and its relative error, for the larger of both tau_int."""
+    """Draws per effective sample, max(1, 2 tau_int) with the larger tau_int, and their relative error."""
     taus = [quantities.get(name) for name in (TAU_INT_ENERGY, TAU_INT_ABS_MAGNETISATION)]
     known = [(tau.value, tau.error or 0.0) for tau in taus if tau is not None and tau.value is not None]
     if len(known) < len(taus):

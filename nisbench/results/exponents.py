@@ -54,7 +54,7 @@ def exponents(rows: Iterable[CellRow]) -> tuple[Exponent, ...]:
 
 
 def _counts(group: SeedGroup, quantity: str) -> bool:
-    """True if the cost of the group says something about growth with L."""
+    """True if the cost of the group depends on the growth with L, not on a given time or on untrusted samples."""
     if quantity == TRAIN_S:  # a training time that was set as the budget does not
         return all(m.cell.budget is not None and m.cell.budget.steps is not None for m in group.members)
     return quantity != S_PER_EFFECTIVE_SAMPLE or group.trusted

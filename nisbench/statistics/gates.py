@@ -1,4 +1,4 @@
-"""The gates that decide whether a cell is to be trusted, each on its named quantities."""
+"""The validity gates: tests on the quantities of a cell that decide whether the cell is trusted."""
 
 import math
 from collections.abc import Mapping
@@ -20,24 +20,24 @@ from nisbench.statistics.weights import ESS_FLOOR
 __all__ = ["NOT_FINITE", "validity"]
 
 NOT_FINITE = "not finite"
-"""What the reason of a quantity says whose series holds NaN or infinity."""
+"""Text in the reason of a quantity whose series contains NaN or infinity."""
 
 LARGEST_Z = 5.0
-"""Standard errors from an exact value, or between both sides, beyond which a cell is untrusted."""
+"""Largest distance in standard errors from an exact value, or between both sides, of a trusted cell."""
 
 RATIO_TOLERANCE = 0.3
-"""Smallest |ln(ess_q/ess_p)| that can be a disagreement."""
+"""|ln(ess_q/ess_p)| up to this value is never a disagreement."""
 
 RATIO_FROM_ESS = 0.3
-"""From here on the ratio of the two ess is judged; below, ln Z of both sides and kl_forward_nats are."""
+"""If one of the two ess is at least this large, their ratio is judged; otherwise kl_forward_nats is judged."""
 
 
 def validity(kind: Kind, quantities: Mapping[str, Estimate]) -> list[str]:
-    """Why a cell is untrusted, one line a reason; empty where all gates pass.
+    """Reasons why a cell is untrusted, one line each; empty if all gates pass.
 
-    The gates: NaN or infinite series, ess_fraction of either side below 10/n, a chain shorter than 50 tau_int (the
-    NMCMC chain of a model counts), energy or ln Z more than 5 standard errors from exact, p side and q side that
-    disagree.
+    The gates fail on a series with NaN or infinity, an ess_fraction of either side below 10/n, a chain shorter than 50
+    tau_int (also the NMCMC chain of a model), energy or ln Z more than 5 standard errors from the exact value, and a
+    disagreement between p side and q side.
     """
     reasons = sorted({q.reason for q in quantities.values() if q.reason and NOT_FINITE in q.reason})
     required = (ENERGY, LOG_Z_PER_SITE, ESS_FRACTION) if kind == "model" else (ENERGY,)
@@ -68,7 +68,7 @@ def _short(quantities: Mapping[str, Estimate]) -> list[str]:
 
 
 def _far_from_exact(quantities: Mapping[str, Estimate]) -> list[str]:
-    """The gates on energy and ln Z of either side; a p side below its own floor is no measurement."""
+    """The gates on energy and on ln Z of both sides; a p side with an ess below its floor is not judged."""
     judged = [ENERGY, LOG_Z_PER_SITE]
     ess_p = quantities.get(ESS_FRACTION_P)
     if ess_p and ess_p.value is not None and ess_p.n and ess_p.value * ess_p.n >= ESS_FLOOR:
@@ -82,7 +82,7 @@ def _far_from_exact(quantities: Mapping[str, Estimate]) -> list[str]:
 
 
 def _sides_disagree(quantities: Mapping[str, Estimate]) -> list[str]:
-    """The gates between q side and p side; none where there is no p side."""
+    """The gates between q side and p side; without a p side there are none."""
     reasons = []
     q, p = (_number(quantities, name) for name in (FREE_ENERGY_NIS, FREE_ENERGY_P))
     if q and p and abs(q[0] - p[0]) > LARGEST_Z * math.hypot(q[1], p[1]):
@@ -100,7 +100,7 @@ def _sides_disagree(quantities: Mapping[str, Estimate]) -> list[str]:
         return reasons
     forward = quantities.get(KL_FORWARD_NATS)
     if forward and forward.value is not None:
-        # KL(p||q) <= -ln ess by Jensen's inequality; a larger one means that the q side missed a tail or a mode
+        # KL(p||q) <= -ln ess by Jensen's inequality; a larger value means that the q side missed a tail or a mode
         bound, tolerance = -math.log(ess_q.value), max(RATIO_TOLERANCE, 3 * math.hypot(relative, forward.error or 0.0))
         if forward.value > bound + tolerance:
             excess = f"-ln ess_fraction = {bound:.2f} by more than {tolerance:.2f}"
@@ -109,7 +109,7 @@ def _sides_disagree(quantities: Mapping[str, Estimate]) -> list[str]:
 
 
 def _number(quantities: Mapping[str, Estimate], name: str) -> tuple[float, float] | None:
-    """Value and error, where there are both."""
+    """Value and error; None if one of them is missing."""
     estimate = quantities.get(name)
     if estimate is None or estimate.value is None or not estimate.error:
         return None
@@ -117,5 +117,5 @@ def _number(quantities: Mapping[str, Estimate], name: str) -> tuple[float, float
 
 
 def _relative(estimate: Estimate) -> float:
-    """The error of ln value; 0 where it is unknown."""
+    """The error of ln value; 0 if it is unknown."""
     return estimate.error / estimate.value if estimate.error and estimate.value else 0.0

@@ -1,7 +1,7 @@
-"""Series -> the named quantities of a cell.
+"""Computes the named quantities of a cell from its series.
 
-Energies and magnetisations come in as totals and leave per site. A quantity that a kind cannot have is absent, one
-that could not be computed is missing with its reason, and none is NaN.
+Energies and magnetisations in the series are totals; the quantities are per site. A quantity that a kind of sampler
+cannot have is absent. A quantity that could not be computed is missing, with the reason. No quantity is NaN.
 """
 
 import itertools
@@ -78,21 +78,21 @@ _NO_EXACT = "no exact ln Z is known"
 
 @dataclass(frozen=True)
 class ReferenceSeries:
-    """A model's ln q on configurations of p, and what else is known of them."""
+    """The reference configurations, which are samples of p, as series, with ln q of a model for each of them."""
 
     log_prob: _FloatArray
-    """(m,) may be -inf where q vanishes"""
+    """(m,) ln q; -inf where q vanishes"""
     energy: _FloatArray
-    """(m,) totals"""
+    """(m,) total energies"""
     magnetisation: _FloatArray
-    """(m,) totals"""
+    """(m,) total magnetisations"""
     chain: NDArray[np.int64]
-    """(m,) which chain each is from, in the order of drawing"""
+    """(m,) number of the chain of each configuration, in the order of drawing"""
 
 
 @dataclass(frozen=True)
 class _Point:
-    """Where the series were measured, and what is known exactly there."""
+    """beta and size at which the series were measured, and the exact values there."""
 
     beta: float
     n_sites: int
@@ -100,20 +100,20 @@ class _Point:
 
     @property
     def log_z(self) -> float | None:
-        """Exact, of the whole lattice."""
+        """Exact ln Z of the whole lattice; None if unknown."""
         return self.exact[LOG_Z_PER_SITE] * self.n_sites if LOG_Z_PER_SITE in self.exact else None
 
     def exact_of(self, name: str) -> float | None:
-        """The exact value that a quantity is compared with."""
+        """The exact value with which a quantity is compared; None if unknown."""
         free = (FREE_ENERGY_VARIATIONAL, FREE_ENERGY_NIS, FREE_ENERGY_P)
         return self.exact.get("free_energy" if name in free else name)
 
     def missing(self, names: tuple[str, ...], reason: str) -> dict[str, Estimate]:
-        """All of `names` as missing."""
+        """All of `names` as missing, with this reason."""
         return {name: Estimate.missing(reason, exact=self.exact_of(name)) for name in names}
 
     def free_energy(self, log_z: Estimate, sign: float = -1.0) -> Estimate:
-        """A free energy per site from sign x ln Z of the whole lattice."""
+        """Free energy per site, sign x log_z / (beta N); `log_z` is an estimate for the whole lattice."""
         if self.beta == 0:
             return Estimate.missing("the free energy is undefined at beta = 0")
         return replace(_scaled(log_z, sign / (self.beta * self.n_sites)), exact=self.exact.get("free_energy"))
@@ -131,18 +131,18 @@ def model_quantities(
     reference: ReferenceSeries | None,
     no_reference_reason: str | None = None,
 ) -> dict[str, Estimate]:
-    """Everything that n independent draws of q, with their ln q, tell about it.
+    """All quantities in MODEL_QUANTITIES, estimated from n independent draws of q.
 
     Parameters
     ----------
     log_prob, energy, magnetisation
         (n,) each, n >= 1; energy and magnetisation are totals.
     exact
-        Exact values per site by quantity name, as far as known.
+        Exact values per site by quantity name, as far as they are known.
     seed
-        Of the uniform numbers of NMCMC.
+        Seed of the uniform random numbers of the independence Metropolis chain (NMCMC).
     reference
-        For the p side; where it is None, the p side is missing with `no_reference_reason`.
+        Series of the p side. If it is None, the quantities of the p side are missing with `no_reference_reason`.
     """
     point = _Point(beta, n_sites, exact)
     wrong = _not_finite(log_prob=log_prob, energy=energy, magnetisation=magnetisation)
@@ -166,7 +166,10 @@ def chain_quantities(
     n_sites: int,
     exact: Mapping[str, float],
 ) -> dict[str, Estimate]:
-    """Everything that chains of p, (n, n_chains) each, tell; cluster_size is None where a draw is no cluster flip."""
+    """All quantities in CHAIN_QUANTITIES, estimated from series of shape (n, n_chains).
+
+    `cluster_size` is None if a draw is not a cluster flip; the quantities in _CLUSTER_ONLY are then absent.
+    """
     flips = {} if cluster_size is None else {"cluster_size": cluster_size}
     wrong = _not_finite(energy=energy, magnetisation=magnetisation, **flips)
     if wrong:
@@ -179,19 +182,22 @@ def chain_quantities(
     quantities[TAU_INT_ABS_MAGNETISATION] = tau_estimate(tau_magnetisation)
     if cluster_size is not None:
         quantities[MEAN_CLUSTER_SIZE] = chain_mean(cluster_size)
-        sweeps = float(cluster_size.mean()) / n_sites  # a draw, whose error is small against that of tau
+        sweeps = (
+            float(cluster_size.mean()) / n_sites
+        )  # sweeps per draw; its error is small compared with the error of tau
         quantities[TAU_INT_SWEEPS_ENERGY] = tau_estimate(tau_energy, sweeps)
         quantities[TAU_INT_SWEEPS_ABS_MAGNETISATION] = tau_estimate(tau_magnetisation, sweeps)
     return quantities
 
 
 def level_quantities(kl: Estimate, differences: _FloatArray) -> dict[str, Estimate]:
-    """`kl_nats_level_<k>`: what the network of each level adds to KL(q||p).
+    """`kl_nats_level_<k>`: the part of KL(q||p) that the network of each level adds.
 
-    Row k - 1 of `differences`, (n_levels - 1, n), holds those of ln w within pairs of independent draws that share the
-    levels before k > 0. To second order half the variance of ln w given these levels, <difference^2>/4, is the KL of
-    the levels from k on; each of many blocks being almost right, that holds well. A level adds its own minus the next
-    one's; what is drawn exactly after the last level adds nothing. Level 0 is what remains of `kl`.
+    Row k - 1 of `differences`, shape (n_levels - 1, n), contains the differences of ln w within pairs of independent
+    draws that share the levels before k > 0. Given these levels, the KL of the levels from k on is half the variance of
+    ln w to second order, which is <difference^2>/4. The approximation is good if each of many blocks is almost right.
+    The part of a level is its own value minus the value of the next level. Spins drawn exactly after the last level add
+    nothing. Level 0 is the remainder of `kl`.
     """
     if wrong := _not_finite(level_differences=differences):
         return {level_name(k): Estimate.missing(wrong) for k in range(len(differences) + 1)}
@@ -200,14 +206,14 @@ def level_quantities(kl: Estimate, differences: _FloatArray) -> dict[str, Estima
 
 
 def _mean(values: _FloatArray) -> Estimate:
-    """Of independent values."""
+    """Mean of independent values, with its error."""
     n = len(values)
     error = float(values.std(ddof=1)) / math.sqrt(n) if n > 1 else None
     return Estimate(float(values.mean()), error, n, reason=None if n > 1 else "one draw has no error")
 
 
 def _minus(a: Estimate, b: Estimate) -> Estimate:
-    """a - b of independent draws, or the one that is missing."""
+    """a - b, with independent errors; if one of the two is missing, that one."""
     if a.value is None or b.value is None:
         return a if a.value is None else b
     error = None if a.error is None or b.error is None else math.hypot(a.error, b.error)
@@ -224,9 +230,9 @@ def weighted_quantities(
     n_sites: int,
     exact: Mapping[str, float],
 ) -> dict[str, Estimate]:
-    """Everything that n independent draws with weights tell; ln w = -inf is a draw of weight zero.
+    """All quantities in WEIGHTED_QUANTITIES, estimated from n independent draws; ln w = -inf is a weight of zero.
 
-    Where the weights are not `normalised`, E[w] is not Z and what needs ln Z is missing.
+    If the weights are not `normalised`, E[w] is not Z, and the quantities that need ln Z are missing.
     """
     point = _Point(beta, n_sites, exact)
     wrong = _not_finite(energy=energy, magnetisation=magnetisation) or _bad("log_weight", ~(log_weight < np.inf))
@@ -257,7 +263,7 @@ def _q_side(
 
 
 def _variational(point: _Point, action: _FloatArray) -> dict[str, Estimate]:
-    """From ln q + beta E of the draws, whose mean is KL(q||p) - ln Z."""
+    """Quantities from `action` = ln q + beta E of the draws, whose mean is KL(q||p) - ln Z."""
     mean = _mean(action)
     if mean.error is not None:
         mean = replace(mean, error=math.hypot(mean.error, weights.rounding(point.n_sites)))
@@ -272,7 +278,7 @@ def _variational(point: _Point, action: _FloatArray) -> dict[str, Estimate]:
 def _p_side(point: _Point, reference: ReferenceSeries | None, absent: str) -> dict[str, Estimate]:
     if reference is None or len(reference.log_prob) == 0:
         return point.missing(REFERENCE_QUANTITIES, absent)
-    # ln q = -inf is an answer, however bad; NaN and +inf are not
+    # ln q = -inf is a valid value, q(s) = 0; NaN and +inf are not
     wrong = _bad("the reference's log_prob", ~(reference.log_prob < np.inf)) or _not_finite(energy=reference.energy)
     if wrong:
         return point.missing(REFERENCE_QUANTITIES, wrong)
@@ -290,7 +296,7 @@ def _p_side(point: _Point, reference: ReferenceSeries | None, absent: str) -> di
 def _metropolis(
     log_weight: _FloatArray, energy: _FloatArray, magnetisation: _FloatArray, seed: int
 ) -> dict[str, Estimate]:
-    """The quantities of the NMCMC chain."""
+    """Quantities of the independence Metropolis chain (NMCMC) that takes the draws as proposals."""
     chain, n = weights.nmcmc(log_weight, np.random.default_rng(seed)), len(log_weight)
     rate = chain_mean(chain.accepted.astype(np.float64)) if n > 1 else Estimate.missing("one draw makes no proposal")
     return {
@@ -309,7 +315,7 @@ def _scaled(estimate: Estimate, factor: float) -> Estimate:
 
 
 def _not_finite(**series: _FloatArray) -> str | None:
-    """Which series holds a value that is not finite, and how many."""
+    """Reason that names the first series with a value that is not finite; None if all values are finite."""
     reasons = (_bad(name, ~np.isfinite(values)) for name, values in series.items())
     return next(filter(None, reasons), None)
 
