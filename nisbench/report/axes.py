@@ -39,13 +39,14 @@ def _thinned(sizes: Sequence[float]) -> list[float]:
     """The sizes whose labels do not overlap."""
     kept = [sizes[0]]
     for size in sizes[1:]:
-        if size >= 1.18 * kept[-1]:
+        if size >= 1.18 * kept[-1]:  # closer labels run into each other at the font size of the figures
             kept.append(size)
     return kept
 
 
 def _log_ticks(axis: Any, low: float, high: float) -> None:
     decades = math.log10(high / low) if low > 0 else 1.0
+    # Less than two decades would show one or two labels, so 2 and 5 get labels as well.
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades < 1.7 else (1.0,), numticks=8))
     axis.set_major_formatter(FuncFormatter(lambda value, _: power_of_ten(value)))
     axis.set_minor_formatter(NullFormatter())
@@ -62,6 +63,7 @@ def _limits(panel: Panel) -> tuple[float, float]:
         return (0.5, 2.0)
     high = max(point.y + (point.error or 0.0) for point in points)
     if panel.y_scale == "log":
+        # A bar longer than its value would reach minus infinity; it counts down to 0.3 of the value.
         low = min(max(point.y - (point.error or 0.0), 0.3 * point.y) for point in points)
         wide = max((high / low) ** 0.08, 1.15)
         return low / wide, high * wide

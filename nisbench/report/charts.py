@@ -167,6 +167,7 @@ def _fit_series(results: Results, problem: Problem, quantity: str, fits: Sequenc
         if fit is None or fit.fitted.value is None:
             continue
         sizes, costs, scale = fit.series.sizes, fit.series.costs, describe(quantity).scale
+        # A least-squares line passes through the mean of the logarithms.
         centre = sum(map(math.log, sizes)) / len(sizes)
         height = sum(math.log(cost / scale) for cost in costs) / len(costs)
         line = np.geomspace(sizes[0], sizes[-1], _FIT_POINTS)
@@ -180,6 +181,7 @@ def _published_series(problem: Problem, quantity: str, largest: float) -> list[S
     for value in published().at(problem.target, problem.beta):
         if quantity in value.quantities and value.L / largest <= _PUBLISHED_REACH:
             by_method.setdefault(value.method, []).append(value)
+    # The number among all published methods gives a method the same mark in every panel.
     methods = tuple(dict.fromkeys(value.method for value in published().values))
     series = []
     for method, values in by_method.items():

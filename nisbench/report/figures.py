@@ -101,7 +101,7 @@ def _draw_panel(panel: Panel) -> Figure:
         before = len(_artists(axes))
         _draw_series(axes, panel, series, _shifted(panel, series))
         for part, artist in enumerate(_artists(axes)[before:]):
-            artist.set_gid(f"s{index}-{part}")
+            artist.set_gid(f"s{index}-{part}")  # the script of the page hides a series by these ids
     axes.set_xlabel(panel.x_label)
     axes.set_ylabel(panel.y_label)
     figure.text(0.1 / _WIDTH, 1 - 0.18 / height, _printable(panel.title), weight="bold", size=9.5, va="center")
@@ -141,6 +141,7 @@ def _shifted(panel: Panel, series: Series) -> Any:
     samplers = [one for one in panel.series if one.role == "sampler"]
     if panel.x_scale != "size" or series.shape != "points" or series not in samplers:
         return x
+    # Equal factors are equal shifts on the logarithmic axis of sizes, centred on the true size.
     return x * 1.03 ** (samplers.index(series) - (len(samplers) - 1) / 2)
 
 
@@ -153,10 +154,12 @@ def _traced(panel: Panel, figure: Figure) -> tuple[Traced, ...]:
     for series in panel.series:
         x, points, shown_x = _shifted(panel, series), series.points, [point.x for point in series.points]
         if series.shape == "steps":
+            # The points of a histogram are edges; its values belong to the middles of the bins.
             x, points = (x[1:] + x[:-1]) / 2, points[:-1]
             shown_x = x.tolist()
         kept = [i for i, point in enumerate(points) if _shown(panel, series, point)]
         y = np.clip([points[i].y for i in kept], low, high)
+        # (k, 2) data coordinates -> pixels -> points of 1/72 inch
         places = axes.transData.transform(np.column_stack([x[kept], y])) * 72 / figure.dpi if kept else ()
         found = tuple(
             (round(float(across), 1), round(height - float(up), 1), significant(shown_x[i]), _value(series, points[i]))

@@ -66,6 +66,7 @@ def _fitted(problem: Problem, device: str, label: str, quantity: str, groups: Se
     sizes = tuple(group.L for group in ordered)
     costs = tuple(group.value(quantity) for group in ordered)
     errors = tuple(estimate.error if estimate else None for estimate in estimates)
+    # A fit with weights needs an error at every size; otherwise all sizes have equal weight.
     known = np.array(errors, dtype=np.float64) if all(errors) else None
     fitted = fit_exponent(np.array(sizes, dtype=np.float64), np.array(costs, dtype=np.float64), known)
     last_two = math.log(costs[-1] / costs[-2]) / math.log(sizes[-1] / sizes[-2])
