@@ -40,7 +40,7 @@ TORCH_FREE = [
 TOP = {"nisbench/__init__.py"}
 PRINTS = {"nisbench/cli.py"}
 ENVIRONMENT = ("nisbench/cli.py", "nisbench/harness/execute/")
-PLOTTING = {"nisbench/report/figures.py"}
+PLOTTING = {"nisbench/report/axes.py", "nisbench/report/figures.py"}
 PLOTTING_MODULES = {"matplotlib", "seaborn", "plotly"}
 HEAVY = {"torch", "matplotlib", "seaborn", "numba", "pandas"}
 
