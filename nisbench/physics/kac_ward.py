@@ -16,7 +16,7 @@ The specific heat is a central difference of that energy. docs/exact-values.md l
 
 import math
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,11 +34,11 @@ LARGEST_ERROR = 1e-2
 """Largest bound eps * (1-norm of (1 - K)^-1) on the rounding error of ln Z of the whole lattice.
 
 Frustration makes 1 - K nearly singular at low temperature, and the norm grows with the error. The bound is cautious: at
-beta = 3 and L = 64 it is 1e5 times the error. A limit on beta max|J| would be wrong: +-1 couplings lose digits at
+beta = 3 and L = 64 it is 1e4 times the error. A limit on beta max|J| would be wrong: +-1 couplings lose digits at
 beta = 4, but a ferromagnet does not at beta = 5, nor do Gaussian couplings at beta max|J| = 13.
 """
 
-_ORDER = "COLAMD"
+_ORDER: Final = "COLAMD"
 """Order of elimination that stays sparse under full partial pivoting, which frustrated couplings need.
 
 The minimum-degree order has fewer entries without pivoting, but takes 50 times as long with it at beta = 3.
