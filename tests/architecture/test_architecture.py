@@ -33,6 +33,10 @@ TORCH_FREE = [
     "nisbench.physics.kaufman",
     "nisbench.physics.enumeration",
     "nisbench.physics.transfer_matrix",
+    "nisbench.physics.lattice",
+    "nisbench.physics.kac_ward",
+    "nisbench.physics.options",
+    "nisbench.physics.couplings_file",
     "nisbench.physics.observables",
     "nisbench_plugins.registration",
 ]
