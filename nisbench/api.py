@@ -15,10 +15,10 @@ from nisbench.contract.records import TrainingOptions
 from nisbench.nn.bernoulli import configurations, forcing, heat_bath, spin_log_prob, thresholds, z2_average, z2_flip
 from nisbench.nn.conv import AutoregressiveConv
 from nisbench.nn.dense import AutoregressiveDense
+from nisbench.nn.exact_block import block_draw, block_log_z
 from nisbench.nn.hierarchy import Level, displacements, exact_blocks, heat_bath_sites, known_neighbours, levels
 from nisbench.nn.modules import Stack
 from nisbench.nn.odd import AutoregressiveOdd, OddRates, OddTrace, OddWeights
-from nisbench.nn.strip import block_draw, block_log_z
 
 __all__ = [
     "AutoregressiveConv",

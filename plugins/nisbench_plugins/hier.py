@@ -116,10 +116,10 @@ class Hier(Model):
         lattice = torch.empty(self.target.n_sites, n, dtype=torch.int8, device=like.device)
         parts = []
         for net, level in self._scales():
-            uniform = thresholds(net.n_spins, level.n_blocks * n, like=like, generator=generator)
-            parts.append(net.draw_blocks(lattice, level.drawn, level.border, uniform))
-        uniform = thresholds(len(self.isolated), n, like=like, generator=generator)
-        inner = heat_bath(lattice, self.isolated, self.neighbours, beta=beta, thresholds=uniform)
+            limits = thresholds(net.n_spins, level.n_blocks * n, like=like, generator=generator)
+            parts.append(net.draw_blocks(lattice, level.drawn, level.border, limits))
+        limits = thresholds(len(self.isolated), n, like=like, generator=generator)
+        inner = heat_bath(lattice, self.isolated, self.neighbours, beta=beta, thresholds=limits)
         return lattice, torch.stack(parts).sum(0) + inner, inner
 
     def _score(self, lattice: Tensor, inner: Tensor) -> Tensor:

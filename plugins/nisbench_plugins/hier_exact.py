@@ -174,8 +174,8 @@ class HierExact(Model):
     def _draw_level(self, lattice: Tensor, level: int, weights: Sequence[OddWeights], generator: Generator) -> OddTrace:
         """Writes the spins of a level into the lattice; what its network computed."""
         drawn = self.levels[level].drawn
-        uniform = thresholds(len(drawn), drawn.shape[1] * lattice.shape[1], like=lattice, generator=generator)
-        trace: OddTrace = self.networks[level].sample(uniform, self._border(lattice, level), weights[level])
+        limits = thresholds(len(drawn), drawn.shape[1] * lattice.shape[1], like=lattice, generator=generator)
+        trace: OddTrace = self.networks[level].sample(limits, self._border(lattice, level), weights[level])
         lattice[drawn] = trace.spins.view(*drawn.shape, lattice.shape[1])
         return trace
 
@@ -217,8 +217,8 @@ class HierExact(Model):
     def _with_blocks(self, lattice: Tensor, log_upper: Tensor, beta: float, generator: Generator) -> ModelDraws:
         """Draws the blocks into a lattice of upper spins, whose ln q is given."""
         n, upper = lattice.shape[1], self._energy(lattice)
-        uniform = thresholds(len(self.blocks.drawn), self.blocks.n_blocks * n, like=lattice, generator=generator)
-        spins, log_z = block_draw(self._gather(lattice, self.blocks.border), self.side, beta, uniform)
+        limits = thresholds(len(self.blocks.drawn), self.blocks.n_blocks * n, like=lattice, generator=generator)
+        spins, log_z = block_draw(self._gather(lattice, self.blocks.border), self.side, beta, limits)
         lattice[self.blocks.drawn] = spins.view(*self.blocks.drawn.shape, n)
         inner = self._energy(lattice) - upper
         return ModelDraws(configurations(lattice), log_upper - beta * inner - self._per_lattice(log_z, n))
