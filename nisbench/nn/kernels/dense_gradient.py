@@ -31,6 +31,7 @@ _TILE, _PANEL = U(TILE), U(PANEL)
 
 @kernel()
 def _whole_vectors(columns: Any) -> Any:
+    """Round up to a multiple of LANES, so that `outer` writes whole vectors."""
     return (columns + LANES - 1) // LANES * LANES
 
 
