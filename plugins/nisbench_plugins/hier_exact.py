@@ -32,10 +32,10 @@ from torch import Generator, Tensor
 
 from nisbench.api import LevelModel, LocalPairs, ModelDraws, Target, TrainingBatch
 from nisbench.nn.bernoulli import configurations, spin_log_prob, thresholds
+from nisbench.nn.exact_block import block_draw, block_energy, block_log_z
 from nisbench.nn.hierarchy import displacements, exact_blocks, known_neighbours, levels
 from nisbench.nn.modules import Stack
 from nisbench.nn.odd import AutoregressiveOdd, OddRates, OddTrace, OddWeights
-from nisbench.nn.strip import block_draw, block_energy, block_log_z
 from nisbench_plugins.registration import HierExactOptions
 
 __all__ = ["HierExact"]
