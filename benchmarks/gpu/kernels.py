@@ -11,10 +11,10 @@ from torch import Generator, Tensor
 
 from benchmarks.gpu.process import Task
 from nisbench.nn.dense import AutoregressiveDense
-from nisbench.nn.fused import draw_dense_fused, solve_fused
+from nisbench.nn.exact_block import block_draw, solve_blocks_torch
+from nisbench.nn.fused import draw_dense_fused, draw_fused
 from nisbench.nn.hierarchy import known_neighbours, levels
 from nisbench.nn.odd import AutoregressiveOdd
-from nisbench.nn.strip import block_draw, block_solve_torch
 
 __all__ = ["WrongError", "check_kernels"]
 
@@ -70,7 +70,7 @@ def odd(device: torch.device, L: int, level: int, width: int, n: int, dtype: tor
         skip, first, last = net.weights(BETA)
         inputs = torch.cat([border, torch.zeros_like(limits)])
         hidden = limits.new_zeros(len(first), n)
-        logits = solve_fused(first, last, limits, inputs, hidden, width=width, skip=skip)
+        logits = draw_fused(first, last, limits, inputs, hidden, width=width, skip=skip)
         spins = inputs[net.n_border :]
         return _compared(spins, logits, net(spins, border, beta=BETA), limits, TOLERANCES[dtype] * len(first))
 
@@ -78,7 +78,7 @@ def odd(device: torch.device, L: int, level: int, width: int, n: int, dtype: tor
 def blocks(device: torch.device, side: int, dtype: torch.dtype, n: int = 129) -> Mapping[str, Any]:
     """ln Z and draws of the torch operations on the device against the compiled kernel in float64 on the CPU."""
     border, limits = _signs(_random(4 * side, n, dtype, device)), _random(side * side, n, dtype, device)
-    spins, log_z = block_solve_torch(border, side, [math.exp(-2 * BETA)] * side, limits.exp())
+    spins, log_z = solve_blocks_torch(border, side, [math.exp(-2 * BETA)] * side, limits.exp())
     log_z = log_z.cpu() + BETA * (2 * side * (side - 1) + 4 * side)  # bonds were counted relative to exp(beta)
     expected_spins, expected = block_draw(border.cpu().double(), side, BETA, limits.cpu().double())
     error = float((log_z - expected).abs().max())

@@ -37,7 +37,7 @@ def task(folder: Path, seconds: float = 60, settings: Any = DRY) -> Task:
 
 def test_a_wrong_logit_or_spin_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     assert kernels.dense(WHERE, 7, 4, 1, 5, torch.float64)["passed"]
-    draw, solve = kernels.draw_dense_fused, kernels.solve_fused
+    draw, solve = kernels.draw_dense_fused, kernels.draw_fused
 
     def off(*args: Any) -> tuple[torch.Tensor, torch.Tensor]:
         spins, logits = draw(*args)
@@ -53,14 +53,14 @@ def test_a_wrong_logit_or_spin_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(kernels.WrongError, match=reason):
             kernels.dense(WHERE, 7, 4, 1, 5, torch.float64)
     assert kernels.odd(WHERE, 16, 2, 1, 5, torch.float64)["passed"]
-    monkeypatch.setattr(kernels, "solve_fused", lambda *args, **given: solve(*args, **given) + 1e-6)
+    monkeypatch.setattr(kernels, "draw_fused", lambda *args, **given: solve(*args, **given) + 1e-6)
     with pytest.raises(kernels.WrongError, match="a logit is off"):
         kernels.odd(WHERE, 16, 2, 1, 5, torch.float64)
 
 
 def test_a_wrong_block_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     assert kernels.blocks(WHERE, 3, torch.float64, 20)["passed"]
-    solve = kernels.block_solve_torch
+    solve = kernels.solve_blocks_torch
 
     def off(*args: Any) -> tuple[torch.Tensor, torch.Tensor]:
         spins, log_z = solve(*args)
@@ -71,7 +71,7 @@ def test_a_wrong_block_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
         return -spins, log_z
 
     for wrong, reason in ((off, "ln Z is off by 1e-07"), (flipped, "180 of 180 spins differ")):
-        monkeypatch.setattr(kernels, "block_solve_torch", wrong)
+        monkeypatch.setattr(kernels, "solve_blocks_torch", wrong)
         with pytest.raises(kernels.WrongError, match=reason):
             kernels.blocks(WHERE, 3, torch.float64, 20)
 
