@@ -125,7 +125,9 @@ def _guarded(store: Store, cell: Cell, memory_limit: int | None, keep: bool) -> 
     """Return the result of the cell, or its failure as a result."""
     empty = CellResult(cell.cell_id, Status.FAILED, "nothing ran")
     try:
-        return run_cell(store, cell, load_catalog(), memory_limit=memory_limit, keep=keep)
+        return run_cell(
+            store, cell, load_catalog(names=(cell.plugin, cell.target)), memory_limit=memory_limit, keep=keep
+        )
     except UnavailableError as error:
         return replace(empty, status=Status.UNAVAILABLE, reason=str(error))
     except OverLimitError as error:

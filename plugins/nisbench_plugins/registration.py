@@ -114,8 +114,10 @@ class WolffOptions:
     )
 
     def __post_init__(self) -> None:
-        if self.n_chains < 1 or self.flips_per_draw < 1 or not 0 <= self.burn_in_sweeps < float("inf"):
-            raise ValueError(f"n_chains and flips_per_draw must be at least 1, burn_in_sweeps at least 0; got {self}")
+        if self.n_chains < 1 or self.flips_per_draw < 1:
+            raise ValueError(f"n_chains and flips_per_draw must be at least 1; got {self}")
+        if not 0 <= self.burn_in_sweeps <= 1e9:  # the kernel counts the flipped spins in 64 bits
+            raise ValueError(f"burn_in_sweeps = {self.burn_in_sweeps}: give a number from 0 to 1e9")
 
 
 @hookimpl
@@ -126,18 +128,21 @@ def register_models(register: Callable[..., None]) -> None:
         options=VanOptions,
         factory="nisbench_plugins.van:Van",
         summary="variational autoregressive network of full width (Wu, Wang, Zhang 2019)",
+        citation=VAN_CITATION,
     )
     register(
         "hier",
         options=HierOptions,
         factory="nisbench_plugins.hier:Hier",
         summary="hierarchical autoregressive network (Bialas, Korcyl, Stebel 2022)",
+        citation=HIER_CITATION,
     )
     register(
         "hier-exact",
         options=HierExactOptions,
         factory="nisbench_plugins.hier_exact:HierExact",
         summary="hierarchical network, odd, whose last blocks are drawn exactly by a transfer matrix",
+        citation=HIER_EXACT_CITATION,
     )
 
 
@@ -150,4 +155,5 @@ def register_samplers(register: Callable[..., None]) -> None:
         factory="nisbench_plugins.wolff:Wolff",
         devices=("cpu",),
         summary="single-cluster Monte Carlo (Wolff 1989), compiled, several chains",
+        citation=WOLFF_CITATION,
     )

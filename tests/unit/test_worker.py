@@ -268,7 +268,7 @@ def test_subnormal_numbers_are_zero_in_the_process_of_a_cell(tmp_path, monkeypat
 
     store = Store.create(tmp_path / "run", Plan("p", "t", "d", (), (_cell("coin"),)), {})
     monkeypatch.setattr(worker, "run_cell", halved)
-    monkeypatch.setattr(worker, "load_catalog", lambda: CATALOG)
+    monkeypatch.setattr(worker, "load_catalog", lambda names: CATALOG)
     arguments = ["--store", str(store.path), "--cell", _cell("coin").cell_id]
     before = half_of(np.full(1000, np.finfo(np.float32).tiny))
     try:
