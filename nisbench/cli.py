@@ -267,19 +267,23 @@ def exact(sizes: str, beta: str, form: str) -> None:
 
 
 @cli.command()
+@click.argument("name", required=False)
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def plugins(form: str) -> None:
-    """List what is installed, broken plugins with the reason."""
+def plugins(name: str | None, form: str) -> None:
+    """List what is installed: plugins, targets, and broken plugins with the reason.
+
+    With NAME: the options of one plugin or target, and the publication to cite.
+    """
     from nisbench.contract.catalog import load_catalog
+    from nisbench.contract.listing import details, overview, record
 
     catalog = load_catalog()
-    entries = [*catalog.plugins.values(), *catalog.broken]
+    entries = catalog.entries if name is None else (catalog.entry(name),)
     if form == "json":
-        click.echo(json.dumps([_plugin_record(entry) for entry in entries], indent=1))
+        click.echo(json.dumps([record(entry) for entry in entries], indent=1))
         return
-    for entry in entries:
-        said = f"broken: {entry.broken}" if entry.broken else entry.summary
-        click.echo(f"{entry.name:<12} {entry.kind or '-':<8} {entry.distribution} {entry.version}  {said}")
+    for line in overview(catalog) if name is None else details(entries[0]):
+        click.echo(line)
 
 
 @cli.command()
@@ -298,23 +302,3 @@ def check(name: str, device: str) -> None:
     if failed:
         click.echo(f"{name}: {failed} checks failed", err=True)
         sys.exit(1)
-
-
-def _plugin_record(entry: Any) -> dict[str, Any]:
-    """One plugin as plain JSON values."""
-    import dataclasses
-
-    options = {
-        field.name: {"default": field.default, "help": field.metadata.get("help", "")}
-        for field in dataclasses.fields(entry.options)
-    }
-    return {
-        "name": entry.name,
-        "kind": entry.kind,
-        "distribution": entry.distribution,
-        "version": entry.version,
-        "summary": entry.summary,
-        "devices": list(entry.devices),
-        "options": options,
-        "broken": entry.broken,
-    }
