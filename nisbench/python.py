@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from nisbench.contract.records import Cell, CellState
 from nisbench.errors import UserError
 from nisbench.harness.store import Reference, Store
+from nisbench.harness.values import assignments
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Run", "load", "run"]
 
-_CELL_COLUMNS = ["cell", "plugin", "kind", "target", "L", "beta", "seed", "device", "status"]
+_CELL_COLUMNS = ["cell", "plugin", "kind", "target", "target_options", "L", "beta", "seed", "device", "status"]
 
 
 class Run:
@@ -143,6 +144,8 @@ def run(
     train_steps: int | None = None,
     train_seconds: float | str | None = None,
     draws: int | None = None,
+    target: str | None = None,
+    reference: str | None = None,
     options: Mapping[str, Any] | Iterable[str] = (),
     device: str = "auto",
     memory_limit: int | str | None = None,
@@ -162,10 +165,11 @@ def run(
     ----------
     plan
         Name of a plan or path of a TOML file; by default `quick`, or its first group if plugins or sizes are given.
-    plugins, sizes, beta, seeds, train_steps, train_seconds, draws
-        Replace these fields of the plan. `beta` may be "critical".
+    plugins, sizes, beta, seeds, train_steps, train_seconds, draws, target, reference
+        Replace these fields of the plan. `beta` may be "critical", and `reference` "none".
     options
-        Options of plugins, for example {"hier.width": 2}.
+        Options of plugins and targets, for example {"hier.width": 2}. A list of values of a target's option,
+        {"edwards-anderson.instance": [1, 2]}, gives several targets.
     memory_limit, timeout
         Bytes ("8G") and seconds ("30m") that one cell may take.
     workers
@@ -198,6 +202,8 @@ def run(
         "train_steps": train_steps,
         "train_seconds": train_seconds,
         "draws": draws,
+        "target": target,
+        "reference": reference,
         "memory_limit": memory_limit,
         "timeout": timeout,
     }
@@ -240,7 +246,7 @@ def _command(
         if value is not None:
             several = isinstance(value, Iterable) and not isinstance(value, str)
             words += [f"--{name.replace('_', '-')}", ",".join(map(str, value)) if several else str(value)]
-    assigned = [f"{key}={value}" for key, value in options.items()] if isinstance(options, Mapping) else options
+    assigned = assignments(options) if isinstance(options, Mapping) else options
     words += [word for one in assigned for word in ("--option", one)]
     words += ["--device", device] if device != "auto" else []
     words += ["--out", str(out)] if out is not None else []

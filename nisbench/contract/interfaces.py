@@ -40,7 +40,10 @@ __all__ = [
 
 
 class Target(Protocol):
-    """A lattice model with density p(s) = exp(-beta energy(s)) / Z over spins in {-1, +1} on an L x L torus."""
+    """A lattice model with density p(s) = exp(-beta energy(s)) / Z over spins in {-1, +1} on an L x L lattice.
+
+    A pairwise model also has the attribute `lattice`, which `nisbench.api.lattice_of` returns.
+    """
 
     name: str
     L: int

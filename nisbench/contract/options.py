@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from nisbench.errors import InvalidValue, PluginError, UnknownName
 
-__all__ = ["NoOptions", "check_options", "fill_options", "type_text"]
+__all__ = ["NoOptions", "changed_options", "check_options", "fill_options", "label", "type_text"]
 
 _LIMIT = 2**63
 """Numbers have to be smaller in size: compiled code and tables of results store them in 64 bits."""
@@ -55,6 +55,18 @@ def fill_options(name: str, options: type[Any], given: Mapping[str, Any]) -> dic
         return dataclasses.asdict(options(**values))
     except Exception as error:  # the plugin's own check may raise anything
         raise InvalidValue(f"options of {name}: {error or type(error).__name__}") from error
+
+
+def changed_options(options: type[Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that differ from the defaults, sorted by name; a name that `options` does not have counts as one."""
+    defaults = {field.name: field.default for field in dataclasses.fields(options)}
+    return {name: given[name] for name in sorted(given) if name not in defaults or given[name] != defaults[name]}
+
+
+def label(name: str, changed: Mapping[str, Any]) -> str:
+    """`ising`, or `edwards-anderson (disorder=gaussian, instance=2)`. A digest is cut to 12 digits."""
+    parts = (f"{key}={str(value)[:12] if key == 'digest' else value}" for key, value in changed.items())
+    return f"{name} ({', '.join(parts)})" if changed else name
 
 
 def type_text(options: type[Any], option: str) -> str:

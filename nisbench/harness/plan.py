@@ -1,54 +1,30 @@
 """Plans: turn a TOML file and the arguments of a command into the cells to run.
 
-A plan has groups. A group contains the cells for one claim: plugins x sizes x beta x seeds. Each (target, L, beta) at
+A plan has groups. A group contains the cells for one claim: targets x plugins x sizes x beta x seeds. Each (target, L,
+beta) at
 which a model or density is measured gets one cell of the reference sampler, and reference cells run first. A cell that
 several groups contain runs once. The result depends on the arguments and the catalog only.
 """
 
 import dataclasses
 import hashlib
+import itertools
 import re
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import resources
-from pathlib import Path
 from typing import Any
 
 from nisbench.contract.catalog import Catalog, Entry
 from nisbench.contract.records import Budget, Cell
-from nisbench.errors import InvalidValue, UnknownName
+from nisbench.errors import InvalidValue
+from nisbench.harness.plan_files import DEFAULT_PLAN, GROUP_KEYS, TOP_KEYS, check_keys, read_plan
+from nisbench.harness.plan_targets import PlannedTarget, planned_targets
 from nisbench.harness.values import integer, items, names, parse_beta, parse_bytes, parse_seconds, parse_size
 
-__all__ = ["Group", "Overrides", "Plan", "load_plan", "plan_names"]
+__all__ = ["Group", "Overrides", "Plan", "load_plan"]
 
-DEFAULT_PLAN = "quick"
 REFERENCE_SEED = 0
 _DEFAULT = "default"
-_TOP_KEYS = (
-    "name",
-    "title",
-    "description",
-    "target",
-    "reference",
-    "reference_draws",
-    "reference_chain_draws",
-    "memory_limit",
-    "timeout",
-    "group",
-)
-_GROUP_KEYS = (
-    "name",
-    "claim",
-    "plugins",
-    "sizes",
-    "beta",
-    "seeds",
-    "train_steps",
-    "train_seconds",
-    "draws",
-    "options",
-)
 
 
 @dataclass(frozen=True)
@@ -62,7 +38,10 @@ class Overrides:
     train_steps: int | None = None
     train_seconds: float | None = None
     draws: int | None = None
+    target: str | None = None
+    reference: str | None = None
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Options of plugins and targets, by name."""
     memory_limit: int | None = None
     timeout: float | None = None
 
@@ -116,11 +95,6 @@ class Plan:
         return record | {"claims": [group.claim for group in self.groups if group.claim]}
 
 
-def plan_names() -> list[str]:
-    """Return the names of the plans that come with nisbench."""
-    return sorted(file.name.removesuffix(".toml") for file in _folder().iterdir() if file.name.endswith(".toml"))
-
-
 def load_plan(source: str | None, overrides: Overrides, catalog: Catalog, *, device: str = "cpu") -> Plan:
     """Return the plan with the overrides in place of the fields of every group.
 
@@ -139,7 +113,7 @@ def load_plan(source: str | None, overrides: Overrides, catalog: Catalog, *, dev
     InvalidValue
         For a value that does not fit.
     """
-    table = _read(source or DEFAULT_PLAN)
+    table = read_plan(source or DEFAULT_PLAN)
     where = f"plan '{table.get('name', source)}'"
     groups = table.get("group")
     if not isinstance(groups, list) or not groups or not all(isinstance(group, dict) for group in groups):
@@ -155,22 +129,16 @@ class _Planner:
     def __init__(
         self, where: str, table: Mapping[str, Any], overrides: Overrides, catalog: Catalog, device: str
     ) -> None:
-        _check_keys(table, _TOP_KEYS)
+        check_keys(table, TOP_KEYS)
         self.where, self.table, self.overrides, self.catalog, self.device = where, table, overrides, catalog, device
-        self.target = names(f"{where}, target", table.get("target", "ising"))
-        catalog.target(self.target)
-        self.reference = names(f"{where}, reference", table.get("reference", "wolff"))
+        self.reference = overrides.reference or names(f"{where}, reference", table.get("reference", "wolff"))
         self.reference_draws = integer(1, "number of configurations")(where, table.get("reference_draws", 2000))
         self.reference_chain_draws = integer(1, "number of draws")(where, table.get("reference_chain_draws", 20000))
 
     def plan(self, tables: Iterable[Mapping[str, Any]], *, custom: bool) -> Plan:
         """Return the plan; `custom` is True if no plan was named."""
         made = [self._group(table, plugins) for table, plugins in self._selected(list(tables)) if plugins]
-        used = {name for group, _ in made for name in group.plugins}
-        for plugin in self.overrides.options:
-            self._entry(plugin)
-            if plugin not in used:
-                raise InvalidValue(f"--option {plugin}.*: the plan has no cell of {plugin}; add it to --plugins")
+        self._check_overrides([cell for _, group_cells in made for cell in group_cells])
         cells = {cell.cell_id: cell for _, group_cells in made for cell in group_cells}
         order = {cell_id: position for position, cell_id in enumerate(cells)}
         ordered = sorted(cells.values(), key=lambda c: (c.reference_draws == 0, c.L, c.beta, order[c.cell_id]))
@@ -186,6 +154,18 @@ class _Planner:
             timeout=self.overrides.timeout or (None if timeout is None else parse_seconds(self.where, timeout)),
         )
 
+    def _check_overrides(self, cells: Sequence[Cell]) -> None:
+        """Refuse options of plugins and targets that the plan does not contain."""
+        plugins, targets = {cell.plugin for cell in cells}, {cell.target for cell in cells}
+        for name in self.overrides.options:
+            if name in self.catalog.targets:
+                if name not in targets:
+                    raise InvalidValue(f"--option {name}.*: the plan has no cell on {name}; give --target {name}")
+                continue
+            self._entry(name)
+            if name not in plugins:
+                raise InvalidValue(f"--option {name}.*: the plan has no cell of {name}; add it to --plugins")
+
     def _titles(self, groups: list[Group], custom: bool) -> tuple[str, str, str]:
         changed = self.overrides.changed
         if "name" not in self.table:
@@ -196,7 +176,8 @@ class _Planner:
         title, description = str(self.table.get("title", name)), str(self.table.get("description", ""))
         if custom and (self.overrides.plugins or self.overrides.sizes):
             sizes = ", ".join(map(str, groups[0].sizes))
-            return "custom", f"{', '.join(groups[0].plugins)} at L = {sizes}", ""
+            on = f" on {self.overrides.target}" if self.overrides.target else ""
+            return "custom", f"{', '.join(groups[0].plugins)}{on} at L = {sizes}", ""
         if changed:
             title += f" (changed on the command line: {', '.join(changed)})"
         return name, title, description
@@ -217,24 +198,23 @@ class _Planner:
 
     def _group(self, table: Mapping[str, Any], plugins: tuple[str, ...]) -> tuple[Group, list[Cell]]:
         """Return one group and its cells, including the reference cells."""
-        _check_keys(table, _GROUP_KEYS, "key of a group")
+        check_keys(table, GROUP_KEYS, "key of a group")
         where, given = self._where_of(table), self.overrides
         sizes = given.sizes or items(f"{where}, sizes", table.get("sizes", ()), parse_size)
         betas = given.beta or items(f"{where}, beta", table.get("beta", ()), parse_beta)
         seeds = given.seeds or items(f"{where}, seeds", table.get("seeds", 1), integer(0, "seed"))
         entries = [self._entry(name) for name in plugins]
         self._check_options(where, table)
+        targets = planned_targets(where, (self.table, table), given.target, given.options, self.catalog)
         cells: dict[str, Cell] = {}
         references: dict[str, Cell] = {}
-        for entry in entries:
-            for L in sizes:
-                for beta in betas:
-                    reference = self._reference_cell(L, beta) if entry.takes_reference else None
-                    if reference:
-                        references[reference.cell_id] = reference
-                    for seed in seeds:
-                        cell = self._cell(where, table, entry, L, beta, seed, reference)
-                        cells[cell.cell_id] = cell
+        for target, entry, L, beta in itertools.product(targets, entries, sizes, betas):
+            reference = self._reference_cell(target, L, beta) if entry.takes_reference else None
+            if reference:
+                references[reference.cell_id] = reference
+            for seed in seeds:
+                cell = self._cell(where, table, entry, target, L, beta, seed, reference)
+                cells[cell.cell_id] = cell
         group = Group(
             name=str(table.get("name", "")),
             claim=str(table.get("claim", "")),
@@ -265,6 +245,7 @@ class _Planner:
         where: str,
         table: Mapping[str, Any],
         entry: Entry,
+        target: PlannedTarget,
         L: int,
         beta: float,
         seed: int,
@@ -276,7 +257,9 @@ class _Planner:
             kind=entry.kind or "sampler",
             plugin_version=entry.version,
             options={} if entry.broken else entry.fill(given),
-            target=self.target,
+            target=target.name,
+            target_options=target.options,
+            target_version=target.version,
             L=L,
             beta=beta,
             seed=seed,
@@ -286,7 +269,7 @@ class _Planner:
             reference=reference.cell_id if reference else None,
         )
 
-    def _reference_cell(self, L: int, beta: float) -> Cell | None:
+    def _reference_cell(self, target: PlannedTarget, L: int, beta: float) -> Cell | None:
         if self.reference == "none":
             return None
         entry = self._entry(self.reference)
@@ -298,7 +281,9 @@ class _Planner:
             kind=entry.kind or "sampler",
             plugin_version=entry.version,
             options={} if entry.broken else entry.fill({}),
-            target=self.target,
+            target=target.name,
+            target_options=target.options,
+            target_version=target.version,
             L=L,
             beta=beta,
             seed=REFERENCE_SEED,
@@ -345,31 +330,3 @@ class _Planner:
         if value is None:
             raise InvalidValue(f"{where}, {key} has no entry for {plugin}; add '{plugin}' or 'default'")
         return value
-
-
-def _check_keys(table: Mapping[str, Any], known: Iterable[str], what: str = "key of a plan") -> None:
-    for key in table:
-        if key not in known:
-            raise UnknownName(what, key, known)
-
-
-def _folder() -> Any:
-    return resources.files("nisbench.harness") / "plans"
-
-
-def _read(source: str) -> dict[str, Any]:
-    """Return the table of a built-in plan or of a file."""
-    path = Path(source)
-    if path.suffix != ".toml" and not path.is_file():
-        if source not in plan_names():
-            raise UnknownName("plan", source, plan_names())
-        text = (_folder() / f"{source}.toml").read_text(encoding="utf-8")
-    else:
-        try:
-            text = path.read_text(encoding="utf-8-sig")  # some editors write a byte order mark, which TOML refuses
-        except (OSError, ValueError) as error:
-            raise InvalidValue(f"plan {source} cannot be read: {error}") from error
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InvalidValue(f"plan {source} is not valid TOML: {error}") from error

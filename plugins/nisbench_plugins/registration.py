@@ -29,7 +29,7 @@ class VanOptions(TrainingOptions):
     half_kernel: int = field(default=6, metadata={"help": "conv: the kernel has side 2 half_kernel + 1"})
     residual: bool = field(default=False, metadata={"help": "residual layers between the first and the last layer"})
     bias: bool = field(default=True, metadata={"help": "bias in every layer"})
-    z2: bool = field(default=True, metadata={"help": "average q over s and -s"})
+    z2: bool = field(default=True, metadata={"help": "average q over s and -s if the target has this symmetry"})
     learning_rate: float = field(default=1e-2, metadata={"help": "peak learning rate of Adam"})
     fan_in: int = field(default=64, metadata={"help": "layers with more inputs get learning_rate * fan_in / inputs"})
     batch_size: int = field(default=512, metadata={"help": "configurations per training step"})

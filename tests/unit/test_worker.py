@@ -30,6 +30,7 @@ from nisbench.harness.plan import Plan
 from nisbench.harness.store import Store
 from nisbench.harness.worker import UnavailableError, run_cell
 from nisbench.physics.ising import Ising
+from nisbench.physics.options import IsingOptions
 
 L, BETA = 3, 0.3
 
@@ -157,7 +158,7 @@ CATALOG = Catalog(
             "fitted", "density", "d", "1", options=ExactOptions, factory=f"{__name__}:FittedDensity", trains=True
         ),
     },
-    targets={"ising": TargetEntry("ising", "nisbench.physics.ising:Ising")},
+    targets={"ising": TargetEntry("ising", "nisbench.physics.ising:Ising", options=IsingOptions)},
 )
 
 
