@@ -256,21 +256,11 @@ def exact(target: str, options: Sequence[str], sizes: str, beta: str, form: str)
 
     The Ising model on the torus has Kaufman's formula (1949); lattices with free edges have the Kac-Ward determinant.
     """
-    from nisbench.harness.exact import exact_rows
+    from nisbench.harness.exact import exact_lines, exact_rows
 
     rows = exact_rows(target, options, sizes, beta)
-    if form == "json":
-        click.echo(json.dumps(rows, indent=1))
-        return
-    names = [name for name in dict.fromkeys(name for row in rows for name in row) if name not in ("target", "reason")]
-    targets = dict.fromkeys(row["target"] for row in rows)
-    for label in targets:
-        if list(targets) != ["ising"]:
-            click.echo(label)
-        click.echo("  ".join(f"{name:>18}" for name in names))
-        for row in (row for row in rows if row["target"] == label):
-            numbers = (" " * 18 if row.get(name) is None else f"{row[name]:18.15g}" for name in names)
-            click.echo("  ".join(numbers).rstrip() + (f"  {row['reason']}" if "reason" in row else ""))
+    for line in exact_lines(rows) if form == "text" else [json.dumps(rows, indent=1)]:
+        click.echo(line)
 
 
 @cli.command()

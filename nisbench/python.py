@@ -59,9 +59,17 @@ class Run:
         return cells.join(values[order]).reset_index()
 
     def model(
-        self, plugin: str, *, L: int | None = None, beta: float | None = None, seed: int | None = None
+        self,
+        plugin: str,
+        *,
+        L: int | None = None,
+        beta: float | None = None,
+        seed: int | None = None,
+        target: str | None = None,
     ) -> "Density":
         """Return the model or density of a finished cell, ready for `sample` and `log_prob`, on the cpu.
+
+        `target` is the name as reports show it, for example "ising (field=0.1)".
 
         Raises
         ------
@@ -70,12 +78,11 @@ class Run:
         """
         from nisbench.harness.build import rebuild_density
 
-        cell = self._one(
-            [c for c in self.cells if c.kind != "sampler"], "trained model", plugin=plugin, L=L, beta=beta, seed=seed
-        )
+        wanted = {"plugin": plugin, "L": L, "beta": beta, "seed": seed, "target": target}
+        cell = self._one([c for c in self.cells if c.kind != "sampler"], "trained model", **wanted)
         return rebuild_density(self.store, cell)
 
-    def reference(self, *, L: int | None = None, beta: float | None = None) -> Reference:
+    def reference(self, *, L: int | None = None, beta: float | None = None, target: str | None = None) -> Reference:
         """Return the configurations of p that the reference cell left: spins (m, L, L) and the chain of each.
 
         Raises
@@ -83,7 +90,7 @@ class Run:
         UserError
             If no reference cell fits or several do. The message lists them.
         """
-        cell = self._one([c for c in self.cells if c.reference_draws], "reference", L=L, beta=beta)
+        cell = self._one([c for c in self.cells if c.reference_draws], "reference", L=L, beta=beta, target=target)
         reference = self.store.reference(cell.cell_id)
         if reference is None:
             raise UserError(f"{cell.cell_id} in {self.folder} left no configurations ({self.state(cell).describe()})")
@@ -114,17 +121,22 @@ class Run:
 
     def _one(self, cells: Iterable[Cell], what: str, **wanted: object) -> Cell:
         """Return the only finished cell with the wanted fields."""
+        from nisbench.results.targets import target_label
+
+        def value_of(cell: Cell, name: str) -> object:
+            return target_label(cell) if name == "target" else getattr(cell, name)
+
         given = {name: value for name, value in wanted.items() if value is not None}
         fits = [
             cell
             for cell in cells
-            if all(getattr(cell, name) == value for name, value in given.items())
+            if all(value_of(cell, name) == value for name, value in given.items())
             and self.store.result(cell.cell_id) is not None
         ]
         if len(fits) == 1:
             return fits[0]
         asked = ", ".join(f"{name}={value!r}" for name, value in given.items()) or "no arguments"
-        found = ", ".join(f"{c.plugin} L={c.L} beta={c.beta:g} seed={c.seed}" for c in fits[:10])
+        found = ", ".join(f"{c.plugin} L={c.L} beta={c.beta:g} seed={c.seed} on {target_label(c)}" for c in fits[:10])
         more = f"{len(fits)} fit: {found}; give more arguments" if fits else "none fits"
         raise UserError(f"{what} with {asked} in {self.folder}: {more}")
 

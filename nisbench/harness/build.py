@@ -76,7 +76,7 @@ def rebuild_density(store: Store, cell: Cell) -> Density:
     StoreError
         If the run has no weights of the cell, or weights of another network.
     """
-    catalog = load_catalog()
+    catalog = load_catalog(names=(cell.plugin, cell.target))
     entry = catalog.plugin(cell.plugin)
     plugin, target, options = entry.load(), build_target(cell, catalog), entry.options(**cell.options)
     device = torch.device("cpu")

@@ -1,10 +1,11 @@
 """Exact values of a target at several sizes and temperatures, for `nisbench exact`."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nisbench.contract.catalog import TargetEntry, load_catalog
 from nisbench.contract.options import changed_options, label
+from nisbench.contract.quantities import LOG_Z_PER_SITE
 from nisbench.errors import InvalidValue, UserError
 from nisbench.harness.plan_targets import planned_targets
 from nisbench.harness.values import items, options, parse_beta, parse_size
@@ -13,7 +14,7 @@ from nisbench.physics import kaufman
 if TYPE_CHECKING:
     from nisbench.contract.interfaces import Target
 
-__all__ = ["exact_rows"]
+__all__ = ["exact_lines", "exact_rows"]
 
 
 def exact_rows(target: str, assigned: Iterable[str], sizes: str, beta: str) -> list[dict[str, Any]]:
@@ -37,6 +38,19 @@ def exact_rows(target: str, assigned: Iterable[str], sizes: str, beta: str) -> l
     ]
 
 
+def exact_lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield the rows as a table for each target. The target `ising`, the usual one, is not named if it is alone."""
+    names = [name for name in dict.fromkeys(name for row in rows for name in row) if name not in ("target", "reason")]
+    targets = dict.fromkeys(row["target"] for row in rows)
+    for target in targets:
+        if list(targets) != ["ising"]:
+            yield target
+        yield "  ".join(f"{name:>18}" for name in names)
+        for row in (row for row in rows if row["target"] == target):
+            numbers = (" " * 18 if row.get(name) is None else f"{row[name]:18.15g}" for name in names)
+            yield "  ".join(numbers).rstrip() + (f"  {row['reason']}" if "reason" in row else "")
+
+
 def _values(entry: TargetEntry, given: Mapping[str, Any], L: int, beta: float) -> dict[str, Any]:
     """Return ln Z and the exact values per site, or the reason why there are none."""
     if entry.name == "ising" and not changed_options(entry.options, given):  # fast, because it does without torch
@@ -48,7 +62,7 @@ def _values(entry: TargetEntry, given: Mapping[str, Any], L: int, beta: float) -
         return {"log_z": None, "reason": str(error)}
     if not values:
         return {"log_z": None, "reason": _reason(built, beta)}
-    per_site = values.get("log_z_per_site")
+    per_site = values.get(LOG_Z_PER_SITE)
     return {"log_z": None if per_site is None else per_site * built.n_sites, **values}
 
 

@@ -7,7 +7,8 @@ from nisbench.contract.catalog import Catalog, load_catalog
 from nisbench.errors import UserError
 from nisbench.harness import values
 from nisbench.harness.environment import default_device
-from nisbench.harness.plan import Overrides, Plan, load_plan
+from nisbench.harness.plan import Overrides, Plan
+from nisbench.harness.planner import load_plan
 
 __all__ = ["select_plan"]
 

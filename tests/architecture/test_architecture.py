@@ -24,6 +24,8 @@ TORCH_FREE = [
     "nisbench.contract.hookspecs",
     "nisbench.contract.catalog",
     "nisbench.harness.plan",
+    "nisbench.harness.planner",
+    "nisbench.harness.exact",
     "nisbench.harness.store",
     "nisbench.harness.seeds",
     "nisbench.harness.execute",

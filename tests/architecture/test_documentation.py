@@ -11,7 +11,8 @@ from nisbench.contract.quantities import FAMILIES, KIND_LETTERS, QUANTITIES
 from nisbench.contract.records import TrainingOptions
 
 PAGE = (Path(__file__).parents[2] / "docs" / "conventions.md").read_text()
-PLUGINS = load_catalog().plugins
+CATALOG = load_catalog()
+PLUGINS = CATALOG.plugins
 
 
 def section(heading: str) -> str:
@@ -60,7 +61,16 @@ def test_options_of_built_in_plugins_have_their_rows(name):
     assert set(rows(section(f"### {name}"))) == own
 
 
-@pytest.mark.parametrize("name", sorted(PLUGINS))
+@pytest.mark.parametrize("name", sorted(n for n, e in CATALOG.targets.items() if e.distribution == "nisbench"))
+def test_options_of_built_in_targets_have_their_rows(name):
+    assert set(rows(section(f"### Target {name}"))) == names(CATALOG.targets[name].options)
+
+
+def test_every_section_of_a_target_is_one_that_exists():
+    assert set(re.findall(r"^### Target (\S+)$", PAGE, re.MULTILINE)) <= set(CATALOG.targets)
+
+
+@pytest.mark.parametrize("name", sorted({*PLUGINS, *CATALOG.targets}))
 def test_every_option_has_a_line_of_help(name):
-    missing = [f.name for f in dataclasses.fields(PLUGINS[name].options) if not f.metadata.get("help")]
+    missing = [f.name for f in dataclasses.fields(CATALOG.entry(name).options) if not f.metadata.get("help")]
     assert not missing

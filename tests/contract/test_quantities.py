@@ -21,6 +21,8 @@ ALLOWED = {
     "nisbench/harness/train.py": "estimates the quantities of the training history",
     "nisbench/harness/worker.py": "measures times and counts",
     "nisbench/harness/plan.py": "train_steps is a key of plans",
+    "nisbench/harness/plan_files.py": "train_steps is a key of plans",
+    "nisbench/harness/planner.py": "train_steps is a key of plans",
     "nisbench/cli.py": "train_steps is an option",
     "nisbench/conformance/samplers.py": "names series of energies",
     "nisbench/conformance/subject.py": "computes exact means by enumeration",

@@ -12,7 +12,8 @@ from nisbench.contract.catalog import load_catalog
 from nisbench.contract.records import Cell
 from nisbench.errors import InvalidValue, UnknownName, UserError
 from nisbench.harness.build import UnavailableError, build_target
-from nisbench.harness.plan import Overrides, load_plan
+from nisbench.harness.plan import Overrides
+from nisbench.harness.planner import load_plan
 from nisbench.harness.seeds import seed_for
 from nisbench.harness.selection import select_plan
 
