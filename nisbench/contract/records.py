@@ -125,7 +125,7 @@ class Hardware:
 
 @dataclass(frozen=True)
 class PluginSource:
-    """The source files of a plugin that a cell used."""
+    """The source files of a plugin, and of a target of another distribution, that a cell used."""
 
     modules: tuple[str, ...]
     """Names of the modules, sorted."""

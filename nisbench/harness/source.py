@@ -1,4 +1,4 @@
-"""Hash of a plugin's source files, so that a run notices when the code of a finished cell has changed."""
+"""Hash of the source files of a cell, so that a run notices when the code of a finished cell has changed."""
 
 import hashlib
 import importlib.util
@@ -14,14 +14,15 @@ _TOOLKIT = "nisbench.nn"
 """Plugins may import it, and its code decides what a network draws."""
 
 
-def loaded_source(factory: str) -> PluginSource:
-    """Return the source that the plugin `module:Class` uses in this process.
+def loaded_source(*factories: str) -> PluginSource:
+    """Return the source that plugins and targets, each `module:Class`, use in this process.
 
-    These are the loaded modules of the plugin's top-level package, and the loaded modules of `nisbench.nn`. Call it
-    after the plugin has made its first draws, so that modules which it imports late are there.
+    These are the loaded modules of their top-level packages, and the loaded modules of `nisbench.nn`. The rest of
+    nisbench, with its own targets, has a version instead. Call it after the plugin has made its first draws, so that
+    modules which it imports late are there.
     """
-    package = factory.partition(":")[0].partition(".")[0]
-    names = sorted(name for name in sys.modules if _inside(name, package) or _inside(name, _TOOLKIT))
+    packages = {factory.partition(":")[0].partition(".")[0] for factory in factories} - {"nisbench"}
+    names = sorted(name for name in sys.modules if any(_inside(name, part) for part in (*packages, _TOOLKIT)))
     return PluginSource(tuple(names), _digest(names))
 
 

@@ -77,7 +77,7 @@ def run_cell(
         hardware=_hardware(clock.device),
         cost_basis=outcome.cost_basis,
         reference=outcome.reference,
-        source=loaded_source(entry.factory),
+        source=loaded_source(entry.factory, catalog.target(cell.target).factory),
         notes=outcome.notes,
     )
 

@@ -54,6 +54,13 @@ def test_plan_run_report_export_and_check(nisbench_with, site, tmp_path):
     assert "The target has no lattice: not checked." in out
     reason = json.loads(nisbench_with(site, "exact", "--target", "annni", "--format", "json")[1])[0]["reason"]
     assert reason == "the target annni gives no exact values"
+    with (site / "annni_reg.py").open("a") as file:
+        file.write("# changed without a new version\n")
+    code, out, err = nisbench_with(site, "run", "--plan", "plan.toml", "--out", "r", "--no-report")
+    assert code == 0, err
+    assert "2 cells to run, 2 finished before" in err
+    assert err.count("van annni") == 4  # both cells of van start and end again
+    assert "the source of van has changed since cells finished; these cells run again" in err
 
 
 def test_another_option_or_version_is_another_cell(nisbench_with, site):
