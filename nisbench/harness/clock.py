@@ -63,6 +63,7 @@ class Clock:
             self.phases[name] = Phase()
             _return_free_memory()
         phase = self.phases[name]
+        # Two entries of one phase are two measurements, so the peak counts from the size at each entry.
         resident, phase.host_reason = _reset_high_water_mark()
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
@@ -89,7 +90,7 @@ def _return_free_memory() -> None:
 def _reset_high_water_mark() -> tuple[int | None, str | None]:
     """Reset the kernel's high-water mark; return the resident size, or None and the reason for a refusal."""
     try:
-        (_PROC / "clear_refs").write_text("5")
+        (_PROC / "clear_refs").write_text("5")  # proc(5): 5 sets VmHWM to the present resident size
         return _kernel_bytes("VmRSS"), None
     except OSError as error:
         return None, f"the kernel does not reset the high-water mark: {error.strerror or error}"
