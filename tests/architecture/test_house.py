@@ -35,6 +35,11 @@ def test_no_files_import_each_other():
     assert cycles(graph_of(FILES)) == []
 
 
+def test_no_file_imports_the_worker():
+    """Workers are processes of their own: `harness/execute.py` starts them by name."""
+    assert not [module for module, imports in graph_of(FILES).items() if "nisbench.harness.worker" in imports]
+
+
 def made(**texts: str) -> list[SourceFile]:
     return [SourceFile(f"{name}.py", name, text) for name, text in texts.items()]
 
