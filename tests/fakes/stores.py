@@ -202,7 +202,7 @@ def finish_model(store: Store, cell: Cell, profile: str) -> None:
 
 
 def finish_chain(store: Store, cell: Cell) -> None:
-    """Write series and result of eight chains with a short autocorrelation; a reference cell also leaves configurations."""
+    """Write series and result of eight chains with a short autocorrelation, and configurations of a reference cell."""
     rng = np.random.default_rng([cell.seed, cell.L, 77])
     n, n_chains, n_sites = cell.draws // 8, 8, cell.L**2
     noise = rng.standard_normal((n, n_chains))
