@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, DryRun, bare_environment
+from dry_run import ROOT, DryRun, bare_environment
 
 from benchmarks.gpu.output import LIMIT_BYTES
 from benchmarks.gpu.page import TABLES
