@@ -22,7 +22,7 @@ def _worker(folder, plugin):
     """Return the process of a cell from its status.json; None before the cell trains."""
     for path in folder.glob(f"cells/{plugin}-*/status.json"):
         record = json.loads(path.read_text())
-        if record["status"] == "running" and record["reason"] == "train":
+        if record["status"] == "running" and record["stage"] == "train":
             return record["pid"]
     return None
 
