@@ -76,9 +76,10 @@ class SourceFile:
         return sum(not text.startswith(PRAGMAS) for text in texts)
 
     @property
-    def docstrings(self) -> int:
-        """Number of docstrings of the module, its classes and its functions."""
-        return sum(_docstring(node) is not None for node in ast.walk(self.tree) if isinstance(node, Documented))
+    def docstrings(self) -> list[int]:
+        """Number of filled lines of each docstring of the module, its classes and its functions."""
+        found = (_docstring(node) for node in ast.walk(self.tree) if isinstance(node, Documented))
+        return [self._span(docstring) for docstring in found if docstring]
 
     @property
     def quantity_literals(self) -> list[str]:
@@ -105,11 +106,13 @@ class SourceFile:
                 yield module if module in known else package
 
     def _length(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
-        """Return the lines of a function from `def` to its end, without blank lines and the docstring."""
-        lines = self.text.splitlines()
+        """Return the filled lines of a function from `def` to its end, without the docstring."""
         docstring = _docstring(node)
-        span = _filled(lines[docstring.lineno - 1 : docstring.end_lineno]) if docstring else 0
-        return _filled(lines[node.lineno - 1 : node.end_lineno]) - span
+        return self._span(node) - (self._span(docstring) if docstring else 0)
+
+    def _span(self, node: ast.stmt) -> int:
+        """Return the number of lines of a statement that are not blank."""
+        return _filled(self.text.splitlines()[node.lineno - 1 : node.end_lineno])
 
 
 def _filled(lines: Iterable[str]) -> int:
@@ -194,6 +197,7 @@ def measured(root: Path) -> dict[str, str]:
     groups = cycles(graph)
     lines = sum(file.lines for file in files)
     comments = sum(file.comments for file in files)
+    docstrings = [length for file in files for length in file.docstrings]
     spelled = [file.quantity_literals for file in files if file.module != TABLE and file.quantity_literals]
     return {
         "files": str(len(files)),
@@ -209,7 +213,7 @@ def measured(root: Path) -> dict[str, str]:
         "cycles between files": f"{len(groups)} ({sum(map(len, groups))} files)" if groups else "0",
         "spelled names of quantities": f"{sum(map(len, spelled))} in {len(spelled)} files",
         "comments": f"{comments} ({100 * comments / lines:.1f} % of lines)",
-        "docstrings": str(sum(file.docstrings for file in files)),
+        "docstrings": f"{len(docstrings)} ({100 * sum(docstrings) / lines:.0f} % of lines)",
     }
 
 

@@ -74,6 +74,6 @@ def test_lines_comments_and_docstrings_are_counted():
     (file,) = made(
         a='"""One."""\n\n# why\nx: int = "energy"  # type: ignore\n\n\ndef f():\n    """Two."""\n\n    return 1\n'
     )
-    assert (file.lines, file.comments, file.docstrings) == (6, 1, 2)
+    assert (file.lines, file.comments, file.docstrings) == (6, 1, [1, 1])
     assert [(f.name, f.lines) for f in file.functions] == [("f", 2)]
     assert file.quantity_literals == ["energy"]
