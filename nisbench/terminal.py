@@ -1,4 +1,4 @@
-"""What the commands show in a terminal or a notebook: the table of cells and the progress of a run."""
+"""Show the table of cells and the progress of a run in a terminal or a notebook."""
 
 import html
 import sys

@@ -51,10 +51,11 @@ class Clock:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[Phase]:
-        """Measure the block as a part of phase `name`. Phases do not nest: the kernel has one high-water mark.
+        """Measure the body of the `with` statement as a part of phase `name`.
 
-        When a phase begins, memory that the C library keeps from earlier phases is returned to the system. Memory that
-        the phase itself frees may stay there for its later parts, as it does between training steps.
+        Phases do not nest, because the kernel has one high-water mark. When a phase begins, memory that the C library
+        keeps from earlier phases is returned to the system. Memory that the phase itself frees may stay there for its
+        later parts, as it does between training steps.
         """
         if self._active:
             raise RuntimeError(f"phase '{name}' inside phase '{self._active}'")

@@ -30,7 +30,7 @@ _DEFAULTS = {
     # that never spin make it twice as slow on an idle machine. 5000 rounds are a few microseconds.
     "GOMP_SPINCOUNT": "5000",
     # Returning memory after each step and asking for it again costs up to a tenth of the step, because the kernel
-    # clears every page. With these limits glibc keeps freed blocks of up to 256 MiB.
+    # clears every page. With these limits glibc keeps freed memory in pieces of up to 256 MiB.
     "MALLOC_MMAP_THRESHOLD_": f"{2**28}",
     "MALLOC_TRIM_THRESHOLD_": f"{2**30}",
     "PYTHONUNBUFFERED": "1",

@@ -138,7 +138,7 @@ def _guarded(store: Store, cell: Cell, memory_limit: int | None, keep: bool) -> 
 
 
 def _failure(error: Exception, memory_limit: int | None) -> str:
-    """Return `Type: message` on one line. An error for lack of memory says so."""
+    """Return `Type: message` on one line; for lack of memory, that line with the memory limit."""
     text = str(error).strip().splitlines()
     message = f"{type(error).__name__}: {text[0] if text else ''}".rstrip(": ")
     exhausted = isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
