@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
-from nisbench.harness.execute.local import worker_environment
-
 from nisbench.harness.environment import available_cores
+from nisbench.harness.execute import worker_environment
 
 __all__ = ["ROOT", "STAGES", "Outcome", "Stage", "run_stages", "stage_command", "stage_environment"]
 
