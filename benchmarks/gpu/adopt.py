@@ -15,7 +15,8 @@ from benchmarks.gpu import requirements
 from benchmarks.gpu.archive import ArchiveError, unpack
 from benchmarks.gpu.names import FORMAT, NUMBERS, PAGE, archive_name
 from benchmarks.gpu.page import device_name, page, table
-from benchmarks.gpu.stages import ROOT, STAGES
+from benchmarks.gpu.requirements import ROOT
+from benchmarks.gpu.stages import STAGES
 from nisbench.errors import NisbenchError
 
 __all__ = ["AdoptError", "adopt", "section"]

@@ -43,7 +43,7 @@ TORCH_FREE = [
 """Modules, and packages with all that is in them."""
 TOP = {"nisbench/__init__.py"}
 PRINTS = {"nisbench/cli.py"}
-ENVIRONMENT = ("nisbench/cli.py", "nisbench/harness/execute/")
+ENVIRONMENT = ("nisbench/cli.py", "nisbench/harness/execute.py")
 PLOTTING = {"nisbench/report/axes.py", "nisbench/report/figures.py"}
 PLOTTING_MODULES = {"matplotlib", "seaborn", "plotly"}
 HEAVY = {"torch", "matplotlib", "seaborn", "numba", "pandas"}
