@@ -5,6 +5,8 @@
     specific_heat     = beta^2 N (⟨e^2⟩ - ⟨e⟩^2)
     susceptibility    = beta N (⟨m^2⟩ - ⟨|m|⟩^2)
     binder_cumulant   = 1 - ⟨m^4⟩ / (3 ⟨m^2⟩^2)
+
+Errors follow from `gradients`, the derivatives by the five means.
 """
 
 import numpy as np
