@@ -33,7 +33,7 @@ def one_run(head: str, number: int, bench: Sequence[str]) -> int:
         "suspected": len(outcome.suspected),
         "alarms": len(outcome.confirmed),
         "largest_ratio": outcome.largest_ratio,
-        "told": [str(finding) for finding in (*outcome.suspected, *outcome.confirmed)],
+        "findings": [str(finding) for finding in (*outcome.suspected, *outcome.confirmed)],
     }
     with RECORD.open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")

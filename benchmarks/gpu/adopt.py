@@ -80,7 +80,7 @@ def _numbers(path: Path) -> dict[str, Any]:
     if numbers.get("format") != FORMAT:
         raise AdoptError(f"{path} has the format {numbers.get('format')!r}; this version reads {FORMAT!r}")
     if numbers["dry"]:
-        raise AdoptError(f"{path} comes from a dry run on a CPU, whose figures mean nothing")
+        raise AdoptError(f"{path} comes from a dry run on a CPU, whose timings are not those of a device")
     return numbers
 
 

@@ -24,9 +24,9 @@ class Phase:
     peak_device_bytes: int | None = None
     """Largest amount of memory that torch had allocated on the device; None on the cpu."""
     host_reason: str | None = None
-    """Why there is no host peak."""
+    """Reason why the host peak is missing."""
     device_reason: str = "the cpu has no memory of its own"
-    """Why there is no device peak; used if there is none."""
+    """Reason why the device peak is missing, if it is."""
 
     def forget_peaks(self, reason: str) -> None:
         """Remove the peaks of a phase of which an earlier process did a part."""
