@@ -22,6 +22,7 @@ def loaded_source(*factories: str) -> PluginSource:
     modules which it imports late are there.
     """
     packages = {factory.partition(":")[0].partition(".")[0] for factory in factories} - {"nisbench"}
+    # The whole package, because a plugin may import its neighbours.
     names = sorted(name for name in sys.modules if any(_inside(name, part) for part in (*packages, _TOOLKIT)))
     return PluginSource(tuple(names), _digest(names))
 
@@ -37,6 +38,7 @@ def has_changed(source: PluginSource) -> bool:
 
 
 def _inside(name: str, package: str) -> bool:
+    """Return True if the module is the package or lies in it."""
     return name == package or name.startswith(f"{package}.")
 
 
@@ -46,6 +48,7 @@ def _digest(names: Iterable[str]) -> str:
     for name in names:
         file = _file(name)
         content = file.read_bytes() if file else b""
+        # The length separates the files: moving text from one file to the next changes the hash.
         digest.update(f"{name} {len(content)}\n".encode() + content)
     return digest.hexdigest()
 
