@@ -36,7 +36,7 @@ def texts(svg: str) -> tuple[list[Text], float, float]:
 
 
 def faults(path: Path, sizes: set[float] | None = None) -> list[str]:
-    """What is wrong with the texts of a drawing: outside of it, on top of another tick, a tick at no size of the run."""
+    """Faults of a drawing: a text outside of it, ticks on top of each other, a tick that is no size of the run."""
     found, across, down = texts(path.read_text(encoding="utf-8"))
     said = [
         f"{path.name}: {one.text!r} leaves the figure"

@@ -1,4 +1,4 @@
-"""The drawings of a report, read back from their files: every text has its place, ticks are sizes, marks have owners."""
+"""The drawings of a report, read back from their files: texts stay inside, ticks are sizes, marks have owners."""
 
 import itertools
 import math
