@@ -13,8 +13,10 @@ from nisbench.report.lettering import width
 from nisbench.report.panels import Panel, Point
 from nisbench.results.numbers import power_of_ten
 
-__all__ = ["set_position_axis", "set_value_axis", "tick_labels"]
+__all__ = ["BESIDE", "set_position_axis", "set_value_axis", "spread_ticks", "tick_labels"]
 
+BESIDE = 14.0
+"""Points at the right of the axes, which half of the label of a tick at the edge may take."""
 _GAP = 4.0
 """Smallest distance in points between two labels of an axis."""
 
@@ -36,14 +38,23 @@ def set_position_axis(axes: Axes, panel: Panel, room: float, size: float) -> Non
     axes.set_xlim(low, high)
     if panel.x_scale == "linear":
         _linear_ticks(axes.xaxis, high - low)
+        spread_ticks(axes.xaxis, room, size)
         return
     ticks = sorted({point.x for series in panel.series if series.role == "sampler" for point in series.points})
-    scaled = axes.xaxis.get_transform().transform
-    ends = scaled(np.array([low, high]))
-    places = room * (scaled(np.array(ticks)) - ends[0]) / (ends[1] - ends[0])
-    axes.xaxis.set_major_locator(FixedLocator(_thinned(ticks, places.tolist(), size)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _value(value)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4g}"))
+    axes.xaxis.set_major_locator(FixedLocator(_thinned(axes.xaxis, ticks, room, size)))
     axes.xaxis.set_minor_locator(NullLocator())
+
+
+def spread_ticks(axis: Axis, room: float, size: float) -> None:
+    """Leaves out every second label, or more, of a horizontal axis with even ticks until the labels do not overlap."""
+    low, high = sorted(axis.get_view_interval())
+    ticks = [float(tick) for tick in axis.get_majorticklocs() if low <= tick <= high]
+    step = 1
+    while step < len(ticks) and _thinned(axis, ticks[::step], room, size) != ticks[::step]:
+        step += 1
+    if step > 1:
+        axis.set_major_locator(FixedLocator(ticks[::step]))
 
 
 def set_value_axis(axes: Axes, panel: Panel, direction: Literal["x", "y"]) -> None:
@@ -65,16 +76,15 @@ def tick_labels(axis: Axis) -> list[str]:
     return [formatter(tick) for tick in axis.get_majorticklocs() if low <= tick <= high]
 
 
-def _value(value: float) -> str:
-    return f"{value:.4g}"
-
-
-def _thinned(ticks: Sequence[float], places: Sequence[float], size: float) -> list[float]:
-    """The ticks whose labels do not overlap, from the largest on; `places` are their positions in points."""
+def _thinned(axis: Axis, ticks: Sequence[float], room: float, size: float) -> list[float]:
+    """The ticks whose labels do not overlap and do not leave the figure, from the largest on."""
+    scaled, formatter = axis.get_transform().transform, axis.get_major_formatter()
+    low, high = scaled(np.array(axis.get_view_interval()))
+    places = room * (scaled(np.array(ticks)) - low) / (high - low)
     kept: list[float] = []
-    free = math.inf
-    for tick, place in zip(reversed(ticks), reversed(places), strict=True):
-        half = width(_value(tick), size) / 2
+    free = room + BESIDE
+    for tick, place in zip(reversed(ticks), reversed(places.tolist()), strict=True):
+        half = width(formatter(tick), size) / 2
         if place + half <= free:
             kept.append(tick)
             free = place - half - _GAP

@@ -5,7 +5,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator
 
-from nisbench.report.axes import set_value_axis
+from nisbench.report.axes import BESIDE, set_value_axis, spread_ticks
 from nisbench.report.lettering import printable, shortened, width, wrapped
 from nisbench.report.palette import MUTED
 from nisbench.report.panels import Panel
@@ -14,7 +14,7 @@ from nisbench.report.sheet import Sheet
 
 __all__ = ["draw_dots", "row_places"]
 
-_BELOW, _RIGHT = 35.0, 16.0
+_BELOW = 35.0
 _PAD = 8.0
 """Points between the names and the axis, which an arrow at its edge needs."""
 _NAMES = 0.42
@@ -30,10 +30,11 @@ def draw_dots(panel: Panel, sheet: Sheet) -> Figure:
     height = above + inner_height + _BELOW
     figure = Figure(figsize=(sheet.width / 72, height / 72))
     left = sheet.margin + _PAD + max(width(line, sheet.small) for name in names for line in name)
-    inner = sheet.width - left - _RIGHT
+    inner = sheet.width - left - BESIDE
     place = (left / sheet.width, _BELOW / height, inner / sheet.width, inner_height / height)
     axes = figure.add_axes(place)
     set_value_axis(axes, panel, "x")
+    spread_ticks(axes.xaxis, inner, sheet.small)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.yaxis.set_major_locator(FixedLocator(list(range(len(names)))))
     axes.yaxis.set_major_formatter(FixedFormatter(["\n".join(name) for name in names]))

@@ -19,6 +19,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from nisbench.report.dots import draw_dots, row_places
+from nisbench.report.fonts import WHOLE, small_font
 from nisbench.report.mosaic import draw_configurations
 from nisbench.report.panels import ConfigurationPanel, Drawing, Panel, Point, Series, Traced
 from nisbench.report.plot import draw_plot, shifted
@@ -59,10 +60,10 @@ def _style(salt: str, sheet: Sheet) -> Iterator[None]:
         **sheet.settings,
         "svg.hashsalt": salt,
         "svg.fonttype": "none",
-        "pdf.fonttype": 3,  # fonts of type 42 take half a second for each drawing
+        "pdf.fonttype": 42,  # journals refuse fonts of type 3
         "text.parse_math": False,  # the name of a plugin may contain a dollar sign
         "axes.unicode_minus": True,
-        "font.family": ["DejaVu Sans"],
+        "font.family": [small_font(), WHOLE],
     }
     with mpl.rc_context(settings), warnings.catch_warnings():
         # Text is not drawn from this font. A letter that the font lacks only makes its width a guess.
@@ -109,7 +110,8 @@ def _tidy(svg: str, name: str) -> str:
     """The bare SVG element; every id and every reference to an id begins with `name`."""
     body = svg[svg.index("<svg") :].strip()
     body = re.sub(r"\s*<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
-    body = body.replace("font-family: 'DejaVu Sans'", "font-family: 'DejaVu Sans', Verdana, sans-serif")
+    fonts = f"font-family: '{small_font()}', '{WHOLE}'"
+    body = body.replace(fonts, f"font-family: '{WHOLE}', Verdana, sans-serif")
     body = re.sub(r"<[^>]+>", lambda tag: _IDS.sub(rf"\1{name}-", tag[0]), body)
     seen: Counter[str] = Counter()
     return re.sub(r"(?<=\bid=\")[^\"]+", lambda found: _unique(found[0], seen), body)

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from nisbench.report.axes import set_position_axis, set_value_axis, tick_labels
+from nisbench.report.axes import BESIDE, set_position_axis, set_value_axis, tick_labels
 from nisbench.report.lettering import printable, shortened, width, wrapped
 from nisbench.report.palette import MUTED, PALETTE, PAPER
 from nisbench.report.panels import Panel, Series
@@ -22,7 +22,6 @@ __all__ = ["colour", "draw_marks", "draw_plot", "shifted", "tag"]
 _AXES_HEIGHT = 162.0
 _BELOW = 35.0
 """Points below the axes, for the labels of the ticks and of the axis."""
-_RIGHT = 13.0
 _TICKS = 10.0
 """Points between the axis and the y label, without the width of the labels of the ticks."""
 _HANDLE, _HANDLE_GAP, _COLUMN_GAP = 2.6, 0.8, 1.2
@@ -42,7 +41,7 @@ def draw_plot(panel: Panel, sheet: Sheet) -> Figure:
     y_label = wrapped(printable(panel.y_label), sheet.size, _AXES_HEIGHT, 2)
     ticks = max((width(text, sheet.small) for text in tick_labels(axes.yaxis)), default=0.0)
     left = sheet.margin + sheet.line(len(y_label)) + ticks + _TICKS
-    inner = sheet.width - left - _RIGHT
+    inner = sheet.width - left - BESIDE
     axes.set_position((left / sheet.width, _BELOW / height, inner / sheet.width, _AXES_HEIGHT / height))
     set_position_axis(axes, panel, inner, sheet.small)
     for level in panel.levels:

@@ -281,3 +281,12 @@ def test_exponent_between_the_two_largest_sizes_has_the_error_of_its_costs(quick
         assert fit.last_two.value == pytest.approx(math.log(d / c) / math.log(M / L))
         expected = Estimate(1.0, math.hypot(e / c, f / d) / math.log(M / L) if e and f else None)
         assert fit.last_two.error == (None if expected.error is None else pytest.approx(expected.error))
+
+
+def test_fonts_of_a_pdf_are_of_type_42_and_the_svg_names_a_usual_font():
+    panel = Panel("p", "τ of KL(q‖p)", "L", "10⁻³", (Series("a", (Point(4, 1e-3), Point(8, 2e-3))),))
+    drawn = draw(panel)
+    assert drawn.pdf == draw(panel).pdf
+    assert b"/CIDFontType2" in drawn.pdf
+    assert b"/Type3" not in drawn.pdf
+    assert set(re.findall("font-family: ([^;]*);", drawn.svg)) == {"'DejaVu Sans', Verdana, sans-serif"}
