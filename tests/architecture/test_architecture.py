@@ -46,7 +46,9 @@ TORCH_FREE = [
 TOP = {"nisbench/__init__.py"}
 PRINTS = {"nisbench/cli.py"}
 ENVIRONMENT = {"nisbench/cli.py", "nisbench/harness/execute.py", "nisbench/contract/surroundings.py"}
-PLOTTING = {"nisbench/report/axes.py", "nisbench/report/figures.py"}
+PLOTTING = {
+    f"nisbench/report/{name}.py" for name in ("axes", "dots", "figures", "lettering", "mosaic", "plot", "sheet")
+}
 PLOTTING_MODULES = {"matplotlib", "seaborn", "plotly"}
 HEAVY = {"torch", "matplotlib", "seaborn", "numba", "pandas"}
 
