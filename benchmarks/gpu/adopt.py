@@ -59,11 +59,11 @@ def section(numbers: Mapping[str, Any], slug: str, stores: list[str]) -> str:
     """The part of docs/dev/performance.md about one device; headings and captions name CUDA and the device."""
     name = device_name(numbers)
     found = numbers["provenance"]
-    links = ", ".join(f"[{store}](../reports/{slug}/{store}/report.md)" for store in stores)
+    links = ", ".join(f"[{store}](../../reports/{slug}/{store}/report.md)" for store in stores)
     parts = [
         f"## {name}\n",
         f"From `{found['command']}` at commit {found.get('commit') or 'unknown'}, driver {found.get('driver')}, torch "
-        f"{found.get('torch')}, processor {found.get('cpu')}. [All tables](../reports/{slug}/{PAGE})"
+        f"{found.get('torch')}, processor {found.get('cpu')}. [All tables](../../reports/{slug}/{PAGE})"
         f"{f'; reports: {links}' if links else ''}.\n",
     ]
     for kind in SHOWN:
