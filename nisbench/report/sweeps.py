@@ -55,7 +55,9 @@ class Sweep:
     def title(self, text: str) -> str:
         """The title of a panel, with the parameters that tell the figures of one report apart."""
         if self.axis != "β":
-            return problem_title(self.results, self.problem, text)
+            # An axis of L shows the size; a dot plot and an axis of another parameter do not.
+            shown = self.axis == "L" and not self.single
+            return problem_title(self.results, self.problem, text if shown else f"{text}, L = {self.groups[0].L}")
         several = len({problem.target for problem in self.results.problems}) > 1
         target = f"{self.problem.target}, " if several else ""
         return f"{text} ({target}L = {self.groups[0].L})"

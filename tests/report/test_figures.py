@@ -229,6 +229,25 @@ def test_figures_run_against_beta_where_beta_has_more_values_than_size(tmp_path:
     assert [one.text for one in found if one.tick == "x"] == ["0.3", "0.4", "0.44", "0.5", "0.6"]
 
 
+def test_figures_run_against_the_one_number_in_which_variants_differ(tmp_path: Path):
+    maker = StoreMaker(draws=400)
+    for rate in (0.001, 0.003, 0.01):
+        maker.model("hier", 8)
+        cell, finish = maker.cells.pop()
+        maker.cells.append((replace(cell, options={**cell.options, "learning_rate": rate}), finish))
+    maker.sampler(8)
+    [sweep] = sweeps(load([maker.write(tmp_path / "run")]))
+    panel = quantity_panel(sweep, "tau_int_energy")
+    assert panel is not None
+    assert panel.x_label == "learning_rate"
+    assert panel.title == "τ_int of energy, L = 8"
+    own, other, *_ = panel.series
+    assert (own.label, [point.x for point in own.points]) == ("hier", [0.001, 0.003, 0.01])
+    assert (other.label, other.role, other.shape) == ("wolff", "reference", "line")
+    found, _, _ = texts(draw(panel).svg)
+    assert [one.text for one in found if one.tick == "x"] == ["0.001", "0.003", "0.01"]
+
+
 def test_an_ess_near_one_is_drawn_as_its_distance_from_one(tmp_path: Path):
     maker = StoreMaker(draws=2000)
     for L in (4, 8):
