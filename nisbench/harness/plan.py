@@ -40,6 +40,7 @@ _TOP_KEYS = (
 _GROUP_KEYS = (
     "name",
     "claim",
+    "check",
     "plugins",
     "sizes",
     "beta",
@@ -87,6 +88,8 @@ class Group:
     seeds: tuple[int, ...]
     cells: tuple[str, ...]
     """cell_ids in plan order, without the reference cells."""
+    check: tuple[str, ...] = ()
+    """Conditions under which the claim holds, in the language of results/claims.py."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +148,7 @@ def load_plan(source: str | None, overrides: Overrides, catalog: Catalog, *, dev
     if not isinstance(groups, list) or not groups or not all(isinstance(group, dict) for group in groups):
         raise InvalidValue(f"{where} has no group; give at least one [[group]] with plugins and sizes")
     if source is None and (overrides.plugins or overrides.sizes):
-        groups = [{key: value for key, value in groups[0].items() if key != "claim"}]
+        groups = [{key: value for key, value in groups[0].items() if key not in ("claim", "check")}]
     return _Planner(where, table, overrides, catalog, device).plan(groups, custom=source is None)
 
 
@@ -243,6 +246,7 @@ class _Planner:
             beta=betas,
             seeds=seeds,
             cells=tuple(cells),
+            check=_texts(f"{where}, check", table.get("check", ())),
         )
         return group, [*references.values(), *cells.values()]
 
@@ -345,6 +349,12 @@ class _Planner:
         if value is None:
             raise InvalidValue(f"{where}, {key} has no entry for {plugin}; add '{plugin}' or 'default'")
         return value
+
+
+def _texts(where: str, given: Any) -> tuple[str, ...]:
+    """Return one text or a list of texts; a text is not split at its commas."""
+    texts = [given] if isinstance(given, str) else given
+    return items(where, texts, names) if texts else ()
 
 
 def _check_keys(table: Mapping[str, Any], known: Iterable[str], what: str = "key of a plan") -> None:

@@ -1,41 +1,54 @@
-"""The claims that the plans set out to check, as blocks of the report."""
+"""The claims that the plans set out to check, with their outcomes, as blocks and as one sentence of the report."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections import Counter
 
 from nisbench.report.document import Block, Column, Entry, Paragraph, Table, plain
-from nisbench.results.cells import CellRow, Results, status_counts
-from nisbench.results.numbers import join
+from nisbench.results.cells import Results, status_counts
+from nisbench.results.claim_outcomes import Claim, Outcome, claims
 
-__all__ = ["claim_blocks"]
+__all__ = ["claim_blocks", "claim_sentence"]
+
+_TONES = {Outcome.HOLDS: "ok", Outcome.FAILS: "bad"}
+
+
+def claim_sentence(results: Results) -> list[str]:
+    """The number of claims with each outcome; empty if no claim has a check."""
+    found = [claim for claim in claims(results) if claim.verdicts]
+    if not found:
+        return []
+    counts = Counter(claim.outcome for claim in found)
+    parts = [f"{counts[outcome]} {_verb(outcome, counts[outcome])}" for outcome in Outcome if counts[outcome]]
+    return [f"Claims of the plan: {', '.join(parts)}."]
 
 
 def claim_blocks(results: Results) -> list[Block]:
-    """The claims that the plans set out to check, with the status of the cells behind each claim."""
-    by_id = {row.cell.cell_id: row for row in results.rows}
-    groups = [group for run in results.runs for group in run.plan.get("groups", ())]
-    rows = [line for group in groups if (line := _claim(group, by_id))]
-    if not rows:
+    """A table with one row for each claim: the outcome, and each check with its numbers; empty without claims."""
+    found = claims(results)
+    if not found:
         return []
-    heads = ("claim", "samplers", "L", "states")
+    heads = ("claim", "outcome", "checks and their numbers", "states of its runs")
     return [
         Paragraph(
-            "The claims that the plan sets out to check. The states show whether the numbers of the cells can be "
-            "trusted. Whether a claim is true, the reader must judge from the numbers."
+            "The claims that the plan set out to check. A check holds or fails if the difference exceeds two errors, "
+            "and for two timings also 20%; otherwise it is not decided. A check that relies on a good value of an "
+            "untrusted run is not decided either. An exponent is the local one, between the two largest sizes."
         ),
-        Table(
-            "The claims of the plan and the states of their cells.",
-            tuple(Column(head, numeric=False) for head in heads),
-            tuple(rows),
-        ),
+        Table("The claims of the plan.", tuple(Column(head, numeric=False) for head in heads), tuple(map(_row, found))),
     ]
 
 
-def _claim(group: Mapping[str, Any], by_id: Mapping[str, CellRow]) -> tuple[Entry, ...] | None:
-    """The row of one group of a plan; None if the group has no claim or none of its cells was loaded."""
-    members = [by_id[cell_id] for cell_id in group.get("cells", ()) if cell_id in by_id]
-    if not group.get("claim") or not members:
-        return None
-    labels = join(list(dict.fromkeys(member.label for member in members)))
-    sizes = join(sorted({member.cell.L for member in members}))
-    return plain(group["claim"]), plain(labels), plain(sizes), plain(status_counts(members))
+def _row(claim: Claim) -> tuple[Entry, ...]:
+    several = len(claim.verdicts) > 1
+    checks = [
+        f"{verdict.text}: {f'{verdict.outcome}, ' if several else ''}{verdict.numbers}" for verdict in claim.verdicts
+    ]
+    told = "; ".join(checks) or "the plan of this run has no check for it"
+    outcome = Entry(str(claim.outcome), str(claim.outcome), tone=_TONES.get(claim.outcome, "waiting"))
+    return plain(claim.text), outcome, plain(told), plain(status_counts(claim.members))
+
+
+def _verb(outcome: Outcome, number: int) -> str:
+    """The outcome in the singular or plural: `1 holds`, `2 hold`."""
+    if outcome in (Outcome.HOLDS, Outcome.FAILS):
+        return str(outcome) if number == 1 else str(outcome).removesuffix("s")
+    return f"{'is' if number == 1 else 'are'} {outcome}"

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 
+from nisbench.report.claims import claim_sentence
 from nisbench.report.words import by_label, labels_of, sizes_text
 from nisbench.results.advice import Advice, advice
 from nisbench.results.break_even import best_break_even, break_even_of
@@ -47,6 +48,7 @@ def verdict_sentences(results: Results) -> tuple[str, ...]:
         sentences += [where + first, *rest]
     if (others := len(places) - _SHOWN_PLACES) > 0:
         sentences.append(f"The table also contains {others} more of the targets, temperatures and machines.")
+    sentences += claim_sentence(results)
     if missing := [row for row in results.rows if not row.measured]:
         counts = status_counts(missing)
         sentences.append(f"{len(missing)} of {len(results.rows)} cells have no numbers ({counts}).")

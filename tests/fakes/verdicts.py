@@ -1,12 +1,13 @@
 """Stores of cells with chosen costs, for the checks of the verdict: no series, only the numbers that it stands on."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from fakes.stores import DEVICE_NAME, StoreMaker
+from fakes.stores import DEVICE_NAME, ENVIRONMENT
 
 from nisbench.contract.records import Budget, Cell, CellResult, Estimate, Hardware, Status
+from nisbench.harness.plan import Group, Plan
 from nisbench.harness.store import Store
 
 SECONDS_PER_DRAW = 1e-6
@@ -34,14 +35,17 @@ class Made:
     machine: str = DEVICE_NAME
     history: Sequence[tuple[float, float]] = ()
     """(seconds, ESS) of each line; each from 512 draws."""
-    more: dict[str, float] = field(default_factory=dict)
-    """Other quantities, without errors."""
+    more: dict[str, float | Estimate] = field(default_factory=dict)
+    """Other quantities; a bare number has no error."""
+    group: str = "all"
+    """Name of the group of the plan."""
+    options: dict[str, object] = field(default_factory=dict)
 
     @property
     def cell(self) -> Cell:
         kind = self.kind or ("sampler" if self.ess is None else "model")
         budget = Budget(seconds=self.train_s) if self.train_s is not None else None
-        options = {"batch_size": 512} if self.history else {}
+        options = {**self.options, **({"batch_size": 512} if self.history else {})}
         return Cell(
             *(self.plugin, kind, "1", options, "ising", self.L, 0.44, self.seed, 1000), budget=budget, device="cpu"
         )
@@ -59,7 +63,8 @@ class Made:
         store.files(cell.cell_id).write_result(result)
 
     def _quantities(self) -> dict[str, Estimate]:
-        found = {name: Estimate(value) for name, value in self.more.items()}
+        given = self.more.items()
+        found = {name: value if isinstance(value, Estimate) else Estimate(value) for name, value in given}
         if self.ess is None:
             found["mean_cluster_size"] = Estimate(10.0)
         else:
@@ -74,8 +79,23 @@ class Made:
         return found | {"s_per_effective_sample": missing if cost is None else Estimate(cost, self.error)}
 
 
-def made_store(path: Path, *cells: Made) -> Store:
-    """A finished run with these cells."""
-    maker = StoreMaker()
-    maker.cells = [(one.cell, one.finish) for one in cells]
-    return maker.write(path)
+def made_store(path: Path, *cells: Made, checks: Sequence[str] = ()) -> Store:
+    """A finished run with these cells; its plan has one group for each `group` of the cells.
+
+    The first group has the claim `it works` with these checks.
+    """
+    names = list(dict.fromkeys(one.group for one in cells))
+    groups = tuple(_group(name, [one.cell for one in cells if one.group == name]) for name in names)
+    first = replace(groups[0], claim="it works", check=tuple(checks))
+    ordered = tuple(one.cell for one in cells)
+    plan = Plan(name="made", title="Made up", description="", groups=(first, *groups[1:]), cells=ordered)
+    store = Store.create(path, plan, ENVIRONMENT)
+    for one in cells:
+        one.finish(store, one.cell)
+    return store
+
+
+def _group(name: str, cells: Sequence[Cell]) -> Group:
+    plugins = tuple(dict.fromkeys(cell.plugin for cell in cells))
+    sizes = tuple(sorted({cell.L for cell in cells}))
+    return Group(name, "", plugins, sizes, (0.44,), (1,), tuple(cell.cell_id for cell in cells))

@@ -20,7 +20,7 @@ def training_section(results: Results) -> Section:
     """KL and ESS against seconds of training, one line for each cell."""
     blocks: list[Block] = [*problem_note(results)]
     for problem in shown_problems(results):
-        models = [row for row in results.at(problem) if row.history]
+        models = [row for row in results.at(problem) if row.cell.kind == "model"]
         sizes = shown_sizes(models)
         blocks += size_note(models)
         for quantity in (KL_NATS, ESS_FRACTION):
@@ -39,7 +39,7 @@ def training_section(results: Results) -> Section:
 def _panel(results: Results, problem: Problem, L: int, quantity: str) -> Panel | None:
     series: list[Series] = []
     for row in results.at(problem):
-        points = tuple(_curve(row, quantity)) if row.cell.L == L else ()
+        points = tuple(_curve(row, quantity)) if row.cell.L == L and row.cell.kind == "model" else ()
         if points:
             colour, first = results.labels.index(row.label), row.label not in [one.label for one in series]
             series.append(Series(row.label, points, colour, shape="curve", named=first))
