@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from nisbench.report.claims import claim_sentence
+from nisbench.report.ranking import ranking
 from nisbench.report.words import by_label, labels_of, sizes_text
 from nisbench.results.advice import Advice, advice
 from nisbench.results.break_even import best_break_even, break_even_of
@@ -73,6 +74,7 @@ def _about(results: Results, place: Sequence[Advice]) -> list[str]:
     if trusted:
         priced = [*_changes(place), *_settled(place), *_alone(place)]
         sentences += priced or ["The cost of an effective sample is not known, so no sampler is recommended."]
+        sentences += ranking(groups)
         sentences += [*_machine(place), *_stand_ins(results, trusted), *_break_even(results, trusted)]
         sentences.append(f"Passed every validity gate: {by_label(trusted)}.")
     else:

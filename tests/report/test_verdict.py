@@ -1,13 +1,18 @@
 """Every sentence of the verdict against the numbers that it stands on, on stores of chosen costs."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from fakes.stores import DEVICE_NAME
 from fakes.verdicts import Made, made_store
 
-from nisbench.contract.records import Status
-from nisbench.report.document import Paragraph, Table
+from nisbench.contract.records import Estimate, Status
+from nisbench.report.data import page_data
+from nisbench.report.document import Document, Paragraph, Table
+from nisbench.report.sections.observables import observables_section
+from nisbench.report.sections.published import published_section
 from nisbench.report.sections.verdict import verdict_section
 from nisbench.report.sentences import lead_sentences, verdict_sentences
 from nisbench.results.cells import load
@@ -199,3 +204,59 @@ def test_lead_counts_runs(tmp_path: Path):
         "2 runs (one per sampler, size and seed), 0 of them reference chains; all finished. ising, β = 0.44; CPU "
         f"{DEVICE_NAME}."
     )
+
+
+def test_variants_are_ranked_and_neighbours_within_errors_are_not_ordered(tmp_path: Path):
+    kls = ({"rate": 1}, 0.02, 0.001), ({"rate": 2}, 0.03, 0.001), ({"rate": 3}, 0.031, 0.001)
+    cells = [replace(HIER, options=options, more={"kl_nats": Estimate(kl, error)}) for options, kl, error in kls]
+    cells[2] = replace(cells[2], status=Status.UNTRUSTED)
+    said = verdict(tmp_path, WOLFF, *cells)
+    assert (
+        "Variants of hier at L = 16 by KL(q‖p) (nats): rate=1 0.0200(10) < rate=2 0.0300(10) ≈ rate=3 0.0310(10), "
+        "untrusted."
+    ) in said
+    assert not any(sentence.startswith("Variants") for sentence in verdict(tmp_path / "two", WOLFF, *cells[:2]))
+
+
+def test_census_of_z_counts_trusted_cells_without_the_entropy(tmp_path: Path):
+    def row(z: float) -> dict[str, Estimate]:
+        return {"energy": Estimate(1 + 0.1 * z, 0.1, exact=1.0), "entropy": Estimate(9.0, 0.1, exact=1.0)}
+
+    cells = [replace(WOLFF, seed=seed, more=row(z)) for seed, z in enumerate((0.5, -1.9, 2.5, -0.1))]
+    cells.append(replace(HIER, status=Status.UNTRUSTED, more=row(85115.0)))
+    blocks = observables_section(load([made_store(tmp_path / "run", *cells)])).blocks
+    told = next(block.text for block in blocks if isinstance(block, Paragraph))
+    assert told.startswith(
+        "3 of 4 z-scores of trusted runs against exact values are within ±2, as expected: right errors give 4 on "
+        "average. The largest |z| is 2.5."
+    )
+    far = [replace(WOLFF, seed=seed, more=row(3.0)) for seed in range(4)]
+    blocks = observables_section(load([made_store(tmp_path / "far", *far)])).blocks
+    told = next(block.text for block in blocks if isinstance(block, Paragraph))
+    assert told.startswith("0 of 4 z-scores of trusted runs against exact values are within ±2, not as expected")
+
+
+def test_published_times_are_dimmed_and_name_their_machine(tmp_path: Path):
+    results = load([made_store(tmp_path / "run", WOLFF)])
+    found = next(block for block in published_section(results).blocks if isinstance(block, Table))
+    timed = [i for i, column in enumerate(found.columns) if column.unit == "s"]
+    entries = [row[i] for row in found.rows for i in timed if row[i].note]
+    assert len(entries) > 5
+    assert {entry.tone for entry in entries} == {"missing"}
+    assert {entry.note for entry in entries} >= {"measured on A100, not comparable with the times of this run"}
+    plain_numbers = [row[i] for row in found.rows for i in range(4, 6) if row[i].text != "–"]
+    assert not any(entry.note for entry in plain_numbers)
+
+
+def test_page_divides_no_seconds_by_those_of_another_machine(tmp_path: Path):
+    def data(*cells: Made) -> dict[str, Any]:
+        results = load([made_store(tmp_path / str(len(list(tmp_path.iterdir()))), *cells)])
+        return json.loads(page_data(Document("", (), (), ()), results))
+
+    one, two = data(WOLFF, HIER), data(WOLFF, replace(HIER, machine="Other CPU"))
+    assert one["machines"] == {}
+    assert two["machines"] == {"hier|16": "cpu Other CPU", "wolff|16": f"cpu {DEVICE_NAME}"}
+    assert {"s_per_effective_sample", "train_s", "with_training"} <= set(one["timed"])
+    published = [name for rows in one["published"].values() for numbers in rows.values() for name in numbers]
+    assert "kl_nats" in published
+    assert not set(published) & set(one["timed"])

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from fakes.verdicts import Made, made_store
 
+from nisbench.contract.catalog import load_catalog
 from nisbench.contract.quantities import QUANTITIES
 from nisbench.contract.records import Estimate, Status
 from nisbench.errors import InvalidValue
-from nisbench.harness.plan import plan_names
+from nisbench.harness.plan import Overrides, load_plan, plan_names
 from nisbench.report.claims import claim_blocks, claim_sentence
 from nisbench.report.document import Table
 from nisbench.report.sentences import verdict_sentences
@@ -194,6 +195,28 @@ def test_claims_in_the_report(tmp_path: Path):
     )
     assert claim_sentence(results) == ["Claims of the plan: 1 fails."]
     assert "Claims of the plan: 1 fails." in verdict_sentences(results)
+
+
+def test_plan_file_takes_one_check_or_several(tmp_path: Path):
+    group = 'plugins = ["wolff"]\nsizes = [4]\nbeta = 0.44\ndraws = 100\n'
+    text = f"""name = "mine"
+[[group]]
+claim = "one"
+check = "wolff: is trusted at L = 4, 8"
+{group}
+[[group]]
+check = ["wolff: runs", "wolff: |z| of energy <= 3"]
+{group}
+[[group]]
+{group}"""
+    path = tmp_path / "mine.toml"
+    path.write_text(text, encoding="utf-8")
+    plan = load_plan(str(path), Overrides(), load_catalog())
+    assert [one["check"] for one in plan.to_json()["groups"]] == [
+        ("wolff: is trusted at L = 4, 8",),
+        ("wolff: runs", "wolff: |z| of energy <= 3"),
+        (),
+    ]
 
 
 def test_run_without_checks_leaves_its_claims_untested(tmp_path: Path):
