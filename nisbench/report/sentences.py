@@ -165,19 +165,25 @@ def _break_even(results: Results, trusted: Sequence[SeedGroup]) -> Iterator[str]
     """One sentence for each trained sampler on the number of samples after which the training has paid off."""
     labels = dict.fromkeys(group.label for group in trusted if group.trained)
     for label in labels if len(labels) <= _SHOWN_BREAK_EVENS else ():
-        parts, base = [], ""
+        paid: dict[str, list[tuple[int, float, float]]] = {}
         for group in (group for group in trusted if group.label == label):
             base = baseline_or_stand_in(results.contest, group)[1]
-            found = break_even_of(results, group)
-            if found is None or found.value is None or math.isinf(found.value):
+            whole, best = break_even_of(results, group), best_break_even(results, group)
+            if whole is None or whole.value is None or math.isinf(whole.value):
                 continue
-            whole = f"after {in_words(found.value)} samples at L = {group.L} with the plan's budget"
-            best = best_break_even(results, group)
-            if best is not None and not best[1].whole and best[0].value is not None:
-                whole += f" (after {in_words(best[0].value)} if it stops at {seconds_text(best[1].train_s)})"
-            parts.append(whole)
-        if parts:
-            yield f"The training of {label} pays off against {base} {join(parts)}."
+            stopped = best[0].value if best else None
+            paid.setdefault(base, []).append((group.L, whole.value, stopped or whole.value))
+        for base, found in paid.items():
+            yield _paid_off(label, base, found)
+
+
+def _paid_off(label: str, base: str, found: Sequence[tuple[int, float, float]]) -> str:
+    """The sentence on L, the break-even of the whole budget, and that of the best stop."""
+    whole = join([in_words(n) for _, n, _ in found])
+    stopped = join([in_words(n) for _, _, n in found])
+    early = f", and after {stopped} if it ends at its best stop" if any(n < m for _, m, n in found) else ""
+    where = f"against {base} at {sizes_text(L for L, _, _ in found)}"
+    return f"The training of {label} pays off {where} after {whole} samples with the budget of the plan{early}."
 
 
 def _stand_ins(results: Results, trusted: Sequence[SeedGroup]) -> list[str]:

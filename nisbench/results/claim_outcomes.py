@@ -166,22 +166,20 @@ def _state(state: State, group: SeedGroup) -> tuple[Outcome, str]:
     return Outcome.HOLDS if true[state.state] else Outcome.FAILS, numbers
 
 
-def _series(
-    groups: Iterable[SeedGroup], quantity: str, where: Sizes
-) -> Iterator[tuple[str, list[tuple[int, Estimate]]]]:
-    """Heading and values by size, for each target and label with two sizes or more; untrusted quality is left out."""
+def _series(groups: Iterable[SeedGroup], quantity: str, where: Sizes) -> Iterator[list[tuple[int, Estimate]]]:
+    """Values by size, for each target and label with two sizes or more; untrusted quality is left out."""
     found: dict[tuple[object, ...], list[tuple[int, Estimate]]] = {}
     for group in sorted(groups, key=lambda group: group.L):
         estimate = group.estimate(quantity)
         usable = estimate is not None and estimate.value is not None and math.isfinite(estimate.value)
         if estimate is not None and usable and group.L in where and (group.trusted or not _of_quality(quantity)):
             found.setdefault((group.problem, group.device, group.label), []).append((group.L, estimate))
-    yield from ((quantity, series) for series in found.values() if len(series) > 1)
+    yield from (series for series in found.values() if len(series) > 1)
 
 
-def _growth(growth: Growth, series: tuple[str, list[tuple[int, Estimate]]]) -> tuple[Outcome, str]:
+def _growth(growth: Growth, series: Sequence[tuple[int, Estimate]]) -> tuple[Outcome, str]:
     """The local exponent between the two largest sizes against the claimed one."""
-    (small, a), (large, b) = series[1][-2:]
+    (small, a), (large, b) = series[-2:]
     if not (a.value and b.value and a.value > 0 and b.value > 0):
         return Outcome.UNTESTED, "a value is not positive"
     width = math.log(large / small)
@@ -193,13 +191,12 @@ def _growth(growth: Growth, series: tuple[str, list[tuple[int, Estimate]]]) -> t
     return _ordered(exponent - growth.power, error, growth.sign), numbers
 
 
-def _trend(trend: Trend, series: tuple[str, list[tuple[int, Estimate]]]) -> tuple[Outcome, str]:
+def _trend(trend: Trend, series: Sequence[tuple[int, Estimate]]) -> tuple[Outcome, str]:
     """Holds if the value at the largest size differs from that at the smallest, and no step goes the other way."""
-    values = series[1]
-    steps = [_difference(b, a) for (_, a), (_, b) in itertools.pairwise(values)]
+    steps = [_difference(b, a) for (_, a), (_, b) in itertools.pairwise(series)]
     outcomes = [_ordered(difference, error, trend.sign) for difference, error in steps]
-    whole = _ordered(*_difference(values[-1][1], values[0][1]), trend.sign)
-    numbers = ", ".join(f"{_text(estimate)} at L = {L}" for L, estimate in values)
+    whole = _ordered(*_difference(series[-1][1], series[0][1]), trend.sign)
+    numbers = ", ".join(f"{_text(estimate)} at L = {L}" for L, estimate in series)
     return Outcome.FAILS if Outcome.FAILS in outcomes else whole, numbers
 
 

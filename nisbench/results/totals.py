@@ -45,9 +45,14 @@ class Contender:
     prepare_s: float
     stops: tuple[Stop, ...]
 
+    def best_stop(self, n: float) -> Stop:
+        """The stop with the smallest total time of n effective samples."""
+        return min(self.stops, key=lambda stop: stop.train_s + n * (stop.cost.value or 0.0))
+
     def total(self, n: float) -> float:
         """Seconds for n effective samples, with preparation and the best stop of the training."""
-        return self.prepare_s + min(stop.train_s + n * (stop.cost.value or 0.0) for stop in self.stops)
+        stop = self.best_stop(n)
+        return self.prepare_s + stop.train_s + n * (stop.cost.value or 0.0)
 
 
 @dataclass(frozen=True)
@@ -99,7 +104,8 @@ def spans(rivals: Sequence[Contender]) -> tuple[Span, ...]:
     if not rivals:
         return ()
     lines = [(rival, stop) for rival in rivals for stop in rival.stops]
-    winner, stop = min(lines, key=lambda line: _at(line, FEWEST))
+    winner = min(rivals, key=lambda rival: rival.total(FEWEST))
+    stop = winner.best_stop(FEWEST)
     found: list[Span] = []
     first = now = FEWEST
     while later := list(_later(lines, winner, stop)):
@@ -157,11 +163,6 @@ def _evaluated(row: CellRow, n: int) -> Iterator[tuple[int, tuple[float, Estimat
         cost = cost_on(_HISTORY_BASIS, {DRAW_S_PER_1000: drawing, ESS_FRACTION: Estimate(ess, ess * error)})
         if cost is not None:
             yield int(line["step"]), (float(seconds), cost)
-
-
-def _at(line: tuple[Contender, Stop], n: float) -> float:
-    rival, stop = line
-    return rival.prepare_s + stop.train_s + n * (stop.cost.value or 0.0)
 
 
 def _known(value: float) -> float:

@@ -46,7 +46,7 @@ def test_first_which_sampler_for_how_many_samples(tmp_path: Path):
         "Up to 3 million independent samples use wolff at L = 16: it needs no training.",
         "Beyond that hier is cheaper: at L = 16 from 3 million samples on (2 µs a sample, 3 times less than wolff).",
         ONE_SEED,
-        "The training of hier pays off against wolff after 3 million samples at L = 16 with the plan's budget.",
+        "The training of hier pays off against wolff at L = 16 after 3 million samples with the budget of the plan.",
         "Passed every validity gate: hier at L = 16 and wolff at L = 16.",
     )
     rows = table(tmp_path / "again", WOLFF, HIER)
@@ -168,8 +168,8 @@ def test_best_stop_of_the_history_and_the_budget_are_both_named(tmp_path: Path):
     said = verdict(tmp_path, WOLFF, trained)
     assert said[0] == "Up to 1.1 million independent samples use wolff at L = 16: it needs no training."
     assert (
-        "The training of hier pays off against wolff after 3 million samples at L = 16 with the plan's budget (after "
-        "1.1 million if it stops at 4 s)."
+        "The training of hier pays off against wolff at L = 16 after 3 million samples with the budget of the plan, "
+        "and after 1.1 million if it ends at its best stop."
     ) in said
     rows = table(tmp_path / "again", WOLFF, trained)
     assert rows["16", "hier"]["break-even, best stop (at)"].endswith(" (4 s)")

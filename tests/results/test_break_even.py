@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 from fakes.stores import StoreMaker, quick
+from fakes.verdicts import Made, made_store
 
 from nisbench.contract.records import CellResult, Estimate, Status
 from nisbench.harness.store import Store
 from nisbench.report.sentences import verdict_sentences
 from nisbench.results.break_even import break_even, with_break_even
 from nisbench.results.cells import load
-from nisbench.results.costs import baseline, differ, with_training
+from nisbench.results.costs import baseline, cheapest, differ, with_training
 from nisbench.results.export import long_table
 from nisbench.results.groups import grouped
 
@@ -144,3 +145,19 @@ def test_with_training_spreads_training_and_preparation_over_a_million(tmp_path:
     spread = with_training(group)
     assert spread is not None
     assert spread.value == pytest.approx(2e-6 + 90 / 1e6)
+
+
+def test_export_has_the_break_even_of_a_density_with_its_own_training(tmp_path: Path):
+    cells = Made("wolff", 8, cost=6e-6), Made("own", 8, ess=0.5, train_s=12.0, kind="density")
+    table = long_table([made_store(tmp_path / "run", *cells)])
+    rows = table[table.quantity == "break_even_samples"]
+    assert rows.plugin.tolist() == ["own"]
+    assert rows.value.tolist() == [pytest.approx(12 / 4e-6)]
+
+
+def test_cheapest_are_those_within_tolerance_by_value(tmp_path: Path):
+    # 1.1 is within 20 % of 1.0; 2.0(9) is not, although it is within two errors
+    cells = [Made("a", 8, cost=1.0), Made("b", 8, cost=1.1), Made("c", 8, cost=2.0, error=0.9)]
+    cells.append(Made("d", 8, cost=0.1, status=Status.UNTRUSTED))
+    found = cheapest(grouped(load([made_store(tmp_path / "run", *cells)]).contest), 8)
+    assert [group.label for group in found] == ["a", "b"]
