@@ -15,7 +15,8 @@ from benchmarks.gpu import requirements
 from benchmarks.gpu.archive import ArchiveError, unpack
 from benchmarks.gpu.names import FORMAT, NUMBERS, PAGE, archive_name
 from benchmarks.gpu.page import device_name, page, table
-from benchmarks.gpu.stages import ROOT, STAGES
+from benchmarks.gpu.requirements import ROOT
+from benchmarks.gpu.stages import STAGES
 from nisbench.errors import NisbenchError
 
 __all__ = ["AdoptError", "adopt", "section"]
@@ -79,7 +80,7 @@ def _numbers(path: Path) -> dict[str, Any]:
     if numbers.get("format") != FORMAT:
         raise AdoptError(f"{path} has the format {numbers.get('format')!r}; this version reads {FORMAT!r}")
     if numbers["dry"]:
-        raise AdoptError(f"{path} comes from a dry run on a CPU, whose figures mean nothing")
+        raise AdoptError(f"{path} comes from a dry run on a CPU, whose timings are not those of a device")
     return numbers
 
 

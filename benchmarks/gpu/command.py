@@ -1,4 +1,4 @@
-"""The command line: what is missing, the stages one after the other, the output folder, the exit code."""
+"""The command line: the stages one after the other, the output folder, the exit code."""
 
 import argparse
 import signal
@@ -11,7 +11,9 @@ from typing import Any, NoReturn
 from benchmarks.gpu import requirements
 from benchmarks.gpu.names import strangers
 from benchmarks.gpu.output import Output
-from benchmarks.gpu.stages import ROOT, STAGES, Command, Stage, run_stages, stage_command, stage_environment
+from benchmarks.gpu.page import device_name
+from benchmarks.gpu.requirements import ROOT
+from benchmarks.gpu.stages import STAGES, Command, Stage, run_stages, stage_command, stage_environment
 from nisbench.harness.environment import describe
 
 __all__ = ["execute", "main"]
@@ -35,8 +37,6 @@ def main(words: Sequence[str] | None = None) -> None:
         return
     if not given.minutes > 0:
         _refuse(f"--minutes {given.minutes:g} is not a positive time")
-    if lacking := requirements.missing(ROOT):
-        _refuse(f"this Python lacks {', '.join(lacking)}")
     if strange := strangers(given.out):
         _refuse(f"{given.out} holds {strange[0]}, which is not from this command; give another --out")
     environment = stage_environment(dry=given.dry)
@@ -46,6 +46,7 @@ def main(words: Sequence[str] | None = None) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the stage that runs is ended with this process
     command = f"python -m benchmarks.gpu --minutes {given.minutes:g}{' --dry' if given.dry else ''}"
     head = {"dry": given.dry, "provenance": _provenance(command) | facts}
+    _say(f"{device_name(head)}: {len(STAGES)} stages in {given.minutes:g} minutes")
     sys.exit(
         execute(
             STAGES,

@@ -1,4 +1,4 @@
-"""Missing packages by name, from the dependencies in pyproject.toml, and facts about the machine."""
+"""Missing packages by name, and facts about the machine. This module imports the standard library alone."""
 
 import hashlib
 import importlib.util
@@ -13,8 +13,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["commit", "device_facts", "missing", "source_digest"]
+__all__ = ["ROOT", "commit", "device_facts", "missing", "source_digest"]
 
+ROOT = Path(__file__).parents[2]
+"""The checkout."""
 REPORT_ONLY = ("seaborn", "matplotlib", "jinja2")
 """Packages that build a report; a report is built where the figures are adopted."""
 PROBE = """
@@ -39,7 +41,7 @@ def missing(root: Path) -> list[str]:
         try:
             there = version(name)
         except PackageNotFoundError:
-            if importlib.util.find_spec(name) is None:
+            if not _importable(name):
                 found.append(requirement)
             continue
         if _numbers(there) < _numbers(least):
@@ -87,6 +89,14 @@ def _driver() -> str | None:
     command = [tool, "--query-gpu=driver_version", "--format=csv,noheader"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return next(iter(done.stdout.split()), None) if done.returncode == 0 else None
+
+
+def _importable(name: str) -> bool:
+    """Some builds of torch bring triton under another distribution name."""
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def _version(name: str) -> str | None:

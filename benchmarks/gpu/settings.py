@@ -10,7 +10,7 @@ BETA = 0.44
 
 @dataclass(frozen=True)
 class Settings:
-    """One column of the two."""
+    """Settings of one mode: a device, or a dry run."""
 
     device: str
     dense_nets: tuple[tuple[int, int, int, int], ...]
@@ -58,7 +58,10 @@ DEVICE = Settings(
         *((1, 0, 1, 1), (40, 0, 1, 33), (7, 12, 1, 5), (32, 4, 2, 16), (19, 8, 3, 17)),
         *((256, 0, 1, 1000), (61, 124, 1, 4097), (1024, 0, 1, 1001)),
     ),
-    odd_nets=((16, 0, 8, 20), (16, 1, 8, 3), (16, 1, 1, 70), (16, 2, 3, 16), (64, 0, 8, 1001), (64, 2, 8, 8193)),
+    odd_nets=(
+        *((16, 0, 8, 20), (16, 1, 8, 3), (16, 1, 1, 70), (16, 2, 3, 16), (16, 2, 16, 33)),  # 16: the widest in float64
+        *((64, 0, 8, 1001), (64, 2, 8, 8193)),
+    ),
     block_sides=(1, 3, 7),
     checked=None,
     right_sizes=(8, 16),

@@ -14,13 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
-from nisbench.harness.execute.local import worker_environment
-
+from benchmarks.gpu.requirements import ROOT
 from nisbench.harness.environment import available_cores
+from nisbench.harness.execute import worker_environment
 
-__all__ = ["ROOT", "STAGES", "Outcome", "Stage", "run_stages", "stage_command", "stage_environment"]
+__all__ = ["STAGES", "Outcome", "Stage", "run_stages", "stage_command", "stage_environment"]
 
-ROOT = Path(__file__).parents[2]
 LEAST = 0.01
 """A stage does not start with less than this part of the whole time."""
 
@@ -39,9 +38,9 @@ class Stage:
 STAGES = (
     Stage("right", "Is it right", 24),
     Stage("ceilings", "Ceilings of the device", 3),
-    Stage("draws", "Draws", 14),
-    Stage("steps", "Training steps", 12),
-    Stage("quality", "Quality after training", 42),
+    Stage("draws", "Draws", 15),
+    Stage("steps", "Training steps", 13),
+    Stage("quality", "Quality after training", 40),
     Stage("baselines", "Cluster and local samplers", 5),
 )
 

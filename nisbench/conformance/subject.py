@@ -45,7 +45,7 @@ _FIT_STEPS = 20
 
 
 class Violation(Exception):
-    """Raised by a check when its clause does not hold; the message describes the finding."""
+    """Raised by a check that fails; the message describes the finding."""
 
 
 Check = Callable[["Subject"], str | None]
@@ -96,7 +96,7 @@ class Subject:
         return target
 
     def unsupported(self, extent: int) -> str | None:
-        """The answer of the plugin's `unsupported`. Raises Violation unless it is None or a text."""
+        """Return value of the plugin's `unsupported`. Raises Violation unless it is None or a text."""
         reason = self.factory.unsupported(self.target(extent), self.options())
         if not (reason is None or (isinstance(reason, str) and reason)):
             raise Violation(f"unsupported at L = {extent} returned {reason!r}; give None or the reason")

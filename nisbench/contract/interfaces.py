@@ -142,7 +142,7 @@ def covariance(signal: Tensor, log_prob: Tensor) -> Tensor:
 
 
 class Sampler(ABC):
-    """What all kinds share: construction, the reason for a refusal, training, preparation and cost counters.
+    """Base class of all kinds: construction, refusal of a cell, training, preparation and cost counters.
 
     A plugin inherits ChainSampler, WeightedSampler, Density or Model. A class that inherits Sampler directly is
     refused. Each `generator` lives on the cell's device and is the only source of randomness.

@@ -100,7 +100,7 @@ class CellState:
 
 
 class ReferenceState(StrEnum):
-    """What a cell did with reference configurations: a model uses them, a reference cell leaves them."""
+    """Use of reference configurations by a cell: a model is evaluated on them, a reference cell leaves them."""
 
     USED = "used"
     """The model was evaluated on the configurations of its reference cell."""

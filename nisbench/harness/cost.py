@@ -38,7 +38,7 @@ def matmul_rate(clock: Clock, extent: int | None = None, repeats: int = 5) -> fl
         begin = clock.now()
         torch.mm(a, a)
         seconds.append(clock.now() - begin)
-    return 2 * extent**3 / min(seconds[1:])
+    return 2 * extent**3 / min(seconds[1:])  # a multiply-add counts as two operations
 
 
 def kernel_launches(work: Callable[[], object]) -> Estimate:
@@ -66,7 +66,7 @@ def phase_memory(phases: Mapping[str, Phase]) -> dict[str, Estimate]:
 
 
 def stated_costs(sampler: Sampler) -> dict[str, Estimate]:
-    """Return the cost counters that the plugin states in `costs`."""
+    """Return the operation counts that the plugin states in `costs`."""
     counts = {name: float(value) for name, value in sampler.costs().items()}
     return {
         name: Estimate(value) if math.isfinite(value) else Estimate.missing(f"costs() of the plugin gave {value}")
@@ -109,6 +109,7 @@ def draw_costs(
     if not usable:
         found[S_PER_EFFECTIVE_SAMPLE] = Estimate.missing("neither ess_fraction nor tau_int is known and finite")
         return found, None
+    # Two ways to independent configurations from the same draws: a user takes the cheaper one.
     basis = min(usable, key=lambda name: usable[name][0])
     factor, relative = usable[basis]
     relative = math.hypot(relative, spread / per_draw if spread is not None and per_draw else 0.0)
@@ -127,4 +128,5 @@ def _basis_of_ess(quantities: Mapping[str, Estimate]) -> CostBasis:
 
 
 def _bytes(value: int | None, reason: str) -> Estimate:
+    """Return a number of bytes as an estimate, or the reason why there is none."""
     return Estimate(float(value)) if value is not None else Estimate.missing(reason)

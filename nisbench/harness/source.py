@@ -21,6 +21,7 @@ def loaded_source(factory: str) -> PluginSource:
     after the plugin has made its first draws, so that modules which it imports late are there.
     """
     package = factory.partition(":")[0].partition(".")[0]
+    # The whole package, because a plugin may import its neighbours.
     names = sorted(name for name in sys.modules if _inside(name, package) or _inside(name, _TOOLKIT))
     return PluginSource(tuple(names), _digest(names))
 
@@ -36,6 +37,7 @@ def has_changed(source: PluginSource) -> bool:
 
 
 def _inside(name: str, package: str) -> bool:
+    """Return True if the module is the package or lies in it."""
     return name == package or name.startswith(f"{package}.")
 
 
@@ -45,6 +47,7 @@ def _digest(names: Iterable[str]) -> str:
     for name in names:
         file = _file(name)
         content = file.read_bytes() if file else b""
+        # The length separates the files: moving text from one file to the next changes the hash.
         digest.update(f"{name} {len(content)}\n".encode() + content)
     return digest.hexdigest()
 

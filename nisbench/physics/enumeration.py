@@ -90,7 +90,7 @@ def lattice_energies(lattice: Lattice) -> NDArray[np.float64]:
 
 
 def lattice_values(energies: NDArray[np.float64], beta: float) -> tuple[float, float, float]:
-    """Return ln Z, <E> and Var(E) of the whole lattice from the energies of all its configurations."""
+    """Return ln Z, ⟨E⟩ and Var(E) of the whole lattice from the energies of all its configurations."""
     lowest = float(energies.min())
     excitations = energies - lowest
     weights = np.exp(-beta * excitations)

@@ -14,7 +14,7 @@ __all__ = ["PairwiseTarget"]
 
 
 class PairwiseTarget:
-    """E(s) = -sum_<ij> J_ij s_i s_j - sum_i h_i s_i with the couplings and the field of `lattice`."""
+    """E(s) = -sum_⟨ij⟩ J_ij s_i s_j - sum_i h_i s_i with the couplings and the field of `lattice`."""
 
     name: str
 

@@ -23,6 +23,7 @@ def draws_per_effective_sample(basis: CostBasis, quantities: Mapping[str, Estima
     ess = quantities.get(basis)
     if ess is None or not ess.value:
         return None
+    # ess_fraction_p may exceed 1 by its error, but one draw is the least that one sample costs.
     return max(1.0, 1 / ess.value), (ess.error or 0.0) / ess.value
 
 

@@ -1,4 +1,4 @@
-"""docs/conventions.md has a row for every quantity and every option, and none for what is not there."""
+"""Tests that docs/conventions.md has one row for every quantity and every option, and no other rows."""
 
 import dataclasses
 import re
@@ -15,7 +15,7 @@ PLUGINS = load_catalog().plugins
 
 
 def section(heading: str) -> str:
-    """From a heading to the next one of its level or above."""
+    """Return the text from a heading to the next heading of its level or above."""
     level = heading.split(" ", maxsplit=1)[0]
     start = PAGE.index(f"\n{heading}\n") + len(heading) + 2
     end = re.search(rf"^#{{1,{len(level)}}} ", PAGE[start:], re.MULTILINE)
@@ -23,7 +23,7 @@ def section(heading: str) -> str:
 
 
 def rows(text: str) -> list[str]:
-    """The names in the first cells of its tables."""
+    """Return the names in the first cells of its tables."""
     return re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)
 
 

@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from nisbench.conformance import models
+from nisbench.conformance import densities, models
 from nisbench.conformance.checks import run_checks
 from nisbench.conformance.device import OnDevice
+from nisbench.conformance.shared import costs
 from nisbench.conformance.subject import BETA, Check, Subject, Violation, generator
 from nisbench.conformance.training import gradient, training_batch
 from nisbench.contract.catalog import load_catalog
@@ -13,13 +14,13 @@ from nisbench.errors import InvalidValue
 
 CATALOG = load_catalog()
 CHECKS: tuple[Check, ...] = (
-    models.sample_shapes,
-    models.sample_log_prob,
+    densities.sample_shapes,
+    densities.sample_log_prob,
     models.same_seed,
-    models.different_seed,
+    densities.different_seed,
     models.state_dict,
     models.level_pairs,
-    models.costs,
+    costs,
     training_batch,
     gradient,
 )
@@ -42,7 +43,7 @@ def test_a_violation_is_seen_through_the_wrapper(monkeypatch: pytest.MonkeyPatch
     right = found.factory.log_prob
     monkeypatch.setattr(found.factory, "log_prob", lambda self, spins, *, beta: 1.01 * right(self, spins, beta=beta))
     with pytest.raises(Violation, match="a difference of"):
-        models.sample_log_prob(found)
+        densities.sample_log_prob(found)
 
 
 def test_the_density_is_that_of_the_wrapped_model() -> None:

@@ -7,7 +7,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, DryRun
+from dry_run import ROOT, DryRun
 
 from benchmarks.gpu.adopt import MARKER, AdoptError, adopt
 from benchmarks.gpu.archive import STORE, ArchiveError, pack, unpack

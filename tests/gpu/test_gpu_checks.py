@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import ROOT
+from dry_run import ROOT
 
 from benchmarks.gpu import kernels, requirements, right
 from benchmarks.gpu.ceilings import copy_rate, launch_seconds

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, DryRun, bare_environment
+from dry_run import ROOT, DryRun, bare_environment
 
 from benchmarks.gpu.output import LIMIT_BYTES
 from benchmarks.gpu.page import TABLES
@@ -22,7 +22,8 @@ def numbers(dry: DryRun) -> dict:
 def test_every_stage_is_done(dry: DryRun) -> None:
     assert dry.code == 0, dry.output + (dry.folder / "gpu.log").read_text()[-5000:]
     assert [(stage["name"], stage["status"]) for stage in numbers(dry)["stages"]] == [(s.name, "done") for s in STAGES]
-    lines = dry.output.splitlines()
+    head, *lines = dry.output.splitlines()
+    assert head.startswith("dry run on the CPU, ")
     assert [line.split(" after ")[0] for line in lines[:-1]] == [f"{stage.name}: done" for stage in STAGES]
     assert dry.cpu_s < 240, "two minutes on two cores"
 
@@ -85,6 +86,11 @@ def test_what_cannot_start_is_one_line(tmp_path: Path) -> None:
     assert "holds thesis.tex, which is not from this command" in said
     assert len(said.splitlines()) == 1
     assert command("--minutes", "0")[0] == 2
+    lacking = {**bare_environment(), "HIDDEN_PACKAGES": "pluggy numba triton"}
+    assert command("--dry", environment=lacking) == (
+        2,
+        "benchmarks.gpu: this Python lacks pluggy>=1.5, numba>=0.60, triton\n",
+    )
     hidden = {**bare_environment(), "CUDA_VISIBLE_DEVICES": ""}
     code, said = command("--out", str(tmp_path / "new"), environment=hidden)
     assert code == 2

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.gpu.command import execute
-from benchmarks.gpu.stages import ROOT, STAGES, Stage, run_stages, stage_command, stage_environment
+from benchmarks.gpu.requirements import ROOT
+from benchmarks.gpu.stages import STAGES, Stage, run_stages, stage_command, stage_environment
 
 GOOD = 'open(\'rows.jsonl\', \'w\').write(\'["ceilings", {"quantity": "of NAME", "value": 1, "unit": "s"}]\\n\')'
 PLANTED = {
@@ -125,3 +126,11 @@ def test_real_stages_exist_and_a_dry_run_sees_no_device() -> None:
     assert dry["TRITON_INTERPRET"] == "1"
     assert "TRITON_INTERPRET" not in real
     assert real["PYTHONPATH"].split(os.pathsep)[:2] == [str(ROOT), str(ROOT / "plugins")]
+
+
+def test_the_page_of_the_command_describes_every_stage() -> None:
+    lines = (ROOT / "docs" / "gpu.md").read_text().splitlines()
+    for stage in STAGES:
+        [row] = [line for line in lines if line.startswith(f"| `{stage.name}` |")]
+        assert row.endswith(f"| {stage.share:g} % |")
+    assert sum(stage.share for stage in STAGES) == 100
