@@ -29,8 +29,11 @@ def lead_sentences(results: Results) -> tuple[str, ...]:
     references = sum(row.cell.reference_draws > 0 for row in results.rows)
     problems = join(results.problems) if len(results.problems) < 5 else f"{len(results.problems)} targets and betas"
     counted = f"{len(results.rows)} runs (one per sampler, size and seed), {references} of them reference chains"
-    missing = sum(row.status is None for row in results.rows)
-    state = f"{missing} not finished" if missing else "all finished"
+    waiting = sum(row.status is None for row in results.rows)
+    empty = sum(not row.measured for row in results.rows) - waiting
+    parts = [f"{waiting} not finished"] if waiting else []
+    parts += [f"{empty} ended without numbers"] if empty else []
+    state = ", ".join(parts) or "all finished"
     return (*descriptions, f"{counted}; {state}. {problems or 'Nothing to sample'}; {results.hardware}.")
 
 

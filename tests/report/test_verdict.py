@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fakes.stores import DEVICE_NAME
+from fakes.stores import DEVICE_NAME, StoreMaker
 from fakes.verdicts import Made, made_store
 
 from nisbench.contract.records import Estimate, Status
@@ -204,6 +204,12 @@ def test_lead_counts_runs(tmp_path: Path):
         "2 runs (one per sampler, size and seed), 0 of them reference chains; all finished. ising, β = 0.44; CPU "
         f"{DEVICE_NAME}."
     )
+
+
+def test_lead_counts_runs_without_numbers(tmp_path: Path, troubled_maker: StoreMaker):
+    lead = lead_sentences(load([troubled_maker.write(tmp_path / "run")]))[-1]
+    assert lead.startswith("15 runs (one per sampler, size and seed), ")
+    assert "; 1 not finished, 4 ended without numbers. " in lead
 
 
 def test_variants_are_ranked_and_neighbours_within_errors_are_not_ordered(tmp_path: Path):
