@@ -99,7 +99,7 @@ class _Judge:
         groups = self._of(check.sampler)
         match check.body:
             case State() as state:
-                yield from (_state(state, group) for group in groups if group.L in state.where)
+                yield from (_state(state, group, self._at(group)) for group in groups if group.L in state.where)
             case Growth() as growth:
                 yield from (_growth(growth, series) for series in _series(groups, growth.quantity, growth.where))
             case Trend() as trend:
@@ -117,13 +117,21 @@ class _Judge:
             if left is None or left.value is None:
                 continue
             if relation.number is not None:
-                yield _against_number(relation, group, left, relation.number)
+                outcome, numbers = _against_number(relation, group, left, relation.number)
+                yield outcome, numbers + self._at(group)
                 continue
             L = relation.where.sizes[0] if relation.left is not None and relation.where.sizes else group.L
             for other in self._others(relation, sampler):
                 right = _value(other, relation)
                 if (other.problem, other.L) == (group.problem, L) and right is not None and right.value is not None:
-                    yield _against_group(relation, group, left, other, right)
+                    numbers = f"{_text(left)}{_mark(group)}{self._at(group) if other.L != group.L else ''}"
+                    numbers += f" against {_text(right)}{_mark(other)}{self._at(other)}"
+                    yield _against_group(relation, group, left, other, right, numbers)
+
+    def _at(self, group: SeedGroup) -> str:
+        """The size, and beta if the cells of the group of the plan have several."""
+        several = len({member.problem for member in self.members}) > 1
+        return f" at L = {group.L}" + (f", β = {group.problem.beta:.4g}" if several else "")
 
     def _others(self, relation: Relation, sampler: str) -> tuple[SeedGroup, ...]:
         """The groups on the right side of a relation."""
@@ -152,8 +160,8 @@ def _value(group: SeedGroup, relation: Relation) -> Estimate | None:
     return None if z is None else Estimate(abs(z))
 
 
-def _state(state: State, group: SeedGroup) -> tuple[Outcome, str]:
-    numbers = f"{status_counts(group.members)} at {_place(group)}"
+def _state(state: State, group: SeedGroup, at: str) -> tuple[Outcome, str]:
+    numbers = status_counts(group.members) + at
     if any(member.status in (None, Status.INTERRUPTED) for member in group.members):
         return Outcome.UNTESTED, numbers
     ran = all(member.measured for member in group.members)
@@ -207,15 +215,13 @@ def _against_number(relation: Relation, group: SeedGroup, left: Estimate, number
     else:
         outcome = _ordered(difference, error, relation.sign)
     name = "|z| " if relation.absolute_z else ""
-    numbers = f"{name}{_text(left)} at {_place(group)}{_mark(group)}"
+    numbers = f"{name}{_text(left)}{_mark(group)}"
     return _doubted(outcome, relation, group.trusted, trusted_right=True), numbers
 
 
 def _against_group(
-    relation: Relation, group: SeedGroup, left: Estimate, other: SeedGroup, right: Estimate
+    relation: Relation, group: SeedGroup, left: Estimate, other: SeedGroup, right: Estimate, numbers: str
 ) -> tuple[Outcome, str]:
-    sizes = f" at L = {other.L}" if other.L != group.L else ""
-    numbers = f"{_text(left)}{_mark(group)} against {_text(right)}{_mark(other)}{sizes} at {_place(group)}"
     timed = describe(relation.quantity).timed
     if timed and (group.device, group.machine) != (other.device, other.machine):
         return Outcome.UNTESTED, f"{numbers}, on different machines"
@@ -269,10 +275,6 @@ def _of_quality(quantity: str) -> bool:
 def _text(estimate: Estimate) -> str:
     value = estimate.value or 0.0
     return concise(value, estimate.error, 3) if estimate.error else significant(value, 3)
-
-
-def _place(group: SeedGroup) -> str:
-    return f"L = {group.L}, β = {group.problem.beta:.4g}"
 
 
 def _mark(group: SeedGroup) -> str:
