@@ -13,12 +13,11 @@ from nisbench.contract.quantities import (
     ESS_FRACTION,
     ESS_FRACTION_P,
     S_PER_EFFECTIVE_SAMPLE,
-    TAU_INT_ABS_MAGNETISATION,
-    TAU_INT_ENERGY,
     peak_name,
 )
 from nisbench.contract.records import CostBasis, Estimate
 from nisbench.harness.clock import Clock, Phase
+from nisbench.statistics.effective import draws_per_effective_sample
 
 __all__ = ["draw_costs", "kernel_launches", "matmul_rate", "phase_memory", "stated_costs"]
 
@@ -103,8 +102,8 @@ def draw_costs(
     }
     basis = _basis_of_ess(quantities)
     factors: dict[CostBasis, tuple[float, float] | None] = {
-        basis: _by_ess(quantities.get(basis)),
-        "tau_int": _by_tau(quantities),
+        basis: draws_per_effective_sample(basis, quantities),
+        "tau_int": draws_per_effective_sample("tau_int", quantities),
     }
     usable = {name: factor for name, factor in factors.items() if factor and math.isfinite(factor[0])}
     if not usable:
@@ -126,24 +125,6 @@ def _basis_of_ess(quantities: Mapping[str, Estimate]) -> CostBasis:
         return "ess_fraction"
     lower = q.value - p.value > 3 * math.hypot(q.error or 0.0, p.error or 0.0)
     return "ess_fraction_p" if lower else "ess_fraction"
-
-
-def _by_ess(ess: Estimate | None) -> tuple[float, float] | None:
-    """Return 1/ess, at least one draw, and its relative error."""
-    if ess is None or not ess.value:
-        return None
-    # ess_fraction_p may exceed 1 by its error, but one draw is the least that one sample costs.
-    return max(1.0, 1 / ess.value), (ess.error or 0.0) / ess.value
-
-
-def _by_tau(quantities: Mapping[str, Estimate]) -> tuple[float, float] | None:
-    """Return 2 tau_int, at least one draw, and its relative error, for the larger one of both tau_int."""
-    taus = [quantities.get(name) for name in (TAU_INT_ENERGY, TAU_INT_ABS_MAGNETISATION)]
-    known = [(tau.value, tau.error or 0.0) for tau in taus if tau is not None and tau.value is not None]
-    if len(known) < len(taus):
-        return None
-    value, error = max(known)
-    return max(1.0, 2 * value), error / value if value else 0.0
 
 
 def _bytes(value: int | None, reason: str) -> Estimate:

@@ -50,6 +50,8 @@ class Group:
     seeds: tuple[int, ...]
     cells: tuple[str, ...]
     """cell_ids in plan order, without the reference cells."""
+    check: tuple[str, ...] = ()
+    """Conditions under which the claim holds, in the language of results/claims.py."""
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ TOP_KEYS = (
 GROUP_KEYS = (
     "name",
     "claim",
+    "check",
     "plugins",
     "sizes",
     "beta",

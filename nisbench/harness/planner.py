@@ -48,7 +48,7 @@ def load_plan(source: str | None, overrides: Overrides, catalog: Catalog, *, dev
     if not isinstance(groups, list) or not groups or not all(isinstance(group, dict) for group in groups):
         raise InvalidValue(f"{where} has no group; give at least one [[group]] with plugins and sizes")
     if source is None and (overrides.plugins or overrides.sizes):
-        groups = [{key: value for key, value in groups[0].items() if key != "claim"}]
+        groups = [{key: value for key, value in groups[0].items() if key not in ("claim", "check")}]
     return _Planner(where, table, overrides, catalog, device).plan(groups, custom=source is None)
 
 
@@ -147,6 +147,7 @@ class _Planner:
         group = Group(
             name=str(table.get("name", "")),
             claim=str(table.get("claim", "")),
+            check=_texts(f"{where}, check", table.get("check", ())),
             plugins=plugins,
             sizes=sizes,
             beta=betas,
@@ -259,3 +260,9 @@ class _Planner:
         if value is None:
             raise InvalidValue(f"{where}, {key} has no entry for {plugin}; add '{plugin}' or 'default'")
         return value
+
+
+def _texts(where: str, given: Any) -> tuple[str, ...]:
+    """Return one text or a list of texts; a text is not split at its commas."""
+    texts = [given] if isinstance(given, str) else given
+    return items(where, texts, names) if texts else ()

@@ -11,6 +11,7 @@ from nisbench.report.palette import GRID, INK, MUTED, PALETTE, PAPER
 from nisbench.report.panels import Drawing, visible
 from nisbench.results.cells import Problem, Results
 from nisbench.results.export import LONG_COLUMNS, long_rows
+from nisbench.results.groups import grouped
 from nisbench.results.numbers import stable
 from nisbench.results.published import published
 
@@ -18,6 +19,9 @@ __all__ = ["COLOURS", "page_data", "row_key", "sort_key"]
 
 _OF_CELL = LONG_COLUMNS.index("reason")
 """Number of leading columns that belong to the cell, not to the quantity."""
+
+_TIMED = (*(name for name, row in QUANTITIES.items() if row.timed), "with_training")
+"""Keys of the columns whose ratios are meaningful on one machine only."""
 
 COLOURS = {
     **{f"series-{i}": colour for i, colour in enumerate(PALETTE)},
@@ -33,8 +37,9 @@ def page_data(document: Document, results: Results) -> str:
     """The embedded JSON, in which &, < and > are escaped so that no text can end its element.
 
     Keys: colours (for saved drawings), baselines (labels that can be the denominator of ratios), published (method ->
-    row of a table -> quantity -> value in the unit of its column), drawings (name -> series), and the export as
-    `columns`, `cells` and `rows`.
+    row of a table -> quantity -> value in the unit of its column, timings left out), timed (keys of the columns with
+    timings), machines (label and row of a table -> machine, if the run has several), drawings (name -> series), and the
+    export as `columns`, `cells` and `rows`.
     """
     drawings = {picture.name: _series(picture.drawing) for picture in document.pictures}
     drawings |= {f"{p.name}-{p.other_scale}": _series(p.other) for p in document.pictures if p.other}
@@ -42,6 +47,8 @@ def page_data(document: Document, results: Results) -> str:
         "colours": COLOURS,
         "baselines": list(dict.fromkeys(row.label for row in results.contest)),
         "published": dict(_published(results)),
+        "timed": _TIMED,
+        "machines": _machines(results),
         "drawings": drawings,
         "columns": LONG_COLUMNS,
         **_rows(results),
@@ -73,12 +80,21 @@ def _published(results: Results) -> Iterator[tuple[str, dict[str, dict[str, floa
             numbers = {
                 name: estimate.value / describe(name).scale
                 for name, estimate in value.quantities.items()
-                if name in QUANTITIES and estimate.value is not None
+                if name in QUANTITIES and estimate.value is not None and name not in _TIMED
             }
             found.setdefault(value.method, {})[row_key(results, problem, value.L)] = numbers
     # Published methods without a size in common with the run cannot be a baseline.
     sizes = {row_key(results, row.problem, row.cell.L) for row in results.contest}
     yield from ((method, values) for method, values in found.items() if sizes & values.keys())
+
+
+def _machines(results: Results) -> dict[str, str]:
+    """`label|row of a table` -> device and machine of the group; empty if the run has one machine."""
+    found = {
+        f"{group.label}|{row_key(results, group.problem, group.L)}": f"{group.device} {group.machine}"
+        for group in grouped(results.contest)
+    }
+    return found if len(set(found.values())) > 1 else {}
 
 
 def _rows(results: Results) -> dict[str, Any]:

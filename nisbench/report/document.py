@@ -41,7 +41,7 @@ class Entry:
     note: str = ""
     """Reason why there is no number, or a remark about it; printed under the table."""
     tone: str = ""
-    """`ok`, `untrusted`, `bad` or `waiting` for a status, `best` for emphasis, `missing`, `code`."""
+    """`ok`, `weak`, `untrusted`, `bad` or `waiting` for a status, `best` for emphasis, `missing`, `code`."""
     error: float | None = None
     """One standard error, in the unit of `sort`."""
 

@@ -1,28 +1,40 @@
-"""The verdict in words: the cheapest trusted sampler at each size, whether training pays, and what did not finish."""
+"""The verdict in words: up to how many samples which sampler, training included, and what did not finish."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 
-from nisbench.results.break_even import break_even_of
-from nisbench.results.cells import Problem, Results, status_counts
-from nisbench.results.costs import baseline_or_stand_in, cheapest, cost_of
-from nisbench.results.groups import SeedGroup, grouped
-from nisbench.results.numbers import join, significant
+from nisbench.report.claims import claim_sentence
+from nisbench.report.ranking import ranking
+from nisbench.report.words import by_label, labels_of, sizes_text
+from nisbench.results.advice import Advice, advice
+from nisbench.results.break_even import best_break_even, break_even_of
+from nisbench.results.cells import Results, status_counts
+from nisbench.results.costs import baseline_or_stand_in, cost_of
+from nisbench.results.doubts import weak
+from nisbench.results.groups import SeedGroup
+from nisbench.results.numbers import in_words, join, seconds_text, significant
+from nisbench.results.totals import Contender, Span
 
 __all__ = ["lead_sentences", "verdict_sentences"]
 
-_SHOWN_PROBLEMS = 3
-"""Largest number of targets and betas that get sentences; the table contains all."""
+_SHOWN_PLACES = 3
+"""Largest number of targets, temperatures and machines that get sentences; the table contains all."""
+_SHOWN_BREAK_EVENS = 4
+"""Largest number of samplers whose break-even gets a sentence; the table contains all."""
 
 
 def lead_sentences(results: Results) -> tuple[str, ...]:
-    """Sentences on what was run: the descriptions of the plans, and the number of cells with the hardware."""
+    """Sentences on what was run: the descriptions of the plans, and the number of runs with the hardware."""
     descriptions = dict.fromkeys(str(run.plan["description"]) for run in results.runs if run.plan.get("description"))
-    ended = sum(row.status is not None for row in results.rows)
     references = sum(row.cell.reference_draws > 0 for row in results.rows)
     problems = join(results.problems) if len(results.problems) < 5 else f"{len(results.problems)} targets and betas"
-    cells = f"{len(results.rows)} cells, {references} of them references, {ended} ended"
-    return (*descriptions, f"{cells}; {problems or 'nothing to sample'}; {results.hardware}.")
+    counted = f"{len(results.rows)} runs (one per sampler, size and seed), {references} of them reference chains"
+    waiting = sum(row.status is None for row in results.rows)
+    empty = sum(not row.measured for row in results.rows) - waiting
+    parts = [f"{waiting} not finished"] if waiting else []
+    parts += [f"{empty} ended without numbers"] if empty else []
+    state = ", ".join(parts) or "all finished"
+    return (*descriptions, f"{counted}; {state}. {problems or 'Nothing to sample'}; {results.hardware}.")
 
 
 def verdict_sentences(results: Results) -> tuple[str, ...]:
@@ -32,103 +44,178 @@ def verdict_sentences(results: Results) -> tuple[str, ...]:
     if not any(row.measured for row in results.rows):
         counts = status_counts(results.rows)
         return (f"No cell of this run has numbers ({counts}); there is nothing to recommend.",)
-    sentences = [
-        sentence
-        for problem in results.problems[:_SHOWN_PROBLEMS]
-        for device in sorted({row.cell.device for row in results.at(problem)})
-        for sentence in _about(results, problem, device)
-    ]
-    if (others := len(results.problems) - _SHOWN_PROBLEMS) > 0:
-        sentences.append(f"The other {others} targets and temperatures are in the table.")
+    places = [place for place in advice(results) if any(group.measured for at in place for group in at.groups)]
+    sentences = []
+    for place in places[:_SHOWN_PLACES]:
+        first, *rest = _about(results, place)
+        where = f"{_where(results, place)}: " if len(places) > 1 else ""
+        sentences += [where + first, *rest]
+    if (others := len(places) - _SHOWN_PLACES) > 0:
+        sentences.append(f"The table also contains {others} more of the targets, temperatures and machines.")
+    sentences += claim_sentence(results)
     if missing := [row for row in results.rows if not row.measured]:
         counts = status_counts(missing)
         sentences.append(f"{len(missing)} of {len(results.rows)} cells have no numbers ({counts}).")
     return tuple(sentences)
 
 
-def _about(results: Results, problem: Problem, device: str) -> list[str]:
-    """The sentences about one problem on one device."""
-    groups = [group for group in grouped(results.at(problem)) if group.device == device]
-    where = f"{problem} on {device.upper()}"
+def _where(results: Results, place: Sequence[Advice]) -> str:
+    """The target, beta and device; also the machine if the run has several of this device."""
+    group = place[0].groups[0]
+    machines = {row.device_name for row in results.contest if row.cell.device == group.device and row.measured}
+    machine = f" ({group.machine})" if len(machines) > 1 else ""
+    return f"{group.problem} on {group.device.upper()}{machine}"
+
+
+def _about(results: Results, place: Sequence[Advice]) -> list[str]:
+    """The sentences about one target on one machine."""
+    groups = [group for at in place for group in at.groups]
     trusted = [group for group in groups if group.trusted]
     doubtful = [group for group in groups if group.measured and not group.trusted]
+    weakly = [group for group in trusted if weak(group)]
     sentences = []
     if trusted:
-        sentences += [f"{where}: {_cheapest(trusted)}.", *_stand_ins(results, trusted), *_training(results, trusted)]
-        sentences.append(f"Passed every validity gate: {_by_label(trusted)}.")
-    elif groups:
-        sentences.append(f"{where}: no sampler passed every validity gate, so none is recommended.")
+        priced = [*_changes(place), *_settled(place), *_alone(place)]
+        sentences += priced or ["The cost of an effective sample is not known, so no sampler is recommended."]
+        sentences += ranking(groups)
+        sentences += [*_machine(place), *_stand_ins(results, trusted), *_break_even(results, trusted)]
+        sentences.append(f"Passed every validity gate: {by_label(trusted)}.")
+    else:
+        sentences.append("No sampler passed every validity gate, so none is recommended.")
+    if weakly:
+        sentences.append(f"Passed, but weak: {by_label(weakly)}; the two sides differ, as the table shows.")
     if doubtful:
-        sentences.append(f"Not to be trusted: {_by_label(doubtful)}; the table gives the reasons.")
+        sentences.append(f"Not to be trusted: {by_label(doubtful)}; the table gives the reasons.")
     return sentences
 
 
-def _cheapest(trusted: Sequence[SeedGroup]) -> str:
-    """The samplers with the cheapest effective sample, training not counted, each with its sizes."""
-    winners: dict[str, list[SeedGroup]] = {}
-    for size in sorted({group.L for group in trusted}):
-        if best := cheapest(trusted, size):
-            winners.setdefault(" or ".join(group.label for group in best), []).append(best[0])
-    if not winners:
-        return "the cost of an effective sample is not known"
-    ranked = sorted(winners.items(), key=lambda item: item[1][-1].L)
-    parts = [f"{label} at {_sizes(group.L for group in won)}" for label, won in ranked]
-    verb = "gives" if len(parts) == 1 else "give"
-    largest = ranked[-1][1][-1]
-    return f"{join(parts)} {verb} the cheapest effectively independent configurations{_lead(trusted, largest)}"
+def _changes(place: Sequence[Advice]) -> Iterator[str]:
+    """The sentences about sizes at which the best sampler depends on the number of samples."""
+    changing = [at for at in place if len(at.spans) > 1]
+    first: dict[str, list[Advice]] = {}
+    later: dict[str, list[tuple[Advice, Span]]] = {}
+    for at in changing:
+        first.setdefault(_names(at.spans[0]), []).append(at)
+        for span in at.spans[1:]:
+            later.setdefault(_names(span), []).append((at, span))
+    for name, here in first.items():
+        fewest = min(at.spans[0].last for at in here)
+        why = ": it needs no training" if not here[0].spans[0].winner.group.trained else ""
+        sizes = sizes_text(at.L for at in here)
+        yield f"Up to {in_words(fewest)} independent samples use {name} at {sizes}{why}."
+    for name, found in later.items():
+        parts = [f"at L = {at.L} from {in_words(span.first)} samples on ({_price(at, span)})" for at, span in found]
+        yield f"Beyond that {name} is cheaper: {join(parts)}."
 
 
-def _lead(trusted: Sequence[SeedGroup], best: SeedGroup) -> str:
-    """The cost of the best sampler at its largest size, and its ratio to the next one."""
-    tied = cheapest(trusted, best.L)
-    others = [group for group in trusted if group.L == best.L and group not in tied and math.isfinite(cost_of(group))]
-    price = f": {significant(cost_of(best), 2)} s each at L = {best.L}"
-    if not others:
-        return price
-    second = min(others, key=cost_of)
-    aside = " without its training" if second.kind == "model" else ""
-    return f"{price}, {significant(cost_of(second) / cost_of(best), 2)} times cheaper than {second.label}{aside}"
+def _price(at: Advice, span: Span) -> str:
+    """Cost of a sample after the whole training, and the ratio to the sampler that was best before."""
+    before = at.spans[at.spans.index(span) - 1].winner
+    end = span.winner.stops[-1].cost.value or math.nan
+    less = significant(float(f"{cost_of(before.group) / end:.1e}"), 2)
+    until = f", and until {in_words(span.last)}" if math.isfinite(span.last) else ""
+    return f"{seconds_text(end)} a sample, {less} times less than {before.group.label}{until}"
+
+
+def _settled(place: Sequence[Advice]) -> Iterator[str]:
+    """The sentences about sizes at which one of several trusted samplers is the best for every number of samples."""
+    found: dict[tuple[str, str], list[Advice]] = {}
+    for at in place:
+        if len(at.spans) == 1 and len(at.contenders) > 1:
+            found.setdefault((_names(at.spans[0]), _others(at)), []).append(at)
+    for (name, others), here in found.items():
+        costs = [f"{seconds_text(at.spans[0].winner.stops[-1].cost.value or 0.0)} a sample" for at in here]
+        each = f"{costs[0]}" if len(here) == 1 else f"{costs[-1]} at L = {here[-1].L}"
+        yield f"Use {name} at {sizes_text(at.L for at in here)} for any number of samples ({each}){others}."
+
+
+def _others(at: Advice) -> str:
+    """The other trusted samplers that cost more, and those that cost as much but must be trained."""
+    span, equal = at.spans[0], at.equal_once_trained
+    dearer = [c for c in at.contenders if c is not span.winner and c not in span.tied and c not in equal]
+    parts = []
+    if dearer:
+        parts.append(f"{labels_of(c.group for c in dearer)} {_is(dearer)} not cheaper there")
+    if equal:
+        parts.append(f"{labels_of(c.group for c in equal)} {_is(equal)} as cheap within errors, but must be trained")
+    return f"; {'; '.join(parts)}" if parts else ""
+
+
+def _alone(place: Sequence[Advice]) -> Iterator[str]:
+    """The sentences about sizes without a choice, and about those where no sampler is trusted."""
+    only = [at for at in place if at.spans and at.alone]
+    left = [at for at in place if at.spans and at.alone_trusted]
+    for chosen, what in ((only, "the only one run"), (left, "the only one trusted")):
+        for label in dict.fromkeys(at.contenders[0].group.label for at in chosen):
+            sizes = [at for at in chosen if at.contenders[0].group.label == label]
+            cost = sizes[-1].contenders[0].stops[-1].cost.value or math.nan
+            price = f"{seconds_text(cost)} a sample" + (f" at L = {sizes[-1].L}" if len(sizes) > 1 else "")
+            yield f"At {sizes_text(at.L for at in sizes)} {label} is {what} ({price})."
+    if nobody := [at.L for at in place if not any(group.trusted for group in at.groups)]:
+        yield f"At {sizes_text(nobody)} no sampler passed every validity gate."
+
+
+def _machine(place: Sequence[Advice]) -> Iterator[str]:
+    """The sentence on the machine and the seeds behind the costs."""
+    rivals = [rival.group for at in place for rival in at.contenders]
+    if rivals:
+        counts = sorted({len(group.members) for group in rivals})
+        seeds = f"{counts[0]} to {counts[-1]} seeds" if len(counts) > 1 else _seeds(counts[0])
+        yield f"The times are those of this machine ({rivals[0].machine}), from {seeds} per sampler and size."
+
+
+def _break_even(results: Results, trusted: Sequence[SeedGroup]) -> Iterator[str]:
+    """One sentence for each trained sampler on the number of samples after which the training has paid off."""
+    labels = dict.fromkeys(group.label for group in trusted if group.trained)
+    for label in labels if len(labels) <= _SHOWN_BREAK_EVENS else ():
+        paid: dict[str, list[tuple[int, float, float]]] = {}
+        for group in (group for group in trusted if group.label == label):
+            base = baseline_or_stand_in(results.contest, group)[1]
+            whole, best = break_even_of(results, group), best_break_even(results, group)
+            if whole is None or whole.value is None or math.isinf(whole.value):
+                continue
+            stopped = best[0].value if best else None
+            paid.setdefault(base, []).append((group.L, whole.value, stopped or whole.value))
+        for base, found in paid.items():
+            yield _paid_off(label, base, found)
+
+
+def _paid_off(label: str, base: str, found: Sequence[tuple[int, float, float]]) -> str:
+    """The sentence on L, the break-even of the whole budget, and that of the best stop."""
+    whole = join([in_words(n) for _, n, _ in found])
+    stopped = join([in_words(n) for _, _, n in found])
+    early = f", and after {stopped} if it ends at its best stop" if any(n < m for _, m, n in found) else ""
+    where = f"against {base} at {sizes_text(L for L, _, _ in found)}"
+    return f"The training of {label} pays off {where} after {whole} samples with the budget of the plan{early}."
 
 
 def _stand_ins(results: Results, trusted: Sequence[SeedGroup]) -> list[str]:
-    """A sentence for each baseline that ran on another device, with its sizes and costs."""
-    found: dict[str, dict[int, float]] = {}
+    """A sentence for each baseline that ran on another device or machine, with its sizes and costs."""
+    found: dict[tuple[str, str], dict[int, float]] = {}
     for group in trusted:
-        base, name = baseline_or_stand_in(results.contest, group.problem, group.L, group.device)
-        if base is not None and base.device != group.device:
-            found.setdefault(name, {})[group.L] = cost_of(base)
+        base, name = baseline_or_stand_in(results.contest, group)
+        if base is not None and (base.device, base.machine) != (group.device, group.machine):
+            across = "devices" if base.device != group.device else "machines"
+            found.setdefault((name, across), {})[group.L] = cost_of(base)
     sentences = []
-    for name, costs in found.items():
-        prices = [f"{significant(cost, 2)} s each at L = {L}" for L, cost in costs.items()]
+    for (name, across), costs in found.items():
+        prices = [f"{seconds_text(cost)} a sample at L = {L}" for L, cost in costs.items()]
+        here = trusted[0].device.upper() if across == "devices" else trusted[0].machine
         sentences.append(
-            f"No cluster sampler passed on {trusted[0].device.upper()} at {_sizes(costs)}; the baseline there is "
-            f"{name}, a comparison across devices: {join(prices)}."
+            f"No cluster sampler passed on {here} at {sizes_text(costs)}; the baseline there is "
+            f"{name}, a comparison across {across}: {join(prices)}."
         )
     return sentences
 
 
-def _training(results: Results, trusted: Sequence[SeedGroup]) -> list[str]:
-    """One sentence on the number of samples after which each model has paid for its training."""
-    parts = []
-    for label in dict.fromkeys(group.label for group in trusted if group.kind == "model"):
-        found = [(group.L, break_even_of(results, group)) for group in trusted if group.label == label]
-        known = [(L, estimate.value) for L, estimate in found if estimate is not None and estimate.value is not None]
-        after = [f"after {_rounded(n)} effective samples at L = {L}" for L, n in known if math.isfinite(n)]
-        never = [L for L, n in known if math.isinf(n)]
-        if outcomes := [*after, *([f"never at {_sizes(never)}"] if never else [])]:
-            parts.append(f"{label} {join(outcomes)}")
-    return [f"Training pays for itself against the cheapest cluster sampler: {'; '.join(parts)}."] if parts else []
+def _names(span: Span) -> str:
+    """The winner and the samplers that cost as much within errors: `hier or van`."""
+    return " or ".join(rival.group.label for rival in (span.winner, *span.tied))
 
 
-def _rounded(value: float) -> str:
-    """Two significant digits, also for integers."""
-    return significant(float(f"{value:.1e}"), 2)
+def _is(rivals: Sequence[Contender]) -> str:
+    return "is" if len(rivals) == 1 else "are"
 
 
-def _by_label(groups: Sequence[SeedGroup]) -> str:
-    labels = dict.fromkeys(group.label for group in groups)
-    return join([f"{label} at {_sizes(g.L for g in groups if g.label == label)}" for label in labels])
-
-
-def _sizes(sizes: Iterable[int]) -> str:
-    return f"L = {join(sorted(set(sizes)))}"
+def _seeds(number: int) -> str:
+    return "one seed" if number == 1 else f"{number} seeds"

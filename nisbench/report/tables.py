@@ -8,6 +8,7 @@ from nisbench.contract.quantities import describe
 from nisbench.contract.records import Status
 from nisbench.report.document import Column, Entry, Table, number, plain
 from nisbench.results.cells import CellRow, Results
+from nisbench.results.doubts import doubt
 from nisbench.results.groups import SeedGroup
 
 __all__ = ["lead_columns", "lead_entries", "size_table", "status_entry", "status_tone"]
@@ -55,12 +56,17 @@ def lead_entries(results: Results, group: SeedGroup, *, reasons: bool = False) -
 
 
 def status_entry(group: SeedGroup) -> Entry:
-    """The status, for several seeds with their numbers (`2 ok, 1 untrusted`); the reasons are the note."""
+    """The status, for several seeds with their numbers (`2 ok, 1 untrusted`); the reasons are the note.
+
+    A trusted group whose two sides differ is `ok, weak`.
+    """
     counts = Counter(str(member.state) for member in group.members)
     several = len(group.members) > 1
     text = ", ".join(f"{count} {name}" if several else name for name, count in counts.items())
     doubtful = [member for member in group.members if member.reason and not member.trusted]
     reasons = [f"seed {m.cell.seed}: {_reason(m)}" if several else _reason(m) for m in doubtful]
+    if why := doubt(group):
+        return Entry(f"{text}, weak", f"{text}, weak", f"weak: {why}", "weak")
     return Entry(text, text, "; ".join(reasons), status_tone(group.members))
 
 

@@ -1,16 +1,16 @@
 """Break-even: the number of effective samples after which the training of a model has paid off."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 
 from nisbench.contract.quantities import BREAK_EVEN_SAMPLES, S_PER_EFFECTIVE_SAMPLE, TRAIN_S
 from nisbench.contract.records import Estimate
-from nisbench.results.cells import CellRow, Problem, Results
+from nisbench.results.cells import CellRow, Results
 from nisbench.results.costs import baseline_or_stand_in, differ
 from nisbench.results.groups import SeedGroup
+from nisbench.results.totals import Stop, stops_of
 
-__all__ = ["break_even", "break_even_of", "with_break_even"]
+__all__ = ["best_break_even", "break_even", "break_even_of", "with_break_even"]
 
 _NOT_MEASURED = Estimate.missing("not measured")
 
@@ -33,38 +33,58 @@ def break_even(training: Estimate | None, own: Estimate | None, base: Estimate |
     if not differ(base, own):
         return Estimate.missing(f"undecided: the cost of an effective sample does not differ from {name} beyond errors")
     if saved <= 0:
-        return Estimate(math.inf, reason=f"never: an effective sample costs no less than with {name}")
+        return Estimate(math.inf, reason=f"not cheaper than {name} here: an effective sample costs no less")
     # Linear propagation of the errors of both costs; the error of the training time is not included.
     error = training.value * math.hypot(base.error or 0.0, own.error or 0.0) / saved**2
     return Estimate(training.value / saved, error or None)
 
 
 def break_even_of(results: Results, group: SeedGroup) -> Estimate | None:
-    """Break-even of the means over seeds; None for a sampler that is not trained."""
-    if group.kind != "model" or not group.measured:
+    """Break-even of the whole training, from means over seeds; None for a sampler that is not trained."""
+    if not group.trained or not group.measured:
         return None
-    costs = group.estimate(TRAIN_S), group.estimate(S_PER_EFFECTIVE_SAMPLE)
-    return _against_baseline(results.contest, group.problem, group.L, group.device, *costs)
+    base, name = baseline_or_stand_in(results.contest, group)
+    own = group.estimate(S_PER_EFFECTIVE_SAMPLE)
+    found = break_even(group.estimate(TRAIN_S), own, base.estimate(S_PER_EFFECTIVE_SAMPLE) if base else None, name)
+    return _crossed(found, base, group, name)
+
+
+def best_break_even(results: Results, group: SeedGroup) -> tuple[Estimate, Stop] | None:
+    """Break-even if the training ends at the stop that needs the fewest samples, and that stop.
+
+    min over the stops of the history of train_s/(cost of the baseline - cost after the stop). None if the history has
+    no usable stop before the end of the training, or if no stop breaks even.
+    """
+    base, name = baseline_or_stand_in(results.contest, group)
+    stops = stops_of(group)
+    if base is None or len(stops) < 2:
+        return None
+    cost = base.estimate(S_PER_EFFECTIVE_SAMPLE)
+    found = [(break_even(Estimate(stop.train_s), stop.cost, cost, name), stop) for stop in stops]
+    paid = [(each, stop) for each, stop in found if each.value is not None and math.isfinite(each.value)]
+    if not paid:
+        return None
+    best, stop = min(paid, key=lambda pair: pair[0].value or 0.0)
+    return _crossed(best, base, group, name), stop
 
 
 def with_break_even(results: Results) -> Results:
-    """The same results, in which every model that ran has the quantity break_even_samples."""
-    return replace(results, rows=tuple(_extended(row, results.contest) for row in results.rows))
+    """The same results, in which every trained sampler that ran has the quantity break_even_samples."""
+    return replace(results, rows=tuple(_extended(row, results) for row in results.rows))
 
 
-def _extended(row: CellRow, rows: Sequence[CellRow]) -> CellRow:
-    if row.cell.kind != "model" or row.result is None or not row.measured:
+def _extended(row: CellRow, results: Results) -> CellRow:
+    alone = SeedGroup(row.problem, row.cell.device, row.label, row.cell.L, (row,))
+    found = break_even_of(results, alone)
+    if row.result is None or found is None:
         return row
-    costs = row.quantities.get(TRAIN_S), row.quantities.get(S_PER_EFFECTIVE_SAMPLE)
-    found = _against_baseline(rows, row.problem, row.cell.L, row.cell.device, *costs)
     return replace(row, result=replace(row.result, quantities={**row.quantities, BREAK_EVEN_SAMPLES: found}))
 
 
-def _against_baseline(
-    rows: Sequence[CellRow], problem: Problem, L: int, device: str, training: Estimate | None, own: Estimate | None
-) -> Estimate:
-    """Break-even against the baseline at this place; the reason names a baseline on another device."""
-    base, name = baseline_or_stand_in(rows, problem, L, device)
-    found = break_even(training, own, base.estimate(S_PER_EFFECTIVE_SAMPLE) if base else None, name)
-    crossed = base is not None and base.device != device and found.value is not None and not found.reason
-    return replace(found, reason=f"against {name}, another device") if crossed else found
+def _crossed(found: Estimate, base: SeedGroup | None, group: SeedGroup, name: str) -> Estimate:
+    """The break-even; its reason names a baseline on another device or machine."""
+    if base is None or found.value is None or found.reason:
+        return found
+    if base.device != group.device:
+        return replace(found, reason=f"against {name}, another device")
+    return replace(found, reason=f"against {name}, another machine") if base.machine != group.machine else found

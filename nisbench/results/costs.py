@@ -45,39 +45,45 @@ def differ(a: Estimate | None, b: Estimate | None) -> bool:
 
 
 def cheapest(groups: Iterable[SeedGroup], L: int) -> tuple[SeedGroup, ...]:
-    """The trusted samplers with the smallest cost at this size: the cheapest, and all that do not differ from it."""
+    """The trusted samplers at this size whose cost is within TIMING_CHANGE of the smallest, the cheapest first.
+
+    A cost that is larger by more does not become the cheapest because its error is large.
+    """
     priced = [group for group in groups if group.trusted and group.L == L and math.isfinite(cost_of(group))]
     ranked = sorted(priced, key=cost_of)
-    costs = [group.estimate(S_PER_EFFECTIVE_SAMPLE) for group in ranked]
-    return tuple(group for i, group in enumerate(ranked) if i == 0 or not differ(costs[i], costs[0]))
+    return tuple(group for group in ranked if cost_of(group) <= (1 + TIMING_CHANGE) * cost_of(ranked[0]))
 
 
-def baseline(rows: Iterable[CellRow], problem: Problem, L: int, device: str) -> SeedGroup | None:
+def baseline(
+    rows: Iterable[CellRow], problem: Problem, L: int, device: str, machine: str | None = None
+) -> SeedGroup | None:
     """The cluster sampler with the smallest cost at this place; only seeds that are `ok` count.
 
-    A cluster sampler is a sampler that reports mean_cluster_size.
+    A cluster sampler is a sampler that reports mean_cluster_size. With `machine`, the name of a processor or GPU, only
+    cells of that machine count.
     """
     trusted = [row for row in rows if row.trusted and row.problem == problem and row.cell.L == L]
     here = [row for row in trusted if row.cell.device == device and row.cell.kind == "sampler"]
+    here = [row for row in here if machine is None or row.device_name == machine]
     # Only cluster flips have a cluster size; a slow local sampler must not serve as the baseline.
     cluster = [row for row in here if row.quantities.get(MEAN_CLUSTER_SIZE, _NOT_MEASURED).value is not None]
     priced = [group for group in grouped(cluster) if math.isfinite(cost_of(group))]
     return min(priced, key=cost_of, default=None)
 
 
-def baseline_or_stand_in(
-    rows: Sequence[CellRow], problem: Problem, L: int, device: str
-) -> tuple[SeedGroup | None, str]:
-    """The baseline at this place and its name; if the device has none, the baseline of another device.
+def baseline_or_stand_in(rows: Sequence[CellRow], place: SeedGroup) -> tuple[SeedGroup | None, str]:
+    """The baseline on the machine of `place` and its name; without one, that of another machine or device.
 
-    The name of a stand-in includes its device. Without any baseline: None and the reason.
+    The name of a stand-in includes its machine or its device. Without any baseline: None and the reason.
     """
-    if own := baseline(rows, problem, L, device):
+    if own := baseline(rows, place.problem, place.L, place.device, place.machine):
         return own, own.label
-    for other in sorted({row.cell.device for row in rows} - {device}):
-        if found := baseline(rows, problem, L, other):
+    if found := baseline(rows, place.problem, place.L, place.device):
+        return found, f"{found.label} on {found.machine}"
+    for other in sorted({row.cell.device for row in rows} - {place.device}):
+        if found := baseline(rows, place.problem, place.L, other):
             return found, f"{found.label} on {other.upper()}"
-    return None, f"no trusted cluster sampler at L = {L} on {device}"
+    return None, f"no trusted cluster sampler at L = {place.L} on {place.device}"
 
 
 def with_training(group: SeedGroup) -> Estimate | None:

@@ -3,12 +3,15 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from nisbench.contract.quantities import describe
-from nisbench.contract.records import Estimate
+from nisbench.contract.quantities import S_PER_EFFECTIVE_SAMPLE, TRAIN_S, describe
+from nisbench.contract.records import CostBasis, Estimate
 from nisbench.results.cells import CellRow, Problem
+from nisbench.results.numbers import join
+from nisbench.statistics.effective import cost_on
 
 __all__ = ["SeedGroup", "combine", "combined_errors", "grouped"]
 
@@ -24,9 +27,14 @@ class SeedGroup:
     members: tuple[CellRow, ...]
 
     @property
-    def kind(self) -> str:
-        """`model` or `sampler`."""
-        return self.members[0].cell.kind
+    def trained(self) -> bool:
+        """True if a seed has a training time, in the training loop of nisbench or in its own."""
+        return any(TRAIN_S in member.quantities for member in self.members)
+
+    @property
+    def machine(self) -> str:
+        """The processors or GPUs on which the seeds ran, in words."""
+        return join(sorted({member.device_name for member in self.members}))
 
     @property
     def trusted(self) -> bool:
@@ -38,11 +46,33 @@ class SeedGroup:
         """True if at least one seed has numbers."""
         return any(member.measured for member in self.members)
 
+    @cached_property
+    def cost_basis(self) -> CostBasis | None:
+        """The estimate behind the cost per effective sample of every seed; None if no seed has one.
+
+        If the seeds were judged on several bases, the basis that gives the largest mean cost counts for all of them.
+        """
+        having = [m for m in self.members if m.measured and S_PER_EFFECTIVE_SAMPLE in m.quantities]
+        bases = self._bases
+        if len(bases) < 2:
+            return bases[0] if bases else None
+        means = {basis: combine(_costs(having, basis)) for basis in bases}
+        known = [(mean.value, basis) for basis, mean in means.items() if mean is not None and mean.value is not None]
+        return max(known)[1] if known else None
+
+    @property
+    def _bases(self) -> list[CostBasis]:
+        """The bases that the seeds record, each once."""
+        return list(dict.fromkeys(m.cost_basis for m in self.members if m.measured and m.cost_basis is not None))
+
     def estimate(self, quantity: str) -> Estimate | None:
         """Mean over the seeds that ran to their end, trusted or not; None if no seed has the quantity."""
         having = [m for m in self.members if m.measured and quantity in m.quantities]
         one_reference = describe(quantity).shared_reference and len({m.cell.reference for m in having}) == 1
-        return combine([m.quantities[quantity] for m in having], independent=not one_reference)
+        estimates = [m.quantities[quantity] for m in having]
+        if quantity == S_PER_EFFECTIVE_SAMPLE and len(self._bases) > 1 and self.cost_basis:
+            estimates = _costs(having, self.cost_basis)
+        return combine(estimates, independent=not one_reference)
 
     def value(self, quantity: str) -> float:
         """Mean over the seeds as a bare number; NaN if there is none."""
@@ -61,6 +91,11 @@ def grouped(rows: Iterable[CellRow]) -> tuple[SeedGroup, ...]:
     for row in rows:
         found.setdefault((row.problem, row.cell.L, row.cell.device, row.label), []).append(row)
     return tuple(SeedGroup(p, device, label, L, tuple(members)) for (p, L, device, label), members in found.items())
+
+
+def _costs(rows: Iterable[CellRow], basis: CostBasis) -> list[Estimate]:
+    """The cost per effective sample of each row on one basis; the stored cost of a row for which it is not known."""
+    return [cost_on(basis, row.quantities) or row.quantities[S_PER_EFFECTIVE_SAMPLE] for row in rows]
 
 
 def combine(estimates: Sequence[Estimate], *, independent: bool = True) -> Estimate | None:

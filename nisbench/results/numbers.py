@@ -3,7 +3,18 @@
 import math
 from collections.abc import Sequence
 
-__all__ = ["as_printed", "concise", "count", "join", "power_of_ten", "score", "significant", "stable"]
+__all__ = [
+    "as_printed",
+    "concise",
+    "count",
+    "in_words",
+    "join",
+    "power_of_ten",
+    "score",
+    "seconds_text",
+    "significant",
+    "stable",
+]
 
 _MINUS = "\N{MINUS SIGN}"
 _SUPERSCRIPT = str.maketrans("-0123456789", "\N{SUPERSCRIPT MINUS}⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -89,6 +100,26 @@ def join(parts: Sequence[object]) -> str:
     """Joins the parts to `a`, `a and b`, `a, b and c`."""
     texts = [str(part) for part in parts]
     return " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
+
+
+def in_words(number: float) -> str:
+    """A large number with two significant digits: `3 million`, `2.6 million`, `45 000`; a power of ten from 10¹² on."""
+    if not math.isfinite(number) or number >= 1e12:
+        return significant(number, 2)
+    rounded = float(f"{number:.1e}")
+    for size, name in ((1e9, "billion"), (1e6, "million")):
+        if rounded >= size:
+            return f"{rounded / size:.3g} {name}"
+    return count(round(rounded))
+
+
+def seconds_text(seconds: float) -> str:
+    """A time with two significant digits and its unit: `3.4 µs`, `0.77 ms`, `41 s`, `10 min`, `1.5 h`."""
+    for size, unit in ((3600.0, "h"), (120.0, "min"), (1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
+        if seconds >= size:
+            factor = 60.0 if unit == "min" else size
+            return f"{significant(float(f'{seconds / factor:.1e}'), 2)} {unit}"
+    return f"{significant(float(f'{seconds / 1e-9:.1e}'), 2)} ns"
 
 
 def _exponent(value: float) -> int:

@@ -39,6 +39,7 @@ __all__ = [
 ESS_FLOOR = 10
 """Smallest number of effective draws. Below it, ess_fraction is a property of n and not of q: it is at least 1/n."""
 
+_TOO_SMALL = f"below {ESS_FLOOR}/n: too small to measure with n samples, read as an upper limit"
 ONE_WEIGHT = "one weight outweighs all others together by more than rounding, so the error is unknown"
 
 _FloatArray = NDArray[np.float64]
@@ -107,7 +108,7 @@ def ess_fraction(log_weight: _FloatArray) -> Estimate:
     w = np.exp(log_weight - log_weight.max())  # (n,) the largest is 1; the scale of the weights cancels
     value = float(w.sum()) ** 2 / (n * float(w @ w))
     value = min(max(value, 1 / n), 1.0)  # rounding may leave the interval
-    doubt = f"below {ESS_FLOOR}/n: a floor, not a result" if value * n < ESS_FLOOR else None
+    doubt = _TOO_SMALL if value * n < ESS_FLOOR else None
     without, squares = _without_each(w), _without_each(w * w)
     if n < 2 or not squares.min() > 0:
         return Estimate(value, None, n, reason=doubt or ONE_WEIGHT)
@@ -214,7 +215,7 @@ def ess_fraction_p(log_weight: _FloatArray, chain: NDArray[np.int64], exact_log_
     else:
         log_ess += exact_log_z
     value, relative = math.exp(min(log_ess, 700.0)), blocked_error(deviations, chain)  # exp(710) overflows
-    doubt = f"below {ESS_FLOOR}/n: a floor, not a result" if value * m < ESS_FLOOR else None
+    doubt = _TOO_SMALL if value * m < ESS_FLOOR else None
     return Estimate(value, value * relative if relative else None, m, reason=doubt or (None if relative else NO_SPREAD))
 
 

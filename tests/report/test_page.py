@@ -183,7 +183,7 @@ def test_small_stores_make_a_sensible_page(kind: str, out: Path, tmp_path: Path)
     page = read(out)
     assert [section["id"] for section in page.all("section")] == SECTIONS
     if kind == "one cell":
-        assert "wolff at L = 8 gives the cheapest" in page.text
+        assert "At L = 8 wolff is the only one run" in page.text
         assert "Nothing was trained in this run." in page.text
         assert "No exponents" in page.text
     else:

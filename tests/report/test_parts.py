@@ -61,7 +61,7 @@ def test_configurations_are_pictures():
 def test_the_nats_of_the_levels_add_up_to_kl(quick_store: Store) -> None:
     """In the store each level of `hier` loses the same; a sampler without levels has no row."""
     tables = [block for block in free_energy_section(load([quick_store])).blocks if isinstance(block, Table)]
-    table = next(table for table in tables if table.caption.startswith("The part of KL(q‖p)"))
+    table = next(table for table in tables if table.caption.startswith("How much of the KL divergence each level"))
     headings = [column.heading for column in table.columns]
     first = headings.index("level 0")
     assert headings[first:] == ["level 0", "level 1", "level 2", "KL(q‖p)"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from fakes.stores import StoreMaker, quick
 
-from nisbench.contract.records import Estimate, Status
+from nisbench.contract.records import CellState, Estimate, Status
 from nisbench.harness.store import Store
 from nisbench.report.tables import status_entry
 from nisbench.results.cells import load
@@ -31,7 +31,7 @@ def test_a_status_tells_which_seed_has_which_reason(quick_store: Store):
     groups = grouped(load([quick_store]).contest)
     group = next(group for group in groups if (group.label, group.L) == ("van", 16))
     first, second = group.members
-    members = replace(first, reason="far off"), replace(second, status=Status.OK, reason=None)
+    members = replace(first, state=CellState(Status.UNTRUSTED, "far off")), replace(second, state=CellState(Status.OK))
     told = status_entry(replace(group, members=members))
     assert (told.text, told.note) == ("1 untrusted, 1 ok", "seed 1: far off")
     assert status_entry(replace(group, members=members[:1])).note == "far off"

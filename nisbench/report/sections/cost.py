@@ -60,8 +60,9 @@ def cost_section(results: Results) -> Section:
     blocks: list[Block] = [
         Paragraph(
             f"Measured on {hardware}. Training, preparation and drawing are timed separately and without evaluation. "
-            "Loading and first-call compilation are separate again. A host peak is the high-water mark of memory above "
-            "the resident size at the start of the phase."
+            "Loading and warm-up is the time of the first draw and, for a model, of the first training step in a new "
+            "process, in which kernels are compiled; it is paid once per process and is not part of any other time. A "
+            "host peak is the high-water mark of memory above the resident size at the start of the phase."
         ),
         *sweep_note(results),
         *_figures(results, fits, hardware),
@@ -113,13 +114,13 @@ def _rates(results: Results, groups: Sequence[SeedGroup], hardware: str) -> list
         Column(describe(FLOPS_PER_DRAW).heading),
         Column("drawing", unit),
         Column(describe(MATMUL_FLOPS_PER_S).heading, unit),
-        Column("fraction reached"),
+        Column("ratio of the two rates"),
     )
     caption = (
         f"The rate of operations while drawing, compared with the machine, on {hardware}. Only useful operations "
         "count: masked zeros are left out, and a multiply-add counts as two. The machine is measured by the product of "
-        "two square float32 matrices (side 1024; on a GPU 8192) in the process of the cell. Matrices of other shapes "
-        "can be somewhat faster."
+        "two square float32 matrices (side 1024; on a GPU 8192) in the process of the cell. This product is not an "
+        "upper limit: matrices of other shapes can be faster, and the ratio can exceed 1."
     )
     return [Table(caption, (*lead_columns(results), *heads), tuple(rows))] if rows else []
 

@@ -106,8 +106,8 @@ def _levels(results: Results, groups: Sequence[SeedGroup]) -> list[Block]:
         if estimates
     ]
     caption = (
-        "The part of KL(q‖p) that the network of each level adds; level 0 is the largest scale. The parts are computed "
-        "to second order, from the variance of ln w between draws that share the spins of the levels before. Level 0 "
-        "is the remainder."
+        "How much of the KL divergence each level of the hierarchy causes; level 0 is the largest scale. The parts are "
+        "computed to second order, from the variance of ln w between draws that share the spins of the levels before. "
+        "Level 0 is the remainder."
     )
     return [Table.of(caption, heads, rows)]

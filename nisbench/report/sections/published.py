@@ -1,5 +1,7 @@
 """Section with published values and statements, which do not depend on the run."""
 
+from dataclasses import replace
+
 from nisbench.contract.quantities import (
     DRAW_S_PER_1000,
     ESS_FRACTION,
@@ -45,7 +47,8 @@ def published_section(results: Results) -> Section:
     blocks: list[Block] = [
         Paragraph(
             "These values were not measured here. Those at a β of this run are the grey marks in the figures"
-            f"{': ' + ', '.join(drawn) if drawn else '; there are none'}. τ_int is in the convention of this report."
+            f"{': ' + ', '.join(drawn) if drawn else '; there are none'}. τ_int is in the convention of this report. "
+            "Times are those of the machines of the sources; they cannot be compared with the times of this run."
         ),
         Table.of("Published values.", heads, (_row(value) for value in known.values)),
         Table(
@@ -63,9 +66,18 @@ def _row(value: PublishedValue) -> tuple[Entry, ...]:
         Entry(value.method, value.method, note),
         plain(value.L),
         Entry(significant(value.beta, 7).rstrip("0"), value.beta),
-        *(_printed(value.quantities.get(name), describe(name).scale) for name in (_SIGNAL, *_COLUMNS)),
+        *(_number(value, name) for name in (_SIGNAL, *_COLUMNS)),
         plain(value.device) if value.device else _ABSENT,
     )
+
+
+def _number(value: PublishedValue, name: str) -> Entry:
+    """The number as its source prints it. A time is dimmed and gets the machine as its note."""
+    entry = _printed(value.quantities.get(name), describe(name).scale)
+    if entry is _ABSENT or not describe(name).timed:
+        return entry
+    machine = f"measured on {value.device}" if value.device else "measured on a machine that the source does not name"
+    return replace(entry, tone="missing", note=f"{machine}, not comparable with the times of this run")
 
 
 def _printed(estimate: Estimate | None, scale: float) -> Entry:

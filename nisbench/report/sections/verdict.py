@@ -1,8 +1,7 @@
-"""Section with the verdict table: trust, quality and cost of each sampler at each size, and the claims of the plan."""
+"""Section with the verdict table: what to use each sampler for, its cost and quality, and the claims of the plan."""
 
-from collections.abc import Mapping, Sequence
+import math
 from dataclasses import replace
-from typing import Any
 
 from nisbench.contract.quantities import (
     BREAK_EVEN_SAMPLES,
@@ -14,128 +13,169 @@ from nisbench.contract.quantities import (
     S_PER_EFFECTIVE_SAMPLE,
     describe,
 )
-from nisbench.report.document import Block, Column, Entry, Paragraph, Section, Table, number, plain, z_entry
+from nisbench.contract.records import Estimate
+from nisbench.report.claims import claim_blocks
+from nisbench.report.document import MISSING, Block, Column, Entry, Paragraph, Section, Table, number, plain, z_entry
 from nisbench.report.tables import lead_columns, lead_entries
-from nisbench.results.break_even import break_even_of
-from nisbench.results.cells import CellRow, Results, status_counts
+from nisbench.results.advice import Advice, advice
+from nisbench.results.break_even import best_break_even, break_even_of
+from nisbench.results.cells import Results
 from nisbench.results.costs import SAMPLES_TO_SPREAD, TIMING_CHANGE, cheapest, with_training
 from nisbench.results.groups import SeedGroup, grouped
-from nisbench.results.numbers import join, power_of_ten
+from nisbench.results.numbers import in_words, join, power_of_ten, seconds_text
+from nisbench.results.totals import USABLE, history_draws
+from nisbench.statistics.effective import history_error
 
 __all__ = ["verdict_section"]
 
-_BASIS = {
-    ESS_FRACTION: "time per draw / ESS per draw",
-    ESS_FRACTION_P: "time per draw / ESS per draw of the p side, the lower one,",
-    "tau_int": "time per draw × 2 τ_int",
-}
-"""Formula of the cost per effective sample, by the basis that a cell records."""
+_BASIS = {ESS_FRACTION: "ESS of q side", ESS_FRACTION_P: "ESS of p side", "tau_int": "2 τ_int"}
+"""Number of draws for one effective sample, by the basis that a cell records: 1/ESS, or 2 τ_int."""
 
 
 def verdict_section(results: Results) -> Section:
     """The verdict table, how to read it, and the claims that the plan set out to check."""
-    blocks: list[Block] = [_table(results), Paragraph(_reading(results)), *_claims(results)]
+    blocks: list[Block] = [_table(results), *(Paragraph(text) for text in _reading(results)), *claim_blocks(results)]
     return Section("verdict", "Which sampler, at which size", tuple(blocks))
 
 
 def _table(results: Results) -> Table:
-    groups = grouped(results.contest)
     kl = describe(KL_NATS)
     heads = (
         *lead_columns(results),
+        Column("use it for", "samples", numeric=False),
+        Column("per eff. sample", "s", key=S_PER_EFFECTIVE_SAMPLE),
+        Column("based on", numeric=False),
+        Column("with training", "s", key="with_training"),
+        Column("break-even, best stop (at)", "samples"),
+        Column("break-even, whole budget", "samples", key=BREAK_EVEN_SAMPLES),
         Column(kl.heading, kl.unit, key=KL_NATS),
         Column("ESS q side", key=ESS_FRACTION),
         Column("ESS p side", key=ESS_FRACTION_P),
         Column("z of ln Z"),
         Column("z of energy"),
-        Column("per eff. sample", "s", key=S_PER_EFFECTIVE_SAMPLE),
-        Column("with training", "s", key="with_training"),
-        Column("break-even", "samples", key=BREAK_EVEN_SAMPLES),
         *((Column("device", numeric=False),) if _several_devices(results) else ()),
     )
-    caption = f"Measured on {results.hardware}. Bold: the cheapest trusted samplers at that size."
-    return Table(caption, heads, tuple(_row(results, groups, group) for group in groups))
+    caption = (
+        f"Measured on {results.hardware}. Bold: the smallest cost of a trusted sampler at that size, and costs within "
+        f"{TIMING_CHANGE:.0%} of it."
+    )
+    places = {g.members[0].cell.cell_id: (at, g) for place in advice(results) for at in place for g in at.groups}
+    ordered = [places[group.members[0].cell.cell_id] for group in grouped(results.contest)]
+    return Table(caption, heads, tuple(_row(results, at, group) for at, group in ordered))
 
 
-def _row(results: Results, groups: Sequence[SeedGroup], group: SeedGroup) -> tuple[Entry, ...]:
-    rivals = [g for g in groups if (g.problem, g.device) == (group.problem, group.device)]
+def _row(results: Results, at: Advice, group: SeedGroup) -> tuple[Entry, ...]:
     cost = number(group.estimate(S_PER_EFFECTIVE_SAMPLE), digits=3)
+    best = not at.alone and not at.alone_trusted and group in cheapest(at.groups, group.L)
     return (
         *lead_entries(results, group, reasons=True),
+        _use(at, group),
+        replace(cost, tone="best") if best else cost,
+        _basis(group),
+        number(with_training(group), digits=3),
+        _best_stop(results, group),
+        _break_even(break_even_of(results, group)),
         number(group.estimate(KL_NATS)),
         number(group.estimate(ESS_FRACTION)),
         number(group.estimate(ESS_FRACTION_P)),
         z_entry(group.z(LOG_Z_PER_SITE)),
         z_entry(group.z(ENERGY)),
-        replace(cost, tone="best") if group in cheapest(rivals, group.L) else cost,
-        number(with_training(group), digits=3),
-        number(break_even_of(results, group), digits=3),
         *((plain(_device(group)),) if _several_devices(results) else ()),
     )
 
 
-def _reading(results: Results) -> str:
-    return (
+def _use(at: Advice, group: SeedGroup) -> Entry:
+    """The numbers of effective samples for which the sampler has the smallest total time."""
+    if not group.measured:
+        return MISSING
+    if not group.trusted:
+        return Entry("nothing", "nothing", tone="missing")
+    if at.alone or (at.alone_trusted and at.contenders[0].group is group):
+        return plain("the only one run" if at.alone else "the only one trusted")
+    ranges = []
+    for span in at.spans:
+        names = [span.winner.group, *(rival.group for rival in span.tied)]
+        if group in names:
+            first = "" if span is at.spans[0] else f"from {in_words(span.first)}"
+            last = f"up to {in_words(span.last)}" if math.isfinite(span.last) else ""
+            tie = ", a tie" if span.tied else ""
+            ranges.append((" ".join(filter(None, (first, last))) or "any number") + tie)
+    if ranges:
+        return plain("; ".join(ranges))
+    equal = group in [rival.group for rival in at.equal_once_trained]
+    return plain("as cheap once trained" if equal else "not the cheapest here", tone="missing")
+
+
+def _basis(group: SeedGroup) -> Entry:
+    """The estimate behind the cost; a note if the seeds recorded different ones."""
+    basis = group.cost_basis
+    if basis is None:
+        return MISSING
+    own = {_BASIS[m.cost_basis] for m in group.members if m.cost_basis is not None}
+    note = f"the seeds were judged on {join(sorted(own))}; the basis with the largest cost counts for all"
+    return Entry(_BASIS[basis], _BASIS[basis], note if len(own) > 1 else "")
+
+
+def _break_even(estimate: Estimate | None) -> Entry:
+    """The break-even, or `not cheaper` if an effective sample costs no less than with the baseline."""
+    entry = number(estimate, digits=3)
+    infinite = estimate is not None and estimate.value is not None and math.isinf(estimate.value)
+    return replace(entry, text="not cheaper", tone="missing") if infinite else entry
+
+
+def _best_stop(results: Results, group: SeedGroup) -> Entry:
+    """The break-even of the best stop, followed by the time of the stop."""
+    found = best_break_even(results, group)
+    if found is None:
+        return MISSING
+    estimate, stop = found
+    entry = number(estimate, digits=3)
+    return replace(entry, text=f"{entry.text} ({'the end' if stop.whole else seconds_text(stop.train_s)})")
+
+
+def _reading(results: Results) -> list[str]:
+    """How to read the table, in paragraphs."""
+    quality = (
         "How to read the table. The number in parentheses is one standard error in the last digits. For several seeds, "
         "it is the larger of the propagated errors of the seeds and of their spread; errors of the p side do not "
         "average out if the seeds share a reference. z = (value − exact)/error. ESS: effective samples per draw; 1 is "
         "perfect. Both sides must agree: if one of them is at least 0.3, |ln(ESS q side/ESS p side)| must be at most "
-        "0.3 or three errors; otherwise KL(p‖q) must be at most −ln(ESS q side) plus the same margin. "
-        f"Per effective sample: seconds for one effectively independent configuration, {_basis(results)}. With "
-        "training: the same, with training and preparation spread over "
-        f"{power_of_ten(SAMPLES_TO_SPREAD)} effective samples. Break-even: training time / (cost of the cheapest "
-        "cluster sampler − own cost), in effective samples; ∞ means never. We call two costs different only if they "
-        f"differ by more than two errors and by more than {TIMING_CHANGE:.0%}, because processes on one machine differ "
-        "by more than the spread within each. If a device has no cluster sampler, that of another device is used and "
-        "named."
+        "0.3 or three errors; otherwise KL(p‖q) must be at most −ln(ESS q side) plus the same margin. A cell that "
+        "passes is weak if this ratio still exceeds 0.3 or if the two sides differ by more than three errors."
     )
+    cost = (
+        "Per effective sample: seconds for one effectively independent configuration, which is the time per draw "
+        "divided by the ESS, or times 2 τ_int for a chain. All seeds of a sampler are judged on one basis. Total time "
+        "of n samples: preparation + training + n × time per effective sample. With training: total time / n for "
+        f"n = {power_of_ten(SAMPLES_TO_SPREAD)}. Break-even, whole budget: time of the whole training / (cost of the "
+        "cheapest cluster sampler − own cost), in effective samples; it depends on the budget of the plan. We call a "
+        f"sampler cheaper only if the gap exceeds two errors and {TIMING_CHANGE:.0%}, because processes on one machine "
+        "differ by more than the spread within each. If a device has no cluster sampler, that of another device is "
+        "used and named."
+    )
+    return [quality, cost, *_history(results)]
 
 
-def _basis(results: Results) -> str:
-    """The formula of the cost per effective sample, for each sampler."""
-    found: dict[str, list[str]] = {}
-    for row in results.contest:
-        basis = _BASIS[row.cost_basis] if row.cost_basis else ""
-        if basis and row.label not in found.setdefault(basis, []):
-            found[basis].append(row.label)
-    parts = [f"{basis} for {join(labels)}" for basis, labels in found.items()]
-    return f"which is {', '.join(parts)}" if parts else "not known here"
+def _history(results: Results) -> list[str]:
+    """The paragraph on the best stop and on the precision of the training history; empty without a history."""
+    trained = [group for group in grouped(results.contest) if group.trained]
+    draws = sorted({n for group in trained if (n := history_draws(group)) is not None})
+    if not draws:
+        return []
+    n = draws[0]
+    return [
+        "Break-even, best stop: the same for a training that ends at the step of its history that needs the fewest "
+        f"samples. An ESS of the history is estimated from {join(draws)} draws per evaluation, q side alone: with "
+        f"{n} draws its relative error is {history_error(0.9, n):.1%} at ESS 0.9 and {history_error(0.5, n):.0%} at "
+        f"ESS 0.5 if ln w is Gaussian. Values with an error above {USABLE:.0%} are not used, nor is the history of a "
+        "sampler that is untrusted, weak or judged on the p side. The schedules of the training were those of the "
+        "whole budget, so that a training planned to end at the stop can be better."
+    ]
 
 
 def _device(group: SeedGroup) -> str:
-    return f"{group.device}: {join(list(dict.fromkeys(member.device_name for member in group.members)))}"
+    return f"{group.device}: {group.machine}"
 
 
 def _several_devices(results: Results) -> bool:
     return len({(row.cell.device, row.device_name) for row in results.contest}) > 1
-
-
-def _claims(results: Results) -> list[Block]:
-    """The claims that the plans set out to check, with the status of the cells behind each claim."""
-    by_id = {row.cell.cell_id: row for row in results.rows}
-    groups = [group for run in results.runs for group in run.plan.get("groups", ())]
-    rows = [line for group in groups if (line := _claim(group, by_id))]
-    if not rows:
-        return []
-    heads = ("claim", "samplers", "L", "states")
-    return [
-        Paragraph(
-            "The claims that the plan sets out to check. The states show whether the numbers of the cells can be "
-            "trusted. Whether a claim is true, the reader must judge from the numbers."
-        ),
-        Table(
-            "The claims of the plan and the states of their cells.",
-            tuple(Column(head, numeric=False) for head in heads),
-            tuple(rows),
-        ),
-    ]
-
-
-def _claim(group: Mapping[str, Any], by_id: Mapping[str, CellRow]) -> tuple[Entry, ...] | None:
-    """The row of one group of a plan; None if the group has no claim or none of its cells was loaded."""
-    members = [by_id[cell_id] for cell_id in group.get("cells", ()) if cell_id in by_id]
-    if not group.get("claim") or not members:
-        return None
-    labels = join(list(dict.fromkeys(member.label for member in members)))
-    sizes = join(sorted({member.cell.L for member in members}))
-    return plain(group["claim"]), plain(labels), plain(sizes), plain(status_counts(members))

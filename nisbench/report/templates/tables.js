@@ -114,12 +114,16 @@ function showRatios(table, choice) {
   const sampler = heads.findIndex((head) => head.dataset.key === "sampler");
   const rows = [...table.tBodies[0].rows];
   const place = (row) => places.map((i) => row.cells[i].dataset.sort).join("|");
+  // Seconds of two machines are not divided.
+  const machine = (row) => data.machines[`${row.cells[sampler].dataset.sort}|${place(row)}`];
+  const apart = (i, row, base) => data.timed.includes(heads[i].dataset.key) && base && machine(row) !== machine(base);
   for (const i of ratioColumns(heads)) for (const row of rows) restore(row.cells[i]);
   if (choice) {
     const bases = new Map(rows.filter((row) => row.cells[sampler].dataset.sort === choice.slice(1)).map((row) => [place(row), row]));
     for (const i of ratioColumns(heads)) {
       const found = rows.map((row) => {
-        if (choice[0] === "=") return valueOf(bases.get(place(row))?.cells[i]);
+        const base = bases.get(place(row));
+        if (choice[0] === "=") return valueOf(apart(i, row, base) ? undefined : base?.cells[i]);
         return { value: (data.published[choice.slice(1)][place(row)] || {})[heads[i].dataset.key], error: 0 };
       });
       rows.forEach((row, at) => setRatio(row.cells[i], found[at]));
