@@ -121,6 +121,7 @@ class Run:
 
     def _one(self, cells: Iterable[Cell], what: str, **wanted: object) -> Cell:
         """Return the only finished cell with the wanted fields."""
+        from nisbench.results.status import labels
         from nisbench.results.targets import target_label
 
         def value_of(cell: Cell, name: str) -> object:
@@ -136,7 +137,7 @@ class Run:
         if len(fits) == 1:
             return fits[0]
         asked = ", ".join(f"{name}={value!r}" for name, value in given.items()) or "no arguments"
-        found = ", ".join(f"{c.plugin} L={c.L} beta={c.beta:g} seed={c.seed} on {target_label(c)}" for c in fits[:10])
+        found = ", ".join(labels(fits[:10]).values())
         more = f"{len(fits)} fit: {found}; give more arguments" if fits else "none fits"
         raise UserError(f"{what} with {asked} in {self.folder}: {more}")
 
