@@ -11,7 +11,9 @@ from nisbench.contract.catalog import load_catalog
 from nisbench.contract.quantities import QUANTITIES
 from nisbench.contract.records import Estimate, Status
 from nisbench.errors import InvalidValue
-from nisbench.harness.plan import Overrides, load_plan, plan_names
+from nisbench.harness.plan import Overrides
+from nisbench.harness.plan_files import plan_names
+from nisbench.harness.planner import load_plan
 from nisbench.report.claims import claim_blocks, claim_sentence
 from nisbench.report.document import Table
 from nisbench.report.sentences import verdict_sentences
