@@ -118,6 +118,17 @@ class WolffOptions:
             raise ValueError(f"n_chains and flips_per_draw must be at least 1, burn_in_sweeps at least 0; got {self}")
 
 
+@dataclass(frozen=True)
+class BoundaryMpsOptions:
+    """Options of `boundary-mps`."""
+
+    chi: int = field(default=16, metadata={"help": "largest bond dimension of the row environments"})
+
+    def __post_init__(self) -> None:
+        if self.chi < 1:
+            raise ValueError(f"chi must be at least 1; got {self.chi}")
+
+
 @hookimpl
 def register_models(register: Callable[..., None]) -> None:
     """Register the trainable models of this distribution."""
@@ -138,6 +149,18 @@ def register_models(register: Callable[..., None]) -> None:
         options=HierExactOptions,
         factory="nisbench_plugins.hier_exact:HierExact",
         summary="hierarchical network, odd, whose last blocks are drawn exactly by a transfer matrix",
+    )
+
+
+@hookimpl
+def register_densities(register: Callable[..., None]) -> None:
+    """Register the densities of this distribution that need no training."""
+    register(
+        "boundary-mps",
+        options=BoundaryMpsOptions,
+        factory="nisbench_plugins.boundary_mps:BoundaryMps",
+        devices=("cpu",),
+        summary="tensor-network sampling of models with free edges by boundary matrix-product states",
     )
 
 
