@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test check bench bench-quick bench-aa bench-planted bench-publish speed reports docs clean
+.PHONY: run test check bench bench-quick bench-aa bench-planted bench-publish speed gpu reports docs clean
 
 run: .venv/installed
 	$(BIN)/nisbench run
@@ -39,6 +39,11 @@ bench-publish: .venv/installed
 # How fast the networks draw and train beside the machine's matrix products; docs/dev/performance.md has the results.
 speed: .venv/installed
 	$(BIN)/python -m tests.performance.speed
+
+# Everything that a GPU is needed for, with the Python at hand: nothing is installed. docs/gpu.md describes it.
+MINUTES ?= 8
+gpu:
+	PYTHONPATH=.:plugins $(PYTHON) -m benchmarks.gpu --minutes $(MINUTES) $(if $(OUT),--out $(OUT)) $(if $(DRY),--dry)
 
 # RUN=runs/<run> NAME=<name> adds one; without them all are rebuilt. Full pages: build/reports/<name>/report.html.
 reports: .venv/installed

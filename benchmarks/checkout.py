@@ -20,6 +20,8 @@ from typing import Any
 from asv import util
 from asv.environment import Environment
 
+from nisbench.contract.distribution import metadata_files
+
 __all__ = ["Checkout", "export"]
 
 PACKAGES = ("nisbench", "plugins")
@@ -114,11 +116,8 @@ def _write_metadata(source: Path) -> None:
     project = tomllib.loads((source / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     info = source / f"{project['name']}-{project['version']}.dist-info"
     info.mkdir()
-    heading = f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
-    (info / "METADATA").write_text(heading, encoding="utf-8")
-    groups = {"console_scripts": project.get("scripts", {}), **project.get("entry-points", {})}
-    lines = [f"[{group}]\n" + "".join(f"{k} = {v}\n" for k, v in points.items()) for group, points in groups.items()]
-    (info / "entry_points.txt").write_text("\n".join(lines), encoding="utf-8")
+    for name, text in metadata_files(project).items():
+        (info / name).write_text(text, encoding="utf-8")
 
 
 def _discard_all_but(kept: int, folder: Path) -> None:

@@ -1,6 +1,6 @@
-"""Measures HEAD unless it is measured, and publishes the results: asv's pages and reports/trend.html.
+"""Measures HEAD unless it has been measured, and publishes the results as the pages of asv and reports/trend.html.
 
-asv's pages (.asv/html) need a web server (`asv preview`); the trend is one file that opens without.
+The pages of asv (.asv/html) need a web server (`asv preview`). The trend is one file that opens without a server.
 
 Run with `python -m benchmarks.publish [--last 30] [--no-run]`.
 """
@@ -54,10 +54,10 @@ def _tracked(one: Measurement) -> "Tracked":
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """1 where there is nothing to publish or asv fails."""
+    """Returns 1 if there is nothing to publish or asv fails, otherwise 0."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--last", type=int, default=30, help="commits in the trend [30]")
-    parser.add_argument("--no-run", action="store_true", help="publish what is there")
+    parser.add_argument("--no-run", action="store_true", help="publish existing results only")
     chosen = parser.parse_args(arguments)
     try:
         commits.resolve("refs/heads/main")

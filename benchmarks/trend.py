@@ -1,4 +1,4 @@
-"""What the benchmarks measured at the last commits -> one self-contained page: a drawing a benchmark, and a table."""
+"""Makes one self-contained page with the benchmarks of the last commits: a drawing for each benchmark, and tables."""
 
 import math
 import re
@@ -17,12 +17,12 @@ from nisbench.results.numbers import significant
 __all__ = ["Commit", "Tracked", "build_trend"]
 
 _SCALES = {"seconds": (1e-3, "ms"), "bytes": (1e6, "MB")}
-"""What a unit is shown in."""
+"""Scale and name of the unit in which values of a unit are shown."""
 
 
 @dataclass(frozen=True)
 class Tracked:
-    """One benchmark with one set of parameters at one commit; lower is better."""
+    """The value of one benchmark with one set of parameters at one commit; lower is better."""
 
     value: float
     unit: str
@@ -34,17 +34,17 @@ class Commit:
     """One commit of the trend."""
 
     name: str
-    """the abbreviated hash"""
+    """The abbreviated hash."""
     date: str
     subject: str
     values: Mapping[str, Tracked]
-    """by `file.Class.benchmark(parameters)`; a benchmark that did not run or does not apply is left out"""
+    """Values by `file.Class.benchmark(parameters)`; a benchmark that did not run or does not apply is left out."""
 
 
 def build_trend(commits: Sequence[Commit], out: Path, *, machine: str) -> Path:
     """Writes the page for `commits`, oldest first, all measured on `machine`; returns `out`.
 
-    Raises ValueError where no commit has a value, StoreError where `out` cannot be written.
+    Raises ValueError if no commit has a value, and StoreError if `out` cannot be written.
     """
     if not any(commit.values for commit in commits):
         raise ValueError("no commit has a value to draw")
@@ -60,7 +60,7 @@ def build_trend(commits: Sequence[Commit], out: Path, *, machine: str) -> Path:
 
 
 def _verdict(commits: Sequence[Commit]) -> Iterator[str]:
-    """How the last commit compares with the one before; a single measurement has no gate's certainty."""
+    """A sentence that compares the last commit with the commit before, by single measurements."""
     if len(commits) < 2:
         yield "One commit is measured: there is no trend yet."
         return
@@ -78,7 +78,7 @@ def _pairs(commits: Sequence[Commit]) -> Iterator[tuple[str, float, float]]:
 
 
 def _drawings(commits: Sequence[Commit]) -> Iterator[Section]:
-    """A section a file of the suite, a drawing a benchmark, a line a set of parameters."""
+    """One section for each file of the suite, one drawing for each benchmark, one line for each set of parameters."""
     names = sorted({name for commit in commits for name in commit.values})
     for module in dict.fromkeys(name.split(".")[0] for name in names):
         benchmarks = dict.fromkeys(_benchmark(name) for name in names if name.startswith(f"{module}."))
@@ -112,23 +112,27 @@ def _panel(commits: Sequence[Commit], benchmark: str, names: Sequence[str]) -> P
 def _series(commits: Sequence[Commit], name: str, colour: int) -> Series:
     points = []
     for number, commit in enumerate(commits):
-        if (found := commit.values.get(name)) is not None:
-            scale = _SCALES.get(found.unit, (1.0, ""))[0]
-            points.append(Point(number + 1, found.value / scale, None if found.error is None else found.error / scale))
+        if (tracked := commit.values.get(name)) is not None:
+            scale = _SCALES.get(tracked.unit, (1.0, ""))[0]
+            points.append(
+                Point(number + 1, tracked.value / scale, None if tracked.error is None else tracked.error / scale)
+            )
     return Series(name[len(_benchmark(name)) :].strip("()").replace("'", "") or "all", tuple(points), colour)
 
 
 def _latest(commits: Sequence[Commit]) -> Section:
-    """Every benchmark at the last commit, against the one before and the least of all."""
+    """Every benchmark at the last commit, compared with the commit before and with the smallest earlier value."""
     columns = [
         Column("Benchmark", numeric=False),
         Column("Last"),
         Column("Unit", numeric=False),
-        Column("To the one before"),
-        Column("To the least"),
+        Column("Ratio to the commit before"),
+        Column("Ratio to the smallest"),
     ]
     rows = [_row(commits, name) for name in sorted(commits[-1].values)]
-    note = Paragraph("Ratios above 1 are worse. What the gate fails on is measured twice and in turns; this is not.")
+    note = Paragraph(
+        "Ratios above 1 are worse. Each value is one measurement; the gate, in contrast, measures twice and in turns."
+    )
     return Section("latest", "The last commit", (note, Table.of("Benchmarks at the last commit", columns, rows)))
 
 

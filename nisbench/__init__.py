@@ -5,11 +5,11 @@ registration modules of plugins (`hookimpl`, `TrainingOptions`) load neither tor
 """
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import pluggy
 
+from nisbench.contract.distribution import own_version
 from nisbench.contract.records import TrainingOptions
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Run", "TrainingOptions", "__version__", "hookimpl", "load", "run"]
 
-__version__ = version("nisbench")
+__version__ = own_version()
 
 hookimpl = pluggy.HookimplMarker("nisbench")
 """Marks a function of a registration module as a hook implementation."""

@@ -14,13 +14,14 @@ from typing import Any
 
 import click
 
+from nisbench import __version__
 from nisbench.errors import NisbenchError, UserError
 
 __all__ = ["main"]
 
 
 @click.group(no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="nisbench")
+@click.version_option(__version__)
 def cli() -> None:
     """Benchmark samplers of lattice models: train, draw, measure, and report with honest error bars."""
 
@@ -283,13 +284,14 @@ def plugins(form: str) -> None:
 
 @cli.command()
 @click.argument("name")
-def check(name: str) -> None:
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Of a model.")
+def check(name: str, device: str) -> None:
     """Check that a plugin keeps the contract; one line per named check."""
     from nisbench.conformance.checks import run_checks
     from nisbench.contract.catalog import load_catalog
 
     failed = 0
-    for result in run_checks(name, load_catalog()):
+    for result in run_checks(name, load_catalog(), device):
         failed += not result.passed
         said = f": {result.message}" if result.message else ""
         click.echo(f"{'ok  ' if result.passed else 'FAIL'} {result.name}{said}")

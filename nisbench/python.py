@@ -171,7 +171,7 @@ def run(
     workers
         Number of cells that run at a time. They share the cores.
     out
-        Run folder; by default runs/<plan>-<hash of the cells>.
+        Run folder; by default `runs/<plan>-<hash of the cells>`.
     fresh
         Delete the run in the folder and start over.
     keep

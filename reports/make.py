@@ -134,9 +134,9 @@ def main(run: Path | None, name: str | None) -> None:
     """Makes reports/NAME from the run folder RUN; without arguments rebuilds every report there is."""
     try:
         if run is None:
-            for plan in sorted(REPORTS.glob("*/plan.json")):
+            for plan in sorted(REPORTS.rglob("plan.json")):
                 size = collect(plan.parent, plan.parent)
-                click.echo(f"{plan.parent.name}: {size / 1e6:.2f} MB of raw data")
+                click.echo(f"{plan.parent.relative_to(REPORTS)}: {size / 1e6:.2f} MB of raw data")
         elif not name or not name.replace("-", "").replace("_", "").isalnum():
             raise click.ClickException("give a name of letters, digits and hyphens for the report")
         else:

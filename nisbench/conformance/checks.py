@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from nisbench.conformance.chains import CHAIN_CHECKS
 from nisbench.conformance.densities import DENSITY_CHECKS
 from nisbench.conformance.isolation import isolated
@@ -12,7 +14,7 @@ from nisbench.conformance.subject import Check, Subject, Violation
 from nisbench.conformance.weighted import WEIGHTED_CHECKS
 from nisbench.contract.catalog import Catalog
 from nisbench.contract.interfaces import ChainSampler, Density, Model
-from nisbench.errors import PluginError
+from nisbench.errors import InvalidValue, PluginError
 
 __all__ = ["CheckResult", "checks_for", "loads", "run_checks"]
 
@@ -36,13 +38,19 @@ def checks_for(factory: type[Any]) -> tuple[Check, ...]:
     return CHAIN_CHECKS if issubclass(factory, ChainSampler) else WEIGHTED_CHECKS
 
 
-def run_checks(name: str, catalog: Catalog) -> Iterator[CheckResult]:
-    """Runs the checks of the plugin called `name` and yields each result as soon as it is known.
+def run_checks(name: str, catalog: Catalog, device: str = "cpu") -> Iterator[CheckResult]:
+    """Run the checks of the plugin called `name` and yield each result as soon as it is known.
 
     If the plugin does not load, the only result is that of `loads`. Raises UnknownName for a plugin that is not
-    installed and PluginError for a broken registration.
+    installed, PluginError for a broken registration, and InvalidValue for a device on which it cannot be checked.
     """
-    return _run(Subject(catalog.plugin(name), catalog))
+    entry = catalog.plugin(name)
+    if device == "cuda" and (entry.kind != "model" or device not in entry.devices):
+        devices = ", ".join(entry.devices)
+        raise InvalidValue(f"'{name}' is a {entry.kind} that runs on {devices}; only a model can be checked on cuda")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InvalidValue(f"torch {torch.__version__} finds no CUDA device; give --device cpu")
+    return _run(Subject(entry, catalog, device))
 
 
 def loads(subject: Subject) -> str:

@@ -3,10 +3,11 @@
 import math
 
 from nisbench.conformance.subject import Subject, Violation
+from nisbench.contract.quantities import FLOPS_PER_DRAW, KERNEL_LAUNCHES_PER_DRAW, NETWORK_CALLS_PER_DRAW
 
 __all__ = ["COSTS", "costs"]
 
-COSTS = ("flops_per_draw", "network_calls_per_draw", "kernel_launches_per_draw")
+COSTS = (FLOPS_PER_DRAW, NETWORK_CALLS_PER_DRAW, KERNEL_LAUNCHES_PER_DRAW)
 """Names of the cost counters."""
 
 

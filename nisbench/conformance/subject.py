@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
+from nisbench.conformance.device import on_device
 from nisbench.contract.catalog import Catalog, Entry
 from nisbench.contract.interfaces import Density, Model, Sampler, Target
 from nisbench.contract.records import Budget
@@ -62,6 +63,8 @@ class Subject:
 
     entry: Entry
     catalog: Catalog
+    device: str = "cpu"
+    """Device on which models are checked."""
 
     @cached_property
     def factory(self) -> type[Any]:
@@ -162,6 +165,8 @@ class Subject:
         model = model.to(dtype)
         if parameters == "random":
             _shake(model, seed)
+        if self.device != "cpu":
+            model = on_device(model.to(self.device))
         if parameters == "trained":
             _train(model, seed)
         return model

@@ -14,12 +14,13 @@ import typing
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import Any, Literal
 
 import pluggy
 
 from nisbench.contract import hookspecs
+from nisbench.contract.distribution import own_version, plugin_points
 from nisbench.contract.records import Kind, TrainingOptions
 from nisbench.errors import InvalidValue, PluginError, UnknownName
 
@@ -180,14 +181,12 @@ def load_catalog(points: typing.Iterable[EntryPoint] | None = None) -> Catalog:
 
     A plugin that fails to load is listed in `broken` with the reason; it raises nothing.
     """
-    from nisbench import __version__
-
     plugins: dict[str, Entry] = {}
     targets: dict[str, TargetEntry] = {}
     broken: list[Entry] = []
-    builtin = _collect(_BuiltinTargets(), "nisbench", __version__)
+    builtin = _collect(_BuiltinTargets(), "nisbench", own_version())
     targets.update({entry.name: entry for entry in builtin.targets})
-    for point in sorted(points if points is not None else entry_points(group=GROUP), key=_order):
+    for point in sorted(points if points is not None else plugin_points(), key=_order):
         distribution = point.dist.name if point.dist else "unknown"
         version = point.dist.version if point.dist else "unknown"
         try:

@@ -9,9 +9,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from nisbench.contract.distribution import own_version
+
 __all__ = ["available_cores", "cpu_name", "default_device", "describe", "physical_memory"]
 
-_PACKAGES = ("nisbench", "torch", "numpy", "scipy", "numba")
+_PACKAGES = ("torch", "numpy", "scipy", "numba")
 
 
 def describe(command: str) -> dict[str, Any]:
@@ -20,6 +22,7 @@ def describe(command: str) -> dict[str, Any]:
         "command": command,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
+        "nisbench": own_version(),
         **{name: _version(name) for name in _PACKAGES},
         "platform": f"{platform.system()} {platform.machine()}",
         "cpu": cpu_name(),

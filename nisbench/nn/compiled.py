@@ -1,112 +1,100 @@
-"""The compiled passes for plain stacks on the CPU: tensors in, tensors out, no copy where the layout fits."""
+"""Draws, ln q and its gradient of a dense network in the compiled CPU kernels.
+
+Tensors in, tensors out, without a copy where the layout fits. For networks with a hidden layer and no residual layers.
+"""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from nisbench.nn import kernels
-
-if TYPE_CHECKING:
-    from nisbench.nn.dense import AutoregressiveDense
+from nisbench.nn.kernels.dense import draw_dense
+from nisbench.nn.kernels.dense_gradient import gradient_dense, gradient_size, gradient_views
+from nisbench.nn.kernels.products import TILE
+from nisbench.nn.layers import DenseMatrices, Parametrisation
 
 __all__ = ["draw_compiled", "score_compiled"]
 
 PARTS, PART_NUMBERS = 8, 2**26
-"""Partial sums of a gradient and numbers that they may hold together: fixed, so that threads change no result."""
+"""A gradient is the sum of up to PARTS partial sums, or fewer with at most PART_NUMBERS numbers together
+(256 MiB of float32). Both are fixed, so that the number of threads does not change the result."""
 
 
-def draw_compiled(
-    net: "AutoregressiveDense", lattice: Tensor, drawn: Tensor, border: Tensor, thresholds: Tensor
-) -> Tensor:
-    """Draws the blocks into the lattice; their ln q (n,) float64, differentiable."""
-    return _Pass.apply(net, lattice, drawn, border, thresholds, *_trained(net))  # type: ignore[no-any-return, no-untyped-call]
+def draw_compiled(net: Parametrisation, lattice: Tensor, drawn: Tensor, border: Tensor, thresholds: Tensor) -> Tensor:
+    """Draw the blocks into the lattice; return their ln q, (n,) float64, differentiable.
+
+    The arguments are those of `AutoregressiveDense.draw_blocks`.
+    """
+    return _Pass.apply(net, lattice, drawn, border, thresholds, *net.trained())  # type: ignore[no-any-return, no-untyped-call]
 
 
-def score_compiled(net: "AutoregressiveDense", lattice: Tensor, drawn: Tensor, border: Tensor) -> Tensor:
-    """ln q (n,) float64 of given blocks, differentiable."""
-    return _Pass.apply(net, lattice, drawn, border, None, *_trained(net))  # type: ignore[no-any-return, no-untyped-call]
+def score_compiled(net: Parametrisation, lattice: Tensor, drawn: Tensor, border: Tensor) -> Tensor:
+    """Return ln q of the blocks in the lattice, (n,) float64, differentiable."""
+    return _Pass.apply(net, lattice, drawn, border, None, *net.trained())  # type: ignore[no-any-return, no-untyped-call]
 
 
 class _Pass(torch.autograd.Function):
-    """Backward goes through the network once more, tile by tile; the hidden units never leave the cache.
+    """ln q as one node of the graph.
 
-    Masking is done here and is no part of the graph, whose every node costs as much as a small product.
+    The step from parameters to matrices is part of this node, because each node of the graph costs as much time as a
+    small product. Backward evaluates the network once more, tile by tile; the hidden units never leave the cache.
     """
 
     @staticmethod
     def forward(
         ctx: Any,
-        net: "AutoregressiveDense",
+        net: Parametrisation,
         lattice: Tensor,
         drawn: Tensor,
         border: Tensor,
         thresholds: Tensor | None,
         *_: Tensor,
     ) -> Tensor:
-        """`thresholds` draws the blocks; without them the spins are those of the lattice. Last, what is `_trained`."""
+        """Draw with `thresholds`; evaluate the spins of the lattice without. The last arguments are `net.trained()`."""
         n = lattice.shape[1]
-        stack = _stack(net)
+        stacked = _stacked(net.matrices())
         log_prob = torch.empty(drawn.shape[1] * n, dtype=torch.float64)
-        limits = stack[0].new_empty(0, 0) if thresholds is None else thresholds
-        kernels.draw_stack(*_arrays(*stack, lattice, drawn, border, limits, log_prob))
+        limits = stacked[0].new_empty(0, 0) if thresholds is None else thresholds
+        draw_dense(*_arrays(*stacked, lattice, drawn, border, limits, log_prob))
         ctx.net = net
-        ctx.save_for_backward(lattice, drawn, border, *stack)
-        return log_prob.view(-1, n).sum(0)
+        ctx.save_for_backward(lattice, drawn, border, *stacked)
+        return log_prob.view(-1, n).sum(0)  # (n_blocks n,) -> (n,)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, factor: Tensor) -> tuple[Tensor | None, ...]:
-        """`factor` (n,): the derivative of the loss by each ln q."""
-        lattice, drawn, border, *stack = ctx.saved_tensors
-        first, middle, last, _, _, slopes = stack
+        """Return the gradient by each parameter; `factor` (n,) is the derivative of the loss by each ln q."""
+        lattice, drawn, border, *stacked = ctx.saved_tensors
+        first, middle, last, _, _, slopes = stacked
         shape = (first.shape[1], last.shape[0], *slopes.shape)
-        size = kernels.gradient_size(*shape)
+        size = gradient_size(*shape)
         samples = lattice.shape[1] * drawn.shape[1]
-        parts = max(1, min(PARTS, PART_NUMBERS // size, -(-samples // kernels.TILE)))
+        parts = max(1, min(PARTS, PART_NUMBERS // size, -(-samples // TILE)))
         gradients = first.new_zeros(parts, size)
+        # the kernel reads whole rows, and `_arrays` makes the transposed matrices contiguous
         transposed = (middle.transpose(1, 2), last.T)
-        kernels.gradient_stack(*_arrays(*stack, lattice, drawn, border, *transposed, factor.to(first.dtype), gradients))
+        gradient_dense(*_arrays(*stacked, lattice, drawn, border, *transposed, factor.to(first.dtype), gradients))
         total = gradients.sum(0)
         del gradients  # several times as large as the network
-        views = kernels.gradients_of(total.numpy(), *shape)
-        return None, None, None, None, None, *_per_parameter(ctx.net, *map(torch.from_numpy, views))
+        views = map(torch.from_numpy, gradient_views(total.numpy(), *shape))
+        return None, None, None, None, None, *ctx.net.pull_back(_unstacked(*views))
 
 
-def _trained(net: "AutoregressiveDense") -> list[Tensor]:
-    """The parameters in the order of `_per_parameter`."""
-    biases = [layer.bias for layer in net.layers if layer.bias is not None]
-    return [*(layer.weight for layer in net.layers), *biases, *(activation.slope for activation in net.activations)]
+def _stacked(matrices: DenseMatrices) -> tuple[Tensor, ...]:
+    """Return first, middle, last, biases, last_bias and slopes, the arguments of the kernels."""
+    weights, biases = matrices.weights, matrices.biases
+    # the hidden layers are stacked: middle (depth - 2, units, units), biases and slopes (depth - 1, units)
+    middle = torch.stack(weights[1:-1]) if matrices.depth > 2 else weights[0].new_empty(0, 0, 0)
+    return weights[0], middle, weights[-1], torch.stack(biases[:-1]), biases[-1], torch.stack(matrices.slopes)
 
 
-def _per_parameter(
-    net: "AutoregressiveDense",
-    first: Tensor,
-    middle: Tensor,
-    last: Tensor,
-    biases: Tensor,
-    last_bias: Tensor,
-    slopes: Tensor,
-) -> list[Tensor]:
-    """The gradients of the kernels' arguments, as `gradients_of` gives them, as those of the parameters."""
-    weights = zip(net.layers, (first, *middle, last), strict=True)
-    shifts = zip(net.layers, (*biases, last_bias), strict=True)
-    return [
-        *(gradient[:, : layer.mask.shape[1]] * layer.mask for layer, gradient in weights),
-        *(gradient for layer, gradient in shifts if layer.bias is not None),
-        *slopes,
-    ]
-
-
-def _stack(net: "AutoregressiveDense") -> tuple[Tensor, ...]:
-    """first, middle, last, biases, last_bias, slopes as the kernels take them; masked."""
-    weights = [layer.masked_weight() for layer in net.layers]
-    biases = [layer.bias_column().squeeze(1) for layer in net.layers]
-    middle = torch.stack(weights[1:-1]) if net.depth > 2 else weights[0].new_empty(0, 0, 0)
-    slopes = torch.stack([activation.slope for activation in net.activations])
-    return weights[0], middle, weights[-1], torch.stack(biases[:-1]), biases[-1], slopes
+def _unstacked(
+    first: Tensor, middle: Tensor, last: Tensor, biases: Tensor, last_bias: Tensor, slopes: Tensor
+) -> DenseMatrices:
+    """Undo `_stacked`."""
+    return DenseMatrices((first, *middle, last), (*biases, last_bias), tuple(slopes))
 
 
 def _arrays(*tensors: Tensor) -> Sequence[Any]:

@@ -1,7 +1,7 @@
 """logit(r, c) from the spins before (r, c) in raster order: masked convolutions in which every unit is computed once.
 
 Layout at the interface: (sites, n) as in `dense`; inside, images (n, channels, L, L). While sampling, the rows above
-enter through one convolution a row and layer; within the row one small product a spin and layer is left.
+enter through one convolution for each row and layer; within the row one small product for each spin and layer remains.
 """
 
 from collections.abc import Sequence
@@ -17,10 +17,11 @@ __all__ = ["AutoregressiveConv", "MaskedConv"]
 
 
 class MaskedConv(nn.Module):
-    """Convolution of side 2 h + 1 over the rows above and, in the row itself, what lies to the left.
+    """Convolution of side 2 h + 1 over the rows above a site and the sites to its left in its own row.
 
-    The strict mask leaves the site itself out. Zero padding: an open boundary, as in the paper. Initialised as the
-    default convolution, times sqrt(numel/mask.sum()); masked weights are stored and counted.
+    The strict mask leaves the site itself out, the other mask includes it. Zero padding: an open boundary, as in Wu,
+    Wang, Zhang (2019). Initialised as the default convolution, times sqrt(numel/mask.sum()); masked weights are stored
+    and counted.
     """
 
     mask: Tensor
@@ -43,25 +44,26 @@ class MaskedConv(nn.Module):
         return functional.conv2d(x, self.weight * self.mask, self.bias, padding=self.half_kernel)
 
     def rows_above(self, padded: Tensor, row: int) -> Tensor:
-        """What the rows above contribute to all sites of a row, with the bias: (n, n_out, L).
+        """Bias and contribution of the rows above, for all sites of a row: (n, n_out, L).
 
-        `padded` (n, n_in, L + h, L + 2 h) holds the input behind a margin of zeros above, left and right.
+        `padded` (n, n_in, L + h, L + 2 h) is the input with a margin of zeros above, left and right.
         """
         h = self.half_kernel
-        return functional.conv2d(padded[:, :, row : row + h], self.weight[:, :, :h], self.bias).squeeze(2)
+        out = functional.conv2d(padded[:, :, row : row + h], self.weight[:, :, :h], self.bias)  # (n, n_out, 1, L)
+        return out.squeeze(2)
 
     def in_row(self, padded: Tensor, row: int, column: int) -> Tensor:
-        """What the sites to the left, and the site itself unless strict, contribute: (n, n_out)."""
+        """Contribution of the sites to the left, and of the site itself unless strict: (n, n_out)."""
         h = self.half_kernel
         x = padded[:, :, row + h, column : column + self.reach]  # (n, n_in, reach)
         return torch.einsum("nik,oik->no", x, self.weight[:, :, h, : self.reach])
 
 
 class AutoregressiveConv(nn.Module):
-    """Density of the L x L spins in raster order by `depth` masked convolutions with PReLU, one slope a channel.
+    """Density of the L x L spins in raster order by `depth` masked convolutions, with PReLU between them.
 
-    With `residual` the layers between the first and the last are the blocks x + MaskedConv(PReLU(Conv1x1(x))) of
-    Wu, Wang, Zhang (2019).
+    Each channel has one slope. With `residual` the layers between the first and the last are the residual layers
+    x + MaskedConv(PReLU(Conv1x1(x))) of Wu, Wang, Zhang (2019).
     """
 
     def __init__(
@@ -81,19 +83,20 @@ class AutoregressiveConv(nn.Module):
     def forward(self, spins: Tensor) -> Tensor:
         """(sites, n) -> logits (sites, n), differentiable."""
         dtype = self.layers[0].weight.dtype
-        z: Tensor = self.layers[0](spins.T.reshape(-1, 1, self.L, self.L).to(dtype))
+        z: Tensor = self.layers[0](spins.T.reshape(-1, 1, self.L, self.L).to(dtype))  # (n, channels, L, L)
         for layer in range(1, self.depth):
             z = self._combine(layer, z, self.layers[layer](self._activate(layer, z)))
-        return z.reshape(-1, self.L * self.L).T
+        return z.reshape(-1, self.L * self.L).T  # (n, 1, L, L) -> (n, sites) -> (sites, n)
 
     def score(self, spins: Tensor) -> Tensor:
-        """ln q of given spins, (sites, n) -> (n,) float64, differentiable."""
+        """ln q of the spins, (sites, n) -> (n,) float64, differentiable."""
         return spin_log_prob(spins, self(spins))
 
     def draw(self, thresholds: Tensor) -> tuple[Tensor, Tensor]:
-        """Draws the spin of site k as +1 where logit_k > thresholds[k]: spins (sites, n) and ln q (n,) float64.
+        """Draw the spin of site k as +1 where logit_k > thresholds[k], else -1; `thresholds` is (sites, n).
 
-        ln q is differentiable; where gradients are enabled, a second pass of all spins at once computes it.
+        Returns spins, (sites, n), and ln q, (n,) float64 and differentiable. Where gradients are enabled, a second pass
+        of all spins at once computes ln q.
         """
         spins, logits = self._drawn(thresholds)
         return spins, self.score(spins) if torch.is_grad_enabled() else spin_log_prob(spins, logits)
@@ -104,6 +107,7 @@ class AutoregressiveConv(nn.Module):
         L, h, n = self.L, self.half_kernel, thresholds.shape[1]
         padded = [thresholds.new_zeros(n, layer.weight.shape[1], L + h, L + 2 * h) for layer in self.layers]
         spins, logits = torch.empty_like(thresholds), torch.empty_like(thresholds)
+        # padded[i] is the input of layer i and fills up site by site; sites that are not drawn yet are zero
         for row in range(L):
             above = [layer.rows_above(x, row) for layer, x in zip(self.layers, padded, strict=True)]
             for column in range(L):
@@ -119,20 +123,25 @@ class AutoregressiveConv(nn.Module):
         return self.L**2 * (taps + sum(layer.weight.numel() for layer in self.pointwise))
 
     def _activate(self, layer: int, z: Tensor) -> Tensor:
-        """What layer `layer` sees of the units below it, (n, channels, rows, columns)."""
+        """Activation between layer - 1 and layer, after the pointwise convolution of a residual layer.
+
+        (n, channels, rows, columns) -> (n, channels, rows, columns)
+        """
         if self.residual and layer < self.depth - 1:
             z = self.pointwise[layer - 1](z)
         out: Tensor = self.activations[layer - 1](z)
         return out
 
     def _combine(self, layer: int, z: Tensor, out: Tensor) -> Tensor:
+        """Output of a layer, plus its input where the layer is residual."""
         return z + out if self.residual and layer < self.depth - 1 else out
 
     def _logit(self, padded: Sequence[Tensor], above: Sequence[Tensor], row: int, column: int) -> Tensor:
-        """The logit of one site, (n,); completes the units of the site in `padded`."""
+        """Logit of one site, (n,); writes the hidden units of the site into `padded`."""
         h = self.half_kernel
         z = above[0][:, :, column] + self.layers[0].in_row(padded[0], row, column)  # (n, channels)
         for layer in range(1, self.depth):
+            # (n, channels) -> (n, channels, 1, 1) and back
             padded[layer][:, :, row + h, column + h] = self._activate(layer, z[:, :, None, None])[:, :, 0, 0]
             out = above[layer][:, :, column] + self.layers[layer].in_row(padded[layer], row, column)
             z = self._combine(layer, z, out)

@@ -1,7 +1,8 @@
-"""The scales of an L x L torus, L = 2^m: frames of lines, crosses inside the blocks they leave, blocks at the end.
+"""The scales of an L x L torus, L = 2^m: a frame of full lines, then the crosses of the blocks between known spins.
 
-Inside a closed loop of known spins a nearest-neighbour model depends on that loop alone (Markov), so that the blocks of
-a scale are independent given all that was drawn before. Sites are numbers r L + c. All raise ValueError for another L.
+By the Markov property the spins inside a closed loop of known spins depend on that loop alone in a nearest-neighbour
+model. The blocks of a scale are therefore independent once all larger scales are drawn. Sites are numbered r L + c.
+The public functions raise ValueError if L is not 2^m with m >= 2.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,7 +20,10 @@ _Lines = list[list[_Site]]
 
 
 class Level(nn.Module):
-    """The sites that are drawn together in all blocks of a scale, and the sites around them; moves with its model."""
+    """Sites that are drawn together in all blocks of a scale, and the sites around them.
+
+    A module with buffers, so that the sites move to a device with the model.
+    """
 
     drawn: Tensor
     """(n_drawn, n_blocks)"""
@@ -33,20 +37,20 @@ class Level(nn.Module):
             sites = [_flat(chain(*lines), corner, L) for corner in corners]
             self.register_buffer(name, _sites(sites).T.contiguous(), persistent=False)
         self.lengths = [len(line) for line in (*border, *drawn)]
-        """The border and then the drawn sites are straight lines one after the other, of so many sites."""
+        """Numbers of sites of the straight lines that make up the border and then the drawn sites."""
 
     @property
     def n_blocks(self) -> int:
-        """Blocks of the scale."""
+        """Number of blocks of the scale."""
         return self.drawn.shape[1]
 
 
 def levels(L: int, *, lines: int = 2, smallest: int = 3, bisect: bool = False) -> list[Level]:
-    """The levels that networks draw, from the largest scale to blocks of side `smallest`.
+    """Return the levels that networks draw, from the largest scale to blocks of side `smallest`.
 
-    Level 0 draws `lines` full rows and columns (4 L - 4 sites for two, 2 L - 1 for one), every other one the cross of
-    each block, bar and arms from end to end or, to `bisect`, their middle first. What is left are the blocks of
-    `exact_blocks`, or for smallest = 3 the sites of `heat_bath_sites`.
+    Level 0 draws `lines` full rows and columns: 4 L - 4 sites for two lines, 2 L - 1 for one. Every other level draws
+    the cross of each block; bar and arms are drawn from end to end, or with `bisect` from the middle outwards by
+    halves. The remaining sites are the blocks of `exact_blocks`, or for smallest = 3 the sites of `heat_bath_sites`.
     """
     side, corners = _first_blocks(L, lines)
     result = [Level(_frame(L, lines), [], [(0, 0)], L)]
@@ -57,9 +61,10 @@ def levels(L: int, *, lines: int = 2, smallest: int = 3, bisect: bool = False) -
 
 
 def exact_blocks(L: int, *, lines: int = 2, largest: int) -> tuple[int, Level]:
-    """The blocks, of side `largest` or as large as the lines of level 0 leave them, and their sites row by row.
+    """Return the side of the blocks that remain after the levels with smallest = largest + 1, and their sites.
 
-    They are what `levels` with smallest = largest + 1 leaves; the border is above, right, below and left of a block.
+    The side is `largest`, or less if the frame leaves smaller blocks. The drawn sites of a block are row by row, its
+    border is above, right, below, left.
     """
     side, corners = _first_blocks(L, lines)
     while side > largest:
@@ -69,12 +74,12 @@ def exact_blocks(L: int, *, lines: int = 2, largest: int) -> tuple[int, Level]:
 
 
 def known_neighbours(level: Level, L: int) -> Tensor:
-    """(n_drawn, n_border + n_drawn) float: 1 where a site of the border, or drawn earlier, is next to a drawn one.
+    """(n_drawn, n_border + n_drawn) float: 1 where a border or an earlier drawn site is a neighbour of a drawn site.
 
-    A site that the border holds twice counts once.
+    A site that appears twice in the border counts once.
     """
     drawn, border = level.drawn[:, 0].tolist(), level.border[:, 0].tolist()
-    place = {site: i for i, site in reversed(list(enumerate([*border, *drawn])))}  # the first place of each
+    place = {site: i for i, site in reversed(list(enumerate([*border, *drawn])))}  # the first place of each site
     result = torch.zeros(len(drawn), len(border) + len(drawn))
     for k, site in enumerate(drawn):
         for neighbour in _flat([(-1, 0), (0, 1), (1, 0), (0, -1)], divmod(site, L), L):
@@ -84,20 +89,21 @@ def known_neighbours(level: Level, L: int) -> Tensor:
 
 
 def displacements(level: Level, L: int) -> Tensor:
-    """(n_drawn, n_border + n_drawn) the class of each pair of a drawn site and one known by then, or itself.
+    """(n_drawn, n_border + n_drawn) int: class of each pair of a drawn site with a site before it or with itself.
 
-    Pairs on parallel lines have the class of their two lines and of their displacement along them, from 1 on; all the
-    others have 0.
+    Two pairs on parallel lines have the same class, 1 or larger, if their lines and their displacements along the lines
+    are the same. All other pairs have class 0.
     """
     sites = torch.cat([level.border[:, 0], level.drawn[:, 0]])
-    parts = []
+    parts = []  # (3, sites) for each line: its number, its direction, the position of each site along it
     for number, part in enumerate(torch.split(torch.stack([sites % L, sites // L]), level.lengths, 1)):
-        moves = (part != part[:, :1]).any(1).tolist()  # along a row, along a column
+        moves = (part != part[:, :1]).any(1).tolist()  # [the column varies, the row varies]
         direction = moves.index(True) if any(moves) else -1  # a line of one site has none
         parts.append(torch.stack([torch.full_like(part[0], i) for i in (number, direction)] + [part[direction]]))
     line, direction, along = torch.cat(parts, 1)
     order, drawn = _sites(range(len(sites))), slice(len(level.border), None)
     shares = (direction[drawn, None] == direction) & (direction >= 0) & (order <= order[drawn, None])
+    # one number for (line, line, displacement); the displacement lies between -L and L
     key = (line[drawn, None] * len(level.lengths) + line) * 2 * L + along[drawn, None] - along + L
     result = torch.zeros_like(key)
     result[shares] = 1 + torch.unique(key[shares], return_inverse=True)[1]
@@ -105,7 +111,7 @@ def displacements(level: Level, L: int) -> Tensor:
 
 
 def heat_bath_sites(L: int) -> tuple[Tensor, Tensor]:
-    """The L^2/4 isolated spins that the levels leave, (n,), and their neighbours, (4, n)."""
+    """The L^2/4 isolated sites that remain after the levels with smallest = 3, (n,), and their neighbours, (4, n)."""
     _check_extent(L)
     sites = [(r, c) for r in range(1, L, 2) for c in range(1, L, 2)]
     around = [_flat([(-1, 0), (0, 1), (1, 0), (0, -1)], site, L) for site in sites]
@@ -118,20 +124,20 @@ def _check_extent(L: int) -> None:
 
 
 def _first_blocks(L: int, lines: int) -> tuple[int, list[_Site]]:
-    """Side and corners of the blocks that level 0 leaves."""
+    """Side and upper left corners of the blocks that remain after level 0."""
     _check_extent(L)
     step = L // lines
     return step - 1, [(r + 1, c + 1) for r in range(0, L, step) for c in range(0, L, step)]
 
 
 def _split(side: int, corners: list[_Site]) -> tuple[int, list[_Site]]:
-    """Side and corners of the blocks that the crosses leave."""
+    """Side and corners of the four blocks that remain of each block after its cross."""
     step = (side + 1) // 2
     return (side - 1) // 2, [(r + i, c + j) for r, c in corners for i in (0, step) for j in (0, step)]
 
 
 def _frame(L: int, lines: int) -> _Lines:
-    """The row and the column of each line, without the sites that came before."""
+    """A row and a column for each line, without the sites of earlier rows and columns."""
     at, seen = range(0, L, L // lines), set[_Site]()
     result: _Lines = []
     for line in at:
@@ -149,7 +155,8 @@ def _cross(side: int, bisect: bool) -> _Lines:
 
 
 def _line(length: int, bisect: bool) -> list[int]:
-    """0 ... length - 1, for length 2^m - 1 perhaps the middle first, then the middles of the halves, and so on."""
+    """0 ... length - 1; with `bisect`, for length 2^m - 1, the middle first, then the middles of the halves, ..."""
+    # the largest power of 2 that divides i + 1 is largest at the middle
     return sorted(range(length), key=lambda i: -((i + 1) & -(i + 1)) if bisect else i)
 
 
@@ -160,10 +167,10 @@ def _loop(side: int) -> _Lines:
 
 
 def _flat(offsets: Iterable[_Site], corner: _Site, L: int) -> list[int]:
-    """Sites relative to a corner as r L + c on the torus."""
+    """Numbers r L + c of the sites at some offsets from a corner, on the torus."""
     return [((corner[0] + r) % L) * L + (corner[1] + c) % L for r, c in offsets]
 
 
 def _sites(rows: Sequence[Sequence[int]] | Sequence[int]) -> Tensor:
-    """Indices, on the CPU even where a model is built on `meta` to learn its size."""
+    """Site numbers as a tensor, on the CPU even where a model is built on `meta` to count its parameters."""
     return torch.tensor(rows, dtype=torch.long, device="cpu")

@@ -1,4 +1,4 @@
-"""Small building blocks shared by the networks."""
+"""A typed list of modules, shared by the networks."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -11,7 +11,7 @@ M = TypeVar("M", bound=nn.Module)
 
 
 class Stack(nn.ModuleList, Generic[M]):
-    """A list of modules of one type."""
+    """`torch.nn.ModuleList` of modules of one type, for the type checker."""
 
     if TYPE_CHECKING:
 

@@ -5,9 +5,10 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from nisbench.physics.lattice import Lattice
 from nisbench.physics.observables import moments, observables
 
-__all__ = ["LARGEST_L", "all_spins", "exact_values", "ising_energy"]
+__all__ = ["LARGEST_L", "all_spins", "exact_values", "ising_energy", "lattice_energies", "lattice_values"]
 
 LARGEST_L = 4
 """Largest L that is summed: 2^16 states. L = 5 would have 2^25."""
@@ -66,3 +67,34 @@ def exact_values(
     if beta > 0:
         values["free_energy"] = -log_z / (beta * n_sites)
     return values
+
+
+def lattice_energies(lattice: Lattice) -> NDArray[np.float64]:
+    """(2^N,): energies of all configurations of a pairwise model. ValueError for L > 5.
+
+    The last bit of the index is the spin of the last site, 0 for -1. The sum runs over the list of bonds, independently
+    of `PairwiseTarget.energy`.
+    """
+    n_sites = lattice.n_sites
+    if n_sites > 25:
+        raise ValueError(f"enumeration of L = {lattice.L}: 2^{n_sites} energies do not fit in memory; give L <= 5")
+    energies = np.zeros((2,) * n_sites)
+    spin = np.array([-1.0, 1.0])
+    for i, j, coupling in zip(*lattice.bonds, strict=True):
+        low, high = sorted((int(i), int(j)))
+        pair = np.multiply.outer(coupling * spin, spin)
+        energies -= pair.reshape([2 if site in (low, high) else 1 for site in range(n_sites)])
+    for i, field in enumerate(lattice.field):
+        energies -= (field * spin).reshape([2 if site == i else 1 for site in range(n_sites)])
+    return energies.ravel()
+
+
+def lattice_values(energies: NDArray[np.float64], beta: float) -> tuple[float, float, float]:
+    """Return ln Z, ⟨E⟩ and Var(E) of the whole lattice from the energies of all its configurations."""
+    lowest = float(energies.min())
+    excitations = energies - lowest
+    weights = np.exp(-beta * excitations)
+    total = float(weights.sum())
+    mean = float(excitations @ weights) / total
+    variance = float((excitations - mean) ** 2 @ weights) / total
+    return float(np.log(total)) - beta * lowest, lowest + mean, variance

@@ -1,54 +1,35 @@
-"""The 2-D Ising ferromagnet on the periodic L x L torus: p(s) = exp(-beta E(s)) / Z with coupling J = 1."""
+"""The 2-D Ising ferromagnet, J = 1: p(s) = exp(-beta energy(s))/Z on the torus or with free edges, with any field."""
+
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
 from nisbench.physics import kaufman
+from nisbench.physics.lattice import square_lattice
+from nisbench.physics.options import IsingOptions
+from nisbench.physics.pairwise import PairwiseTarget
 
 __all__ = ["Ising"]
 
 
-class Ising:
-    """Target with energy E(s) = -sum over nearest neighbours of s_i s_j, each bond once; spins -1 and +1, N = L^2.
+class Ising(PairwiseTarget):
+    """Target with energy E(s) = -sum over nearest neighbours of s_i s_j - h sum_i s_i, each bond once; N = L^2.
 
     On the L = 2 torus each pair of neighbours has two bonds. Raises ValueError for L < 2.
     """
 
     name = "ising"
-    z2 = True
-    """True, because E(s) = E(-s)."""
 
-    def __init__(self, L: int) -> None:
-        if L < 2:
-            raise ValueError(f"ising with L = {L}: give L >= 2")
-        self.L = L
-        self.n_sites = L * L
+    def __init__(self, L: int, options: IsingOptions | None = None) -> None:
+        options = options or IsingOptions()
+        super().__init__(square_lattice(L, options.boundary, field=options.field))
 
     def energy(self, spins: Tensor) -> Tensor:
-        """Return the total energy E(s) of each configuration, exact, on the device of `spins`.
-
-        A spin of 0 has no bonds.
-
-        Parameters
-        ----------
-        spins
-            (..., L, L) of -1 and +1, any signed type.
-
-        Returns
-        -------
-        Tensor
-            (...,) float64, not per site.
-
-        Raises
-        ------
-        ValueError
-            If the last two dimensions are not (L, L), or if the type is unsigned.
-        """
-        if spins.shape[-2:] != (self.L, self.L):
-            raise ValueError(f"spins have shape {tuple(spins.shape)}; the lattice is {self.L} x {self.L}")
-        if not spins.dtype.is_signed:
-            raise ValueError(f"spins have type {spins.dtype}, which cannot be -1; give a signed type")
-        spins = spins.detach().to(torch.int8)
+        """Return the total energy of each configuration; see `PairwiseTarget.energy`."""
+        if not self.lattice.is_uniform_torus:
+            return super().energy(spins)
+        spins = self._checked(spins)
         # upper plus left neighbour of each spin; `roll` would change the memory layout of the spins
         bonds = torch.empty_like(spins)
         bonds[..., 1:, :], bonds[..., 0, :] = spins[..., :-1, :], spins[..., -1, :]
@@ -59,6 +40,8 @@ class Ising:
         total: Tensor = bonds.flatten(-2).sum(-1, dtype=torch.int32)
         return -total.double()
 
-    def exact(self, beta: float) -> dict[str, float]:
-        """Return exact values per site by quantity name (Kaufman 1949); see `kaufman.exact_values`."""
-        return kaufman.exact_values(self.L, beta)
+    def exact(self, beta: float) -> Mapping[str, float]:
+        """Return exact values per site by quantity name (torus: Kaufman 1949; free edges: Kac and Ward 1952)."""
+        if self.lattice.is_uniform_torus:
+            return kaufman.exact_values(self.L, beta)
+        return super().exact(beta)

@@ -33,7 +33,7 @@ def log_z(L: int, beta: float) -> float:
 
 
 def energy_per_site(L: int, beta: float) -> float:
-    """Return <E>/N = -(d ln Z / d beta)/N. Raises as `log_z`."""
+    """Return ⟨E⟩/N = -(d ln Z / d beta)/N. Raises as `log_z`."""
     return exact_values(L, beta)["energy"]
 
 

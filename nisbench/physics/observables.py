@@ -1,10 +1,12 @@
-"""Observables per site as functions of the five means <e>, <e^2>, <|m|>, <m^2>, <m^4>, with e = E/N and m = M/N.
+"""Observables per site as functions of the five means ⟨e⟩, ⟨e^2⟩, ⟨|m|⟩, ⟨m^2⟩, ⟨m^4⟩, with e = E/N and m = M/N.
 
-energy            = <e>
-abs_magnetisation = <|m|>
-specific_heat     = beta^2 N (<e^2> - <e>^2)
-susceptibility    = beta N (<m^2> - <|m|>^2)
-binder_cumulant   = 1 - <m^4> / (3 <m^2>^2)
+    energy            = ⟨e⟩
+    abs_magnetisation = ⟨|m|⟩
+    specific_heat     = beta^2 N (⟨e^2⟩ - ⟨e⟩^2)
+    susceptibility    = beta N (⟨m^2⟩ - ⟨|m|⟩^2)
+    binder_cumulant   = 1 - ⟨m^4⟩ / (3 ⟨m^2⟩^2)
+
+Errors follow from `gradients`, the derivatives by the five means.
 """
 
 import numpy as np
@@ -26,7 +28,7 @@ def moments(energy: ArrayLike, magnetisation: ArrayLike, n_sites: int) -> NDArra
 def observables(means: NDArray[np.float64], *, beta: float, n_sites: int) -> dict[str, float]:
     """Return the observables by name from the five means, (5,) in the order of `moments`.
 
-    `binder_cumulant` is absent if <m^2> = 0, because it is undefined there.
+    `binder_cumulant` is absent if ⟨m^2⟩ = 0, because it is undefined there.
     """
     e, e2, abs_m, m2, m4 = (float(mean) for mean in means)
     values = {

@@ -106,11 +106,11 @@ def size_panel(
 
 
 def _picture(panel: Panel | ConfigurationPanel) -> Picture:
-    made = Picture(panel.name, visible(panel.alt), draw(panel), title=visible(panel.title))
+    picture = Picture(panel.name, visible(panel.alt), draw(panel), title=visible(panel.title))
     if isinstance(panel, ConfigurationPanel) or not panel.switchable:
-        return made
+        return picture
     other = _switched(panel)
-    return replace(made, other=draw(other, pdf=False), other_scale=other.y_scale)
+    return replace(picture, other=draw(other, pdf=False), other_scale=other.y_scale)
 
 
 def _switched(panel: Panel) -> Panel:
@@ -125,15 +125,15 @@ def _sampler_series(
     results: Results, problem: Problem, quantity: str, fits: Sequence[Exponent], suffix: str
 ) -> list[Series]:
     groups = grouped(results.at(problem))
-    made = []
+    series = []
     for colour, label in enumerate(results.labels):
         points = [_point(group, quantity) for group in groups if group.label == label]
         known = tuple(sorted((point for point in points if point), key=lambda point: point.x))
         if known:
             exponent = _exponent_text(_fit_of(fits, problem, label, quantity))
             name = f"{label}{suffix}{exponent}"
-            made.append(Series(name, known, colour, dashed=bool(suffix), group=label))
-    return made
+            series.append(Series(name, known, colour, dashed=bool(suffix), group=label))
+    return series
 
 
 def _point(group: SeedGroup, quantity: str) -> Point | None:
@@ -161,18 +161,19 @@ def _exponent_text(fit: Exponent | None) -> str:
 
 def _fit_series(results: Results, problem: Problem, quantity: str, fits: Sequence[Exponent]) -> list[Series]:
     """The fitted power laws, each through the geometric mean of its costs."""
-    made = []
+    series = []
     for colour, label in enumerate(results.labels):
         fit = _fit_of(fits, problem, label, quantity)
         if fit is None or fit.fitted.value is None:
             continue
         sizes, costs, scale = fit.series.sizes, fit.series.costs, describe(quantity).scale
+        # A least-squares line passes through the mean of the logarithms.
         centre = sum(map(math.log, sizes)) / len(sizes)
         height = sum(math.log(cost / scale) for cost in costs) / len(costs)
         line = np.geomspace(sizes[0], sizes[-1], _FIT_POINTS)
         points = tuple(Point(float(L), math.exp(height + fit.fitted.value * (math.log(L) - centre))) for L in line)
-        made.append(Series(label, points, colour, role="fit", shape="line", named=False))
-    return made
+        series.append(Series(label, points, colour, role="fit", shape="line", named=False))
+    return series
 
 
 def _published_series(problem: Problem, quantity: str, largest: float) -> list[Series]:
@@ -180,14 +181,15 @@ def _published_series(problem: Problem, quantity: str, largest: float) -> list[S
     for value in published().at(problem.target, problem.beta):
         if quantity in value.quantities and value.L / largest <= _PUBLISHED_REACH:
             by_method.setdefault(value.method, []).append(value)
+    # The number among all published methods gives a method the same mark in every panel.
     methods = tuple(dict.fromkeys(value.method for value in published().values))
-    made = []
+    series = []
     for method, values in by_method.items():
         points = tuple(_published_point(value, quantity) for value in sorted(values, key=lambda v: v.L))
         on = f" on {values[0].device}" if values[0].device and describe(quantity).timed else ""
         group = f"{method}, published"
-        made.append(Series(f"{group}{on}", points, methods.index(method), role="published", group=group))
-    return made
+        series.append(Series(f"{group}{on}", points, methods.index(method), role="published", group=group))
+    return series
 
 
 def _published_point(value: PublishedValue, quantity: str) -> Point:

@@ -76,6 +76,7 @@ def _published(results: Results) -> Iterator[tuple[str, dict[str, dict[str, floa
                 if name in QUANTITIES and estimate.value is not None
             }
             found.setdefault(value.method, {})[row_key(results, problem, value.L)] = numbers
+    # Published methods without a size in common with the run cannot be a baseline.
     sizes = {row_key(results, row.problem, row.cell.L) for row in results.contest}
     yield from ((method, values) for method, values in found.items() if sizes & values.keys())
 

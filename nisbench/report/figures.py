@@ -19,10 +19,10 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
+from nisbench.report.axes import set_scales
 from nisbench.report.panels import ConfigurationPanel, Drawing, Panel, Point, Series, Traced, visible
-from nisbench.results.numbers import as_printed, concise, power_of_ten, significant
+from nisbench.results.numbers import as_printed, concise, significant
 
 __all__ = ["GRID", "INK", "MUTED", "PALETTE", "PAPER", "draw"]
 
@@ -94,14 +94,14 @@ def _draw_panel(panel: Panel) -> Figure:
     height = _HEIGHT + legend + 0.25
     figure = Figure(figsize=(_WIDTH, height))
     axes = figure.add_axes((0.68 / _WIDTH, 0.48 / height, (_WIDTH - 0.8) / _WIDTH, (_HEIGHT - 0.5) / height))
-    _scale(axes, panel)
+    set_scales(axes, panel)
     for level in panel.levels:
         axes.axhline(level, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
     for index, series in enumerate(panel.series):
         before = len(_artists(axes))
         _draw_series(axes, panel, series, _shifted(panel, series))
         for part, artist in enumerate(_artists(axes)[before:]):
-            artist.set_gid(f"s{index}-{part}")
+            artist.set_gid(f"s{index}-{part}")  # the script of the page hides a series by these ids
     axes.set_xlabel(panel.x_label)
     axes.set_ylabel(panel.y_label)
     figure.text(0.1 / _WIDTH, 1 - 0.18 / height, _printable(panel.title), weight="bold", size=9.5, va="center")
@@ -141,6 +141,7 @@ def _shifted(panel: Panel, series: Series) -> Any:
     samplers = [one for one in panel.series if one.role == "sampler"]
     if panel.x_scale != "size" or series.shape != "points" or series not in samplers:
         return x
+    # Equal factors are equal shifts on the logarithmic axis of sizes, centred on the true size.
     return x * 1.03 ** (samplers.index(series) - (len(samplers) - 1) / 2)
 
 
@@ -153,10 +154,12 @@ def _traced(panel: Panel, figure: Figure) -> tuple[Traced, ...]:
     for series in panel.series:
         x, points, shown_x = _shifted(panel, series), series.points, [point.x for point in series.points]
         if series.shape == "steps":
+            # The points of a histogram are edges; its values belong to the middles of the bins.
             x, points = (x[1:] + x[:-1]) / 2, points[:-1]
             shown_x = x.tolist()
         kept = [i for i, point in enumerate(points) if _shown(panel, series, point)]
         y = np.clip([points[i].y for i in kept], low, high)
+        # (k, 2) data coordinates -> pixels -> points of 1/72 inch
         places = axes.transData.transform(np.column_stack([x[kept], y])) * 72 / figure.dpi if kept else ()
         found = tuple(
             (round(float(across), 1), round(height - float(up), 1), significant(shown_x[i]), _value(series, points[i]))
@@ -233,62 +236,6 @@ def _colour(series: Series) -> str:
     if series.role in ("published", "reference"):
         return MUTED
     return PALETTE[series.colour % len(PALETTE)]
-
-
-def _scale(axes: Axes, panel: Panel) -> None:
-    points = [point for series in panel.series for point in series.points]
-    x = sorted({point.x for point in points})
-    if panel.x_scale == "size":
-        axes.set_xscale("log", base=2)
-        axes.xaxis.set_major_locator(mpl.ticker.FixedLocator(_thinned(x)))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4g}"))
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.set_xlim(x[0] / 1.3, x[-1] * 1.3)
-    elif panel.x_scale == "log":
-        axes.set_xscale("log")
-        _log_ticks(axes.xaxis, x[0], x[-1])
-    low, high = panel.y_limits or _limits(panel)
-    if panel.y_scale == "log":
-        axes.set_yscale("log")
-        _log_ticks(axes.yaxis, low, high)
-    else:
-        axes.yaxis.set_major_locator(MaxNLocator(6))
-    axes.set_ylim(low, high)
-
-
-def _thinned(sizes: Sequence[float]) -> list[float]:
-    """The sizes whose labels do not overlap."""
-    kept = [sizes[0]]
-    for size in sizes[1:]:
-        if size >= 1.18 * kept[-1]:
-            kept.append(size)
-    return kept
-
-
-def _log_ticks(axis: Any, low: float, high: float) -> None:
-    decades = math.log10(high / low) if low > 0 else 1.0
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades < 1.7 else (1.0,), numticks=8))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: power_of_ten(value)))
-    axis.set_minor_formatter(NullFormatter())
-    if not 1.7 <= decades < 3.2:
-        axis.set_minor_locator(NullLocator())
-
-
-def _limits(panel: Panel) -> tuple[float, float]:
-    """The range of all finite values with their errors, with a margin."""
-    points = [point for series in panel.series for point in series.points if math.isfinite(point.y)]
-    if panel.y_scale == "log":
-        points = [point for point in points if point.y > 0]
-    if not points:
-        return (0.5, 2.0)
-    high = max(point.y + (point.error or 0.0) for point in points)
-    if panel.y_scale == "log":
-        low = min(max(point.y - (point.error or 0.0), 0.3 * point.y) for point in points)
-        wide = max((high / low) ** 0.08, 1.15)
-        return low / wide, high * wide
-    low = min(point.y - (point.error or 0.0) for point in points)
-    margin = 0.06 * (high - low) or 0.1 * abs(high) or 1.0
-    return low - margin, high + margin
 
 
 def _draw_configurations(panel: ConfigurationPanel) -> Figure:

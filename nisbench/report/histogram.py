@@ -34,7 +34,7 @@ def magnetisation_histogram(series: Mapping[str, NDArray[Any]], L: int) -> Histo
     """
     if "magnetisation" not in series:
         return None
-    total = np.asarray(series["magnetisation"], dtype=np.float64).ravel()
+    total = np.asarray(series["magnetisation"], dtype=np.float64).ravel()  # (n, n_chains) -> (n n_chains,)
     weight = _weights(series, total.size)
     kept = np.isfinite(total) & np.isfinite(weight)
     total, weight = total[kept], weight[kept]
@@ -50,6 +50,7 @@ def _weights(series: Mapping[str, NDArray[Any]], n: int) -> NDArray[np.float64]:
     if "log_weight" not in series:
         return np.ones(n)
     log_weight = np.asarray(series["log_weight"], dtype=np.float64).ravel()
+    # Only ratios of weights matter; without the maximum subtracted, exp overflows.
     weight: NDArray[np.float64] = np.exp(log_weight - np.max(log_weight, initial=-np.inf, where=~np.isnan(log_weight)))
     return weight
 
@@ -57,8 +58,10 @@ def _weights(series: Mapping[str, NDArray[Any]], n: int) -> NDArray[np.float64]:
 def _edges(n_sites: int) -> NDArray[np.float64]:
     """Edges of bins with k allowed values each; they lie between allowed values, symmetric about zero, over [-1, 1]."""
     k = math.ceil((n_sites + 1) / _MAX_BINS)
-    k += (n_sites + k + 1) % 2 if n_sites % 2 == 0 else 0  # N + 1 values and n_bins k must be both even or both odd
+    # The N + 1 allowed values and the n_bins k places for them must be both even or both odd; otherwise the edges
+    # cannot be symmetric about zero and lie between allowed values.
+    k += (n_sites + k + 1) % 2 if n_sites % 2 == 0 else 0
     n_bins = math.ceil((n_sites + 1) / k)
     n_bins += (n_bins * k - n_sites - 1) % 2
-    half = n_bins * k / n_sites
+    half = n_bins * k / n_sites  # allowed values of m are 2/N apart, so a bin is 2 k/N wide
     return np.linspace(-half, half, n_bins + 1)

@@ -72,6 +72,7 @@ def build_report(stores: Sequence[Store], out: Path) -> Path:
 
 def rendered(document: Document, results: Results) -> str:
     """The document as one HTML page; the script of the page can save `results`."""
+    # One element, so that one hash in the content security policy admits it.
     script = "".join(_source(name) for name in _SCRIPTS)
     return (
         _environment()
@@ -142,6 +143,7 @@ def _inline(drawing: Drawing, alt: str) -> Markup:
     svg = drawing.svg
     for name, colour in COLOURS.items():
         svg = svg.replace(colour, f"var(--{name})")
+    # matplotlib repeats its default style in every drawing; the style of the page replaces it.
     svg = re.sub(r"\s*<style.*?</style>", "", svg, count=1, flags=re.DOTALL)
     label = Markup.escape(alt)
     return Markup(svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1))

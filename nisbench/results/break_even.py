@@ -34,6 +34,7 @@ def break_even(training: Estimate | None, own: Estimate | None, base: Estimate |
         return Estimate.missing(f"undecided: the cost of an effective sample does not differ from {name} beyond errors")
     if saved <= 0:
         return Estimate(math.inf, reason=f"never: an effective sample costs no less than with {name}")
+    # Linear propagation of the errors of both costs; the error of the training time is not included.
     error = training.value * math.hypot(base.error or 0.0, own.error or 0.0) / saved**2
     return Estimate(training.value / saved, error or None)
 

@@ -172,8 +172,10 @@ def load(stores: Sequence[Store]) -> Results:
             row = _read(run, cell_id)
             if cell_id in found:
                 repeated.add(cell_id)
+            # A finished cell replaces an unfinished one; among finished cells the first run wins.
             if cell_id not in found or (row.state.finished and not found[cell_id].state.finished):
                 found[cell_id] = row
+    # Names depend on all cells: they list only the settings in which the variants differ.
     labels = variant_names([row.cell for row in found.values()])
     rows = [replace(row, label=labels[cell_id]) for cell_id, row in found.items()]
     return Results(runs, tuple(sorted(rows, key=_order)), len(repeated))

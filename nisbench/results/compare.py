@@ -70,6 +70,7 @@ def _cell(a: ComparedCell, b: ComparedCell, left_out: LeftOut) -> Iterator[Findi
             continue
         elif before is None or after is None or before.value is None or after.value is None:
             yield from _on_one_side(b.label, name, before, after, trusted)
+        # Errors do not matter for infinite values (a chain that never moves) and for exactly known counts.
         elif math.isinf(before.value) or math.isinf(after.value) or name in COUNTS:
             yield from _certain(b.label, name, before, after, trusted)
         elif before.error and after.error:
@@ -90,6 +91,7 @@ def _certain(cell: str, name: str, a: Estimate, b: Estimate, trusted: bool) -> I
     """A finding if two numbers differ whose errors do not matter: counts, or a finite and an infinite value."""
     assert a.value is not None
     assert b.value is not None
+    # 1e-12: the last digits of a float depend on the processor.
     if a.value != b.value and not math.isclose(a.value, b.value, rel_tol=1e-12):
         improved = (b.value < a.value) == (describe(name).better == "lower")
         yield Finding("better" if improved else "worse", cell, name, _text(a), _text(b), None, trusted=trusted)
@@ -107,6 +109,7 @@ def _judged(test: Test, threshold: float) -> Finding | None:
     better = describe(test.quantity).better
     verdict: Verdict = "better" if (test.errors < 0) == (better == "lower") else "worse"
     if better == "same":
+        # Both sides estimate one number, so at least one of them is wrong; the exact value shows which.
         exact = b.exact if b.exact is not None else a.exact
         nearer = exact is not None and abs(b.value - exact) < abs(a.value - exact)
         verdict = "differs" if exact is None else "better" if nearer else "worse"

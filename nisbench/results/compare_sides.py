@@ -110,6 +110,7 @@ def _settings(cell: Cell, by_id: Mapping[str, Cell]) -> dict[str, Any]:
     """Every field except the versions; a reference cell is replaced by its own settings."""
     kept = {name: value for name, value in cell.to_json().items() if name not in _OF_VERSION}
     if cell.reference in by_id:
+        # The cell_id of the reference contains versions, which must not prevent a match.
         kept["reference"] = _settings(by_id[str(cell.reference)], by_id)
     return kept
 

@@ -98,13 +98,14 @@ def _single(a: ComparedCell, b: ComparedCell, name: str) -> Test:
 
 def _over_seeds(pairs: Sequence[_Pair], name: str) -> Test:
     before, after = (_mean([pair[side].quantities[name].value or 0.0 for pair in pairs]) for side in (0, 1))
-    errors = _normal(combined_errors(before, after), 2 * len(pairs) - 2)
+    errors = _normal(combined_errors(before, after), 2 * len(pairs) - 2)  # two means, one degree of freedom less each
     label = f"{pairs[0][1].label.partition(' seed=')[0]}, mean of {len(pairs)} seeds"
     return Test(label, name, before, after, errors, _trusted(pairs))
 
 
 def _normal(t: float, freedom: int) -> float:
     """The normal deviate with the same tail probability as this t."""
+    # For large t both tails underflow and isf gives infinity, which JSON does not have; hence the limit.
     return math.copysign(min(float(stats.norm.isf(stats.t.sf(abs(t), freedom))), 99.0), t)
 
 

@@ -39,6 +39,7 @@ def differ(a: Estimate | None, b: Estimate | None) -> bool:
     """True if two costs differ by more than two combined errors and by more than TIMING_CHANGE of the smaller one."""
     if a is None or b is None or a.value is None or b.value is None:
         return False
+    # Relative to the smaller cost, so that the order of the arguments does not matter.
     small = abs(a.value - b.value) <= TIMING_CHANGE * min(a.value, b.value)
     return abs(combined_errors(a, b)) > 2 and not small
 
@@ -58,6 +59,7 @@ def baseline(rows: Iterable[CellRow], problem: Problem, L: int, device: str) -> 
     """
     trusted = [row for row in rows if row.trusted and row.problem == problem and row.cell.L == L]
     here = [row for row in trusted if row.cell.device == device and row.cell.kind == "sampler"]
+    # Only cluster flips have a cluster size; a slow local sampler must not serve as the baseline.
     cluster = [row for row in here if row.quantities.get(MEAN_CLUSTER_SIZE, _NOT_MEASURED).value is not None]
     priced = [group for group in grouped(cluster) if math.isfinite(cost_of(group))]
     return min(priced, key=cost_of, default=None)

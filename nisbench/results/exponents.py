@@ -54,7 +54,7 @@ def exponents(rows: Iterable[CellRow]) -> tuple[Exponent, ...]:
 
 
 def _counts(group: SeedGroup, quantity: str) -> bool:
-    """True if the cost of the group says something about growth with L."""
+    """True if the cost of the group depends on the growth with L, not on a given time or on untrusted samples."""
     if quantity == TRAIN_S:  # a training time that was set as the budget does not
         return all(m.cell.budget is not None and m.cell.budget.steps is not None for m in group.members)
     return quantity != S_PER_EFFECTIVE_SAMPLE or group.trusted
@@ -66,6 +66,7 @@ def _fitted(problem: Problem, device: str, label: str, quantity: str, groups: Se
     sizes = tuple(group.L for group in ordered)
     costs = tuple(group.value(quantity) for group in ordered)
     errors = tuple(estimate.error if estimate else None for estimate in estimates)
+    # A fit with weights needs an error at every size; otherwise all sizes have equal weight.
     known = np.array(errors, dtype=np.float64) if all(errors) else None
     fitted = fit_exponent(np.array(sizes, dtype=np.float64), np.array(costs, dtype=np.float64), known)
     last_two = math.log(costs[-1] / costs[-2]) / math.log(sizes[-1] / sizes[-2])

@@ -78,14 +78,18 @@ def combine(estimates: Sequence[Estimate], *, independent: bool = True) -> Estim
         return estimates[0]
     values = np.array([value for value, _ in known], dtype=np.float64)
     left_out = [f"mean of {len(known)} of {len(estimates)} seeds"] if len(known) < len(estimates) else []
+    # Reasons of seeds without a value come first: False sorts before True.
     reasons = dict.fromkeys(e.reason for e in sorted(estimates, key=lambda e: e.value is not None) if e.reason)
     reason = "; ".join([*left_out, *reasons]) or None
     n = sum(e.n for e in estimates if e.n is not None and e.value is not None) or None
     exact = estimates[0].exact
+    # One chain that never moves makes the mean of tau_int infinite; an average of the others would hide it.
     if not np.isfinite(values).all():
         return Estimate(math.inf, None, n, exact, reason)
     errors = [error for _, error in known if error and not math.isinf(error)]
+    # Errors of a common reference add up linearly; independent errors add up in quadrature.
     propagated = (math.hypot(*errors) if independent else sum(errors)) / len(known)
+    # Two seeds can agree by chance, so the spread never makes the error smaller than the propagated error.
     spread = float(np.std(values, ddof=1)) / math.sqrt(len(known)) if len(known) > 1 else 0.0
     return Estimate(float(values.mean()), max(propagated, spread) or None, n, exact, reason)
 

@@ -30,8 +30,9 @@ def concise(value: float, error: float | None = None, digits: int = 4) -> str:
     if error is None or not math.isfinite(error) or not math.isfinite(value) or error <= _ROUNDING * abs(value):
         return significant(value, digits)
     exponent = _exponent(error)
-    if error / 10.0**exponent < 3.55:
-        exponent -= 1  # two digits of the error
+    if error / 10.0**exponent < 3.55:  # two digits; larger errors change by at most 13 % if rounded to one digit
+        exponent -= 1
+    # Value and error share one power of ten.
     largest = max(_exponent(value) if value else exponent, _exponent(error))
     if not _SMALLEST_FIXED <= largest < _LARGEST_FIXED or (exponent > 0 and largest >= 4):
         mantissa = _parenthesised(value / 10.0**largest, error / 10.0**largest, largest - exponent)
@@ -68,7 +69,7 @@ def count(number: int) -> str:
 
 def score(z: float) -> str:
     """A z-score with its sign: +1.3."""
-    if abs(z) < 0.05:
+    if abs(z) < 0.05:  # no sign for a zero
         return "0.0"
     return _signed(f"{z:+.1f}") if abs(z) < 1e4 else significant(z, 2)
 
@@ -77,7 +78,7 @@ def power_of_ten(value: float) -> str:
     """Label of a tick on a logarithmic axis: 0.01, 1, 100, 10⁴, 2×10⁻⁵; empty if `value` is not positive."""
     if value <= 0:
         return ""
-    exponent = _exponent(value * (1 + 1e-12))
+    exponent = _exponent(value * (1 + 1e-12))  # log10 of 1000 can be slightly below 3
     if -2 <= exponent <= 3:
         return f"{value:g}"
     mantissa = round(value / 10.0**exponent, 6)

@@ -75,6 +75,7 @@ class Published:
 
     def prediction(self, cell: Cell, quantity: str) -> Prediction | None:
         """The prediction for the growth of `quantity` of a sampler with the plugin and options of `cell`."""
+        # A prediction applies if the cell has all its options; other options are free.
         fits = [p for p in self.predictions if p.plugin == cell.plugin and quantity in p.quantities]
         return next((p for p in fits if p.options.items() <= cell.options.items()), None)
 

@@ -85,7 +85,7 @@ def _running(store: Store, cell: Cell, label: str, stage: str) -> StatusLine:
     else:
         left = (cell.budget.seconds or 0.0) - seconds
         at = f"train step {step}"
-    left -= _age(store, cell, "history.jsonl")
+    left -= _age(store, cell, "history.jsonl")  # time that passed since the last line was written
     kl = "" if (known := last.get(KL_NATS)) is None else f"{known:.3g}"
     return StatusLine(label, at, f"{last[ESS_FRACTION]:.3g}", kl, "", f"{span(left)} left")
 

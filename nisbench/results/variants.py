@@ -57,6 +57,7 @@ def _differing_keys(cells: Sequence[Cell], settings: Mapping[str, Mapping[str, s
 
 def _usual(settings: Sequence[Mapping[str, str]], keys: Sequence[str]) -> set[tuple[str, str | None]]:
     """The (key, value) pairs that more than half of the variants share."""
+    # Each variant counts once, however many cells it has.
     variants = {tuple((key, one.get(key)) for key in keys) for one in settings}
     counts = Counter(pair for variant in variants for pair in variant)
     return {pair for pair, count in counts.items() if 2 * count > len(variants)}

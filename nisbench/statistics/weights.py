@@ -146,9 +146,9 @@ def self_normalised(
 
 
 def entropy(log_weight: _FloatArray, energy: _FloatArray, *, beta: float, n_sites: int) -> Estimate:
-    """Estimate the entropy per site S/N = (beta <E> + ln Z)/N from the q side.
+    """Estimate the entropy per site S/N = (beta ⟨E⟩ + ln Z)/N from the q side.
 
-    `log_weight` and `energy` are (n,) ln w and total energies of independent draws; for n = 1 the error is None. <E>
+    `log_weight` and `energy` are (n,) ln w and total energies of independent draws; for n = 1 the error is None. ⟨E⟩
     and ln Z come from the same draws, so their errors are propagated together.
     """
     n, p = len(log_weight), _normalised(log_weight)
@@ -156,7 +156,7 @@ def entropy(log_weight: _FloatArray, energy: _FloatArray, *, beta: float, n_site
     value = (beta * mean + float(logsumexp(log_weight)) - math.log(n)) / n_sites
     if n < 2:
         return Estimate(value, None, n, reason="one draw has no error")
-    # first order in the weights: the derivative of beta <E> + ln Z by ln w_i is p_i (beta (E_i - <E>) + 1)
+    # first order in the weights: the derivative of beta ⟨E⟩ + ln Z by ln w_i is p_i (beta (E_i - ⟨E⟩) + 1)
     spread = float(np.std(n * p * (beta * (energy - mean) + 1))) / math.sqrt(n)
     return Estimate(value, math.hypot(spread, rounding(n_sites)) / n_sites, n)
 

@@ -122,10 +122,10 @@ class Hier(Model):
         parts = []
         for net, level in self._scales():
             # the network sees every block of every lattice as one sample: n_blocks n columns
-            logit_u = thresholds(net.n_spins, level.n_blocks * n, like=like, generator=generator)
-            parts.append(net.draw_blocks(lattice, level.drawn, level.border, logit_u))
-        logit_u = thresholds(len(self.isolated), n, like=like, generator=generator)
-        inner = heat_bath(lattice, self.isolated, self.neighbours, beta=beta, thresholds=logit_u)
+            limits = thresholds(net.n_spins, level.n_blocks * n, like=like, generator=generator)
+            parts.append(net.draw_blocks(lattice, level.drawn, level.border, limits))
+        limits = thresholds(len(self.isolated), n, like=like, generator=generator)
+        inner = heat_bath(lattice, self.isolated, self.neighbours, beta=beta, thresholds=limits)
         return lattice, torch.stack(parts).sum(0) + inner, inner
 
     def _score(self, lattice: Tensor, inner: Tensor) -> Tensor:

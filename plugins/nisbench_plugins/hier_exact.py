@@ -32,10 +32,10 @@ from torch import Generator, Tensor
 
 from nisbench.api import LevelModel, LocalPairs, ModelDraws, Target, TrainingBatch
 from nisbench.nn.bernoulli import configurations, spin_log_prob, thresholds
+from nisbench.nn.exact_block import block_draw, block_energy, block_log_z
 from nisbench.nn.hierarchy import displacements, exact_blocks, known_neighbours, levels
 from nisbench.nn.modules import Stack
 from nisbench.nn.odd import AutoregressiveOdd, OddRates, OddTrace, OddWeights
-from nisbench.nn.strip import block_draw, block_energy, block_log_z
 from nisbench_plugins.registration import HierExactOptions
 
 __all__ = ["HierExact"]
@@ -177,8 +177,8 @@ class HierExact(LevelModel):
         """Draw all blocks of a level into the lattice in place; return the trace of its network."""
         drawn = self.levels[level].drawn  # (n_drawn, n_blocks)
         # the network sees every block of every lattice as one sample: n_blocks n columns, the lattice index is fastest
-        logit_u = thresholds(len(drawn), drawn.shape[1] * lattice.shape[1], like=lattice, generator=generator)
-        trace: OddTrace = self.networks[level].sample(logit_u, self._border(lattice, level), weights[level])
+        limits = thresholds(len(drawn), drawn.shape[1] * lattice.shape[1], like=lattice, generator=generator)
+        trace: OddTrace = self.networks[level].sample(limits, self._border(lattice, level), weights[level])
         # (n_drawn, n_blocks n) -> (n_drawn, n_blocks, n) -> rows of (sites, n)
         lattice[drawn] = trace.spins.view(*drawn.shape, lattice.shape[1])
         return trace
@@ -225,8 +225,8 @@ class HierExact(LevelModel):
     def _with_blocks(self, lattice: Tensor, log_upper: Tensor, beta: float, generator: Generator) -> ModelDraws:
         """Draw the exact blocks into a lattice of upper spins, in place; `log_upper` (n,) is ln q of these spins."""
         n, border = lattice.shape[1], self._gather(lattice, self.blocks.border)
-        logit_u = thresholds(len(self.blocks.drawn), self.blocks.n_blocks * n, like=lattice, generator=generator)
-        spins, log_z = block_draw(border, self.side, beta, logit_u)
+        limits = thresholds(len(self.blocks.drawn), self.blocks.n_blocks * n, like=lattice, generator=generator)
+        spins, log_z = block_draw(border, self.side, beta, limits)
         lattice[self.blocks.drawn] = spins.view(*self.blocks.drawn.shape, n)  # (side^2, n_blocks n) -> rows
         # (n_blocks n,) energy of the bonds with an end in each block -> (n,)
         inner = self._per_lattice(block_energy(spins, border, self.side), n)

@@ -33,14 +33,18 @@ TORCH_FREE = [
     "nisbench.physics.kaufman",
     "nisbench.physics.enumeration",
     "nisbench.physics.transfer_matrix",
+    "nisbench.physics.lattice",
+    "nisbench.physics.kac_ward",
+    "nisbench.physics.options",
+    "nisbench.physics.couplings_file",
     "nisbench.physics.observables",
     "nisbench_plugins.registration",
 ]
 """Modules, and packages with all that is in them."""
 TOP = {"nisbench/__init__.py"}
 PRINTS = {"nisbench/cli.py"}
-ENVIRONMENT = ("nisbench/cli.py", "nisbench/harness/execute/")
-PLOTTING = {"nisbench/report/figures.py"}
+ENVIRONMENT = ("nisbench/cli.py", "nisbench/harness/execute.py")
+PLOTTING = {"nisbench/report/axes.py", "nisbench/report/figures.py"}
 PLOTTING_MODULES = {"matplotlib", "seaborn", "plotly"}
 HEAVY = {"torch", "matplotlib", "seaborn", "numba", "pandas"}
 

@@ -8,7 +8,7 @@ import pytest
 
 from nisbench import cli
 from nisbench.contract.quantities import QUANTITIES
-from nisbench.contract.records import Budget, Cell, CellResult, Estimate, Status
+from nisbench.contract.records import Budget, Cell, CellResult, Estimate, Hardware, Status
 from nisbench.harness.plan import Group, Plan
 from nisbench.harness.store import Store
 from nisbench.results.compare import COUNTS, compare
@@ -38,8 +38,8 @@ def write(path: Path, results: dict[Cell, dict[str, Estimate] | CellResult], dev
     group = Group("g", "", ("hier",), (8,), (0.44,), (1,), tuple(c.cell_id for c in cells))
     store = Store.create(path, Plan(name="p", title="t", description="d", groups=(group,), cells=cells), {})
     for each, found in results.items():
-        notes = {"device_name": device_name, "threads": "1"}
-        ended = CellResult(each.cell_id, Status.OK, None, found, notes) if isinstance(found, dict) else found
+        hardware = Hardware(device_name, 1, "2.13.0")
+        ended = CellResult(each.cell_id, Status.OK, None, found, hardware) if isinstance(found, dict) else found
         store.files(each.cell_id).write_result(ended)
     return path
 

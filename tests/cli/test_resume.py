@@ -22,7 +22,7 @@ def _worker(folder, plugin):
     """The process that a cell runs in, as its status says; None before it trains."""
     for path in folder.glob(f"cells/{plugin}-*/status.json"):
         record = json.loads(path.read_text())
-        if record["status"] == "running" and record["reason"] == "train":
+        if record["status"] == "running" and record["stage"] == "train":
             return record["pid"]
     return None
 

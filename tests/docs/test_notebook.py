@@ -1,6 +1,7 @@
 """The notebook of the documentation runs from top to bottom, and its numbers are right."""
 
 import json
+import re
 from pathlib import Path
 
 import nbformat
@@ -30,3 +31,14 @@ def test_first_run(tmp_path: Path) -> None:
     assert abs(model_energy - exact_energy) < 0.015
     assert abs(reference_energy - exact_energy) < 0.03
     assert (tmp_path / "runs" / "first-run" / "plan.json").is_file()
+
+
+def test_committed_outputs() -> None:
+    """The notebook is committed with the outputs of every code cell. They are small and name no folder of a machine."""
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    assert sum("image/png" in output.get("data", {}) for cell in cells for output in cell.outputs) == 1
+    assert NOTEBOOK.stat().st_size < 300_000
+    text = "".join(str(output.get("data", {}).get("text/plain", output)) for cell in cells for output in cell.outputs)
+    assert not re.search(r"[\s'\"(]/\w+/\w", text)  # an absolute path

@@ -13,9 +13,9 @@ import torch
 from nisbench.nn.bernoulli import heat_bath, spin_log_prob
 from nisbench.nn.bernoulli import thresholds as draw_thresholds
 from nisbench.nn.dense import AutoregressiveDense
+from nisbench.nn.exact_block import block_draw, block_log_z
 from nisbench.nn.hierarchy import heat_bath_sites, known_neighbours, levels
 from nisbench.nn.odd import AutoregressiveOdd
-from nisbench.nn.strip import block_draw, block_log_z
 from nisbench.physics.ising import Ising
 from nisbench.statistics.autocorrelation import gamma_method
 

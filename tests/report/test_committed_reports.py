@@ -14,7 +14,7 @@ from fakes.stores import StoreMaker, quick
 from nisbench.harness.store import Store
 
 ROOT = Path(__file__).parents[2]
-COMMITTED = sorted(path.parent for path in (ROOT / "reports").glob("*/plan.json"))
+COMMITTED = sorted(path.parent for path in (ROOT / "reports").rglob("plan.json"))
 DECIDING = ("contourpy", "Jinja2", "MarkupSafe", "matplotlib", "numpy", "pandas", "pillow", "scipy", "seaborn")
 """Packages that decide the bytes of a report."""
 

@@ -38,12 +38,12 @@ def test_logits_depend_on_earlier_spins_only(shape: dict[str, Any]) -> None:
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_sampling_equals_one_full_pass_per_spin(shape: dict[str, Any], n: int) -> None:
     net, sites = build(shape), shape["L"] ** 2
-    uniform = thresholds(sites, n, like=net.layers[0].weight, generator=torch.Generator().manual_seed(4))
-    drawn, log_prob = net.draw(uniform)
-    spins = torch.zeros_like(uniform)
+    limits = thresholds(sites, n, like=net.layers[0].weight, generator=torch.Generator().manual_seed(4))
+    drawn, log_prob = net.draw(limits)
+    spins = torch.zeros_like(limits)
     with torch.no_grad():
         for k in range(sites):
-            spins[k] = torch.where(net(spins)[k] > uniform[k], 1.0, -1.0)
+            spins[k] = torch.where(net(spins)[k] > limits[k], 1.0, -1.0)
         logits = net(spins)
     assert torch.equal(drawn, spins)
     torch.testing.assert_close(log_prob, spin_log_prob(spins, logits), rtol=0, atol=1e-10)

@@ -33,19 +33,19 @@ def build(shape: dict[str, Any], dtype: torch.dtype = torch.float64, seed: int =
 def inputs(net: AutoregressiveDense, n: int, seed: int = 1) -> tuple[Tensor, Tensor | None]:
     generator = torch.Generator().manual_seed(seed)
     like = net.layers[0].weight
-    uniform = thresholds(net.n_spins, n, like=like, generator=generator)
+    limits = thresholds(net.n_spins, n, like=like, generator=generator)
     border = (
         torch.randint(0, 2, (net.n_border, n), generator=generator).to(like.dtype) * 2 - 1 if net.n_border else None
     )
-    return uniform, border
+    return limits, border
 
 
 @torch.no_grad()
-def naive_sample(net: AutoregressiveDense, uniform: Tensor, border: Tensor | None) -> tuple[Tensor, Tensor]:
+def naive_sample(net: AutoregressiveDense, limits: Tensor, border: Tensor | None) -> tuple[Tensor, Tensor]:
     """One full forward pass per spin: the oracle."""
-    spins = torch.zeros_like(uniform)
+    spins = torch.zeros_like(limits)
     for k in range(net.n_spins):
-        spins[k] = torch.where(net(spins, border)[k] > uniform[k], 1.0, -1.0)
+        spins[k] = torch.where(net(spins, border)[k] > limits[k], 1.0, -1.0)
     return spins, net(spins, border)
 
 
@@ -63,8 +63,8 @@ def dependence(net: Callable[[Tensor, Tensor | None], Tensor], spins: Tensor, bo
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_logit_k_depends_on_the_spins_before_k_and_on_all_of_them(shape: dict[str, Any]) -> None:
     net = build(shape)
-    uniform, border = inputs(net, 5)
-    changed = dependence(net, torch.sign(uniform), border)
+    limits, border = inputs(net, 5)
+    changed = dependence(net, torch.sign(limits), border)
     lower = torch.ones_like(changed).tril(-1)
     assert not (changed & ~lower).any()
     assert (changed | ~lower).all()
@@ -77,8 +77,8 @@ def test_a_transposed_border_mask_is_caught(shape: dict[str, Any]) -> None:
     first = net.layers[0].mask
     first[: net.n_border * net.width, net.n_border :] = 1
     net.layers[0].weight.data.add_(0.1)
-    uniform, border = inputs(net, 5)
-    changed = dependence(net, torch.sign(uniform), border)
+    limits, border = inputs(net, 5)
+    changed = dependence(net, torch.sign(limits), border)
     assert (changed & ~torch.ones_like(changed).tril(-1)).any()
 
 
@@ -86,9 +86,9 @@ def test_a_transposed_border_mask_is_caught(shape: dict[str, Any]) -> None:
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_drawing_equals_one_full_pass_per_spin(shape: dict[str, Any], n: int) -> None:
     net = build(shape)
-    uniform, border = inputs(net, n)
-    drawn, log_prob = net.draw(uniform, border)
-    spins, logits = naive_sample(net, uniform, border)
+    limits, border = inputs(net, n)
+    drawn, log_prob = net.draw(limits, border)
+    spins, logits = naive_sample(net, limits, border)
     assert torch.equal(drawn, spins)
     torch.testing.assert_close(log_prob, spin_log_prob(spins, logits), rtol=0, atol=1e-10)
 
@@ -96,14 +96,14 @@ def test_drawing_equals_one_full_pass_per_spin(shape: dict[str, Any], n: int) ->
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_float32_drawing_is_within_its_rounding(shape: dict[str, Any]) -> None:
     net = build(shape, torch.float32)
-    uniform, border = inputs(net, 200)
-    spins, log_prob = net.draw(uniform, border)
+    limits, border = inputs(net, 200)
+    spins, log_prob = net.draw(limits, border)
     logits = net.double()(spins.double(), None if border is None else border.double())
     torch.testing.assert_close(log_prob, spin_log_prob(spins.double(), logits), rtol=1e-5, atol=1e-4)
     # a spin may differ from the one of the exact logits only where the threshold lies within the rounding of the logit
-    other = torch.where(logits > uniform, 1.0, -1.0) != spins
-    assert (logits - uniform).abs()[other].numel() <= 2
-    assert ((logits - uniform).abs()[other] < 1e-4).all()
+    other = torch.where(logits > limits, 1.0, -1.0) != spins
+    assert (logits - limits).abs()[other].numel() <= 2
+    assert ((logits - limits).abs()[other] < 1e-4).all()
 
 
 PLAIN = [shape for shape in SHAPES if shape.get("depth", 2) > 1 and not shape.get("residual")]
@@ -115,10 +115,10 @@ def test_the_compiled_kernels_equal_the_torch_operations(
 ) -> None:
     net = build(shape)
     assert net.compiled
-    uniform, border = inputs(net, 131)
-    compiled = net.draw(uniform, border)
+    limits, border = inputs(net, 131)
+    compiled = net.draw(limits, border)
     monkeypatch.setattr(AutoregressiveDense, "compiled", False)
-    plain = net.draw(uniform, border)
+    plain = net.draw(limits, border)
     assert torch.equal(compiled[0], plain[0])
     torch.testing.assert_close(compiled[1], plain[1], rtol=0, atol=1e-10)
 
@@ -128,8 +128,8 @@ def test_the_compiled_kernels_equal_the_torch_operations(
 @pytest.mark.parametrize("shape", PLAIN, ids=str)
 def test_the_compiled_gradient_equals_autograd(shape: dict[str, Any], n: int, dtype: torch.dtype) -> None:
     net = build(shape, dtype)
-    uniform, border = inputs(net, n)
-    spins, drawn = net.draw(uniform, border)
+    limits, border = inputs(net, n)
+    spins, drawn = net.draw(limits, border)
     factor = torch.randn(n, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
     parameters = list(net.parameters())
     slow = spin_log_prob(spins, net(spins, border))
@@ -143,11 +143,11 @@ def test_the_compiled_gradient_equals_autograd(shape: dict[str, Any], n: int, dt
 
 def test_the_number_of_threads_changes_no_result() -> None:
     net = build({"n_spins": 45, "n_border": 20, "width": 2}, torch.float32)
-    uniform, border = inputs(net, 1500)
+    limits, border = inputs(net, 1500)
     results = []
     for threads in (1, numba.config.NUMBA_NUM_THREADS):
         numba.set_num_threads(threads)
-        spins, log_prob = net.draw(uniform, border)
+        spins, log_prob = net.draw(limits, border)
         gradient = torch.autograd.grad(net.score(spins, border).sum(), net.layers[0].weight)[0]
         results.append((spins, log_prob, gradient))
     for a, b in zip(*results, strict=True):
@@ -163,12 +163,12 @@ def test_masked_weights_stay_zero_whatever_the_stored_ones_are() -> None:
 def test_thresholds_turn_logits_into_their_probabilities() -> None:
     """Power: n = 4e5 puts 1 % of p = 0.3 at 4 standard errors; the negative control is off by 5 %."""
     like, n = torch.zeros((), dtype=torch.float64), 400_000
-    uniform = thresholds(1, n, like=like, generator=torch.Generator().manual_seed(5))[0]
+    limits = thresholds(1, n, like=like, generator=torch.Generator().manual_seed(5))[0]
     p = 0.3
     error = (p * (1 - p) / n) ** 0.5
-    frequency = (torch.logit(torch.tensor(p, dtype=torch.float64)) > uniform).double().mean().item()
+    frequency = (torch.logit(torch.tensor(p, dtype=torch.float64)) > limits).double().mean().item()
     assert abs(frequency - p) < 4 * error
-    wrong = (torch.logit(torch.tensor(1.05 * p, dtype=torch.float64)) > uniform).double().mean().item()
+    wrong = (torch.logit(torch.tensor(1.05 * p, dtype=torch.float64)) > limits).double().mean().item()
     assert abs(wrong - p) > 4 * error
 
 

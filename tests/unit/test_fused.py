@@ -8,12 +8,12 @@ import sys
 import pytest
 import torch
 
-from nisbench.nn import odd, strip
+from nisbench.nn import exact_block, odd
 from nisbench.nn.dense import AutoregressiveDense
-from nisbench.nn.fused import draw_dense_fused, solve_fused
+from nisbench.nn.exact_block import solve_blocks_torch
+from nisbench.nn.fused import draw_dense_fused, draw_fused
 from nisbench.nn.hierarchy import known_neighbours, levels
 from nisbench.nn.odd import AutoregressiveOdd
-from nisbench.nn.strip import block_solve_torch
 from nisbench.physics.ising import Ising
 from nisbench_plugins.hier_exact import HierExact
 from nisbench_plugins.registration import HierExactOptions
@@ -48,7 +48,7 @@ def test_dense_draws_are_those_of_the_plain_pass(
     limits, border = thresholds(n_spins, n, dtype), signs(n_border, n, dtype)
     on_device = [tensor.to(DEVICE) for tensor in (limits, border)]
     with torch.no_grad():
-        spins, logits = (tensor.cpu() for tensor in draw_dense_fused(net.to(DEVICE), *on_device))
+        spins, logits = (tensor.cpu() for tensor in draw_dense_fused(net.to(DEVICE).matrices(), *on_device))
         assert torch.equal(spins, net.cpu().draw(limits, border)[0])
         of_full_pass = net(spins, border)
     assert torch.equal(spins > 0, of_full_pass > limits)
@@ -69,7 +69,7 @@ def test_odd_draws_are_those_of_the_plain_pass(
     inputs = torch.cat([border, torch.zeros_like(limits)]).to(DEVICE)
     hidden = torch.zeros(len(first), n, dtype=dtype, device=DEVICE)
     with torch.no_grad():
-        logits = solve_fused(first, last, limits.to(DEVICE), inputs, hidden, width=width, skip=skip)
+        logits = draw_fused(first, last, limits.to(DEVICE), inputs, hidden, width=width, skip=skip)
     assert torch.equal(inputs.cpu(), trace.inputs)
     torch.testing.assert_close(hidden.cpu(), trace.hidden, rtol=0, atol=tolerance)
     torch.testing.assert_close(logits.cpu(), trace.logits, rtol=0, atol=tolerance * len(first))
@@ -83,7 +83,7 @@ def test_a_wrong_weight_is_seen() -> None:
     with torch.no_grad():
         expected = net(net.draw(limits, border)[0], border)
         net.layers[1].weight[19, 21] += 1e-3
-        found = draw_dense_fused(net.to(DEVICE), limits.to(DEVICE), border.to(DEVICE))[1].cpu()
+        found = draw_dense_fused(net.to(DEVICE).matrices(), limits.to(DEVICE), border.to(DEVICE))[1].cpu()
     assert (found - expected).abs().max() > 1e-6
 
 
@@ -91,7 +91,7 @@ COMPILE = """
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from nisbench.nn.device_kernels import draw_network, shape
+from nisbench.nn.kernels.device import draw_network, shape
 from nisbench.nn.fused import WIDEST
 
 kernel = draw_network
@@ -125,7 +125,7 @@ def test_a_training_batch_of_the_device_is_that_of_the_cpu(monkeypatch: pytest.M
     """hier-exact with the kernel and with blocks of torch operations: the same draws, signals and gradient."""
 
     def blocks(border: torch.Tensor, side: int, beta: float, odds: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        spins, log_z = block_solve_torch(border, side, [math.exp(-2 * beta)] * side, odds)
+        spins, log_z = solve_blocks_torch(border, side, [math.exp(-2 * beta)] * side, odds)
         return spins, log_z + beta * 2 * side * (side + 1)
 
     torch.manual_seed(1)
@@ -136,7 +136,7 @@ def test_a_training_batch_of_the_device_is_that_of_the_cpu(monkeypatch: pytest.M
     for device in (False, True):
         if device:
             monkeypatch.setattr(odd, "can_fuse", lambda *_: True)
-            monkeypatch.setattr(strip, "_solve", blocks)
+            monkeypatch.setattr(exact_block, "_solve", blocks)
         batch = model.training_batch(5, beta=0.44, generator=torch.Generator().manual_seed(2))
         gradient = torch.autograd.grad(batch.loss(), list(model.parameters()))
         found.append([batch.signal, *(pair.signal for pair in batch.terms), *gradient])

@@ -11,8 +11,8 @@ import torch
 from nisbench.contract.interfaces import Model
 from nisbench.contract.records import Estimate
 from nisbench.harness.measure import level_differences
+from nisbench.nn.exact_block import block_log_z
 from nisbench.nn.hierarchy import displacements, exact_blocks, known_neighbours, levels
-from nisbench.nn.strip import block_log_z
 from nisbench.physics.enumeration import all_spins
 from nisbench.physics.ising import Ising
 from nisbench.physics.kaufman import log_z

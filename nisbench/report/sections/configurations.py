@@ -32,6 +32,7 @@ def _panel(results: Results, problem: Problem) -> ConfigurationPanel | None:
     by_size = _pictures(results, problem)
     if not by_size:
         return None
+    # The size with the most samplers; among equals the largest.
     L = max(by_size, key=lambda size: (len(by_size[size]), size))
     pictures = by_size[L]
     references = {row.cell.reference for row in results.at(problem) if row.cell.reference}

@@ -84,6 +84,7 @@ def _exact(group: SeedGroup) -> Entry:
 
 def _levels(results: Results, groups: Sequence[SeedGroup]) -> list[Block]:
     """A table of the KL that each level of a hierarchical model adds; empty if no cell has it."""
+    # Levels are numbered from 0 without gaps, so the first missing level ends the list.
     levels = [
         list(itertools.takewhile(bool, map(group.estimate, map(level_name, itertools.count())))) for group in groups
     ]

@@ -74,6 +74,7 @@ def _z(results: Results, problem: Problem, L: int, own: Estimate | None, name: s
         return None
     for device in ("cpu", "cuda"):
         base = baseline(results.contest, problem, L, device)
+        # A sampler is not compared with itself.
         other = base.estimate(name) if base and base.label != label else None
         if other and other.value is not None and other.error:
             z = (own.value - other.value) / math.hypot(own.error, other.error)
@@ -145,4 +146,5 @@ def _exact_row(results: Results, groups: Sequence[SeedGroup]) -> list[tuple[Entr
     if all(entry.text == ABSENT for entry in entries):
         return []
     lead = lead_entries(results, groups[0])
+    # The last two leading entries are sampler and status.
     return [(*lead[:-2], plain("exact"), Entry("", ""), *entries)]

@@ -1,4 +1,4 @@
-// Figures: series shown and hidden, values told at the pointer or by arrow keys, the other scale, saved as SVG and PNG.
+// Figures: show and hide series, show values at the pointer or with the arrow keys, switch the scale, save SVG and PNG.
 const REACH = 22;
 
 class Picture {
@@ -30,7 +30,7 @@ class Picture {
     return this.series.flatMap((one) => (this.hidden.has(one.group) ? [] : one.points.map((point) => ({ one, point }))));
   }
 
-  // The two drawings change places: one in the page, one in the template.
+  // The drawing in the page and the drawing in the template are exchanged.
   offer(template) {
     const scales = { [this.name]: template.dataset.scale === "log" ? "linear" : "log", [template.dataset.name]: template.dataset.scale };
     const drawn = { [this.name]: this.svg, [template.dataset.name]: template.content.querySelector("svg") };
@@ -120,7 +120,7 @@ class Picture {
     for (const ring of this.svg.querySelectorAll(".ring")) ring.remove();
   }
 
-  // The drawing as it is shown, in the colours of paper.
+  // The drawing as it is shown, in the colours of the printed version.
   get text() {
     this.quiet();
     const text = new XMLSerializer().serializeToString(this.svg);

@@ -1,5 +1,5 @@
 "use strict";
-// Tables: sorted by a press on a heading, filtered by words, as ratios to a baseline, saved as CSV.
+// Tables can be sorted by a click on a heading, filtered by words, shown as ratios to a baseline, and saved as CSV.
 const data = JSON.parse(document.getElementById("data").textContent);
 const selects = [];
 
@@ -41,7 +41,7 @@ function setUpTable(table) {
   table.closest(".scroll").before(tools);
 }
 
-// Sorting: ascending, descending, as it was. Rows without a value stay at the end.
+// Sorting: ascending, descending, then the original order. Rows without a value stay at the end.
 function sortable(table, heads, original) {
   heads.forEach((head, column) => {
     const press = button("", () => {
@@ -70,7 +70,7 @@ function sorted(rows, column, sign) {
   });
 }
 
-// Filter: a row stays if it holds every word.
+// Filter: a row stays if it contains every word.
 function filter(rows, status, caption) {
   const input = make("input", { type: "search", "aria-describedby": caption, placeholder: "words", size: "14" });
   input.addEventListener("input", () => {
@@ -88,7 +88,7 @@ function filter(rows, status, caption) {
 
 const isShown = (row) => !row.hidden;
 
-// Baseline: every number of a column with a key, divided by the baseline's at the same place.
+// Baseline: every number of a column with a key is divided by the number of the baseline at the same place.
 function ratioColumns(heads) {
   return heads.flatMap((head, i) => (head.dataset.key && !["place", "sampler"].includes(head.dataset.key) ? [i] : []));
 }
@@ -162,7 +162,8 @@ function concise(value, error) {
   return `${value.toFixed(decimals)}(${error >= 1 ? error.toFixed(decimals) : Math.round(error * 10 ** decimals)})`;
 }
 
-// CSV: full numbers, each column with errors followed by them. A text that a spreadsheet could run is made plain.
+// CSV: numbers with all digits; a column with errors is followed by a column of its errors. Text that a spreadsheet
+// could run as a formula is escaped.
 function headingOf(head) {
   return head.textContent.trim().replace(/\s+/g, " ");
 }

@@ -1,8 +1,9 @@
-"""ln Z(border) of a square Ising block and exact draws of its spins, given the spins around it, by a transfer matrix.
+"""ln Z(border) of a square Ising block and exact draws of its spins, conditioned on the spins around it.
 
-Z(border) = sum over the inner spins of exp(beta sum of the bonds inside and to the border). A strip of `side` spins
-moves through the block site by site: 2^side weights a block, side^2 steps. Drawing goes back row by row.
-One seam, two implementations with the same result: compiled for CPU (`strip_kernels`), torch operations elsewhere.
+Z(border) = sum over the inner spins of exp(beta sum of the bonds inside and to the border), by a transfer matrix: the
+weights of the 2^side states of one row move through the block. Draws go back row by row.
+Two implementations with the same result: compiled for the CPU (`kernels.transfer_matrix`, site by site) and torch
+operations for other devices (`solve_blocks_torch`, row by row).
 """
 
 import math
@@ -11,14 +12,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from nisbench.nn import strip_kernels
 from nisbench.nn.bernoulli import signs
+from nisbench.nn.kernels.transfer_matrix import solve_blocks
 
-__all__ = ["block_draw", "block_energy", "block_log_z", "block_solve_torch"]
+__all__ = ["block_draw", "block_energy", "block_log_z", "solve_blocks_torch"]
 
 
 def block_log_z(border: Tensor, side: int, beta: float) -> Tensor:
-    """(n,) float64 ln Z of n blocks; to rounding with float64 borders.
+    """ln Z of n blocks, (n,) float64, to rounding with float64 borders.
 
     With float32 to 1e-6, on torch operations to 4e-6, up to beta = 3. Beyond that float32 weights of unlikely rows
     underflow: 4e-5 is lost at beta = 6 and ln Z is infinite at beta = 8.
@@ -26,15 +27,15 @@ def block_log_z(border: Tensor, side: int, beta: float) -> Tensor:
     Parameters
     ----------
     border : (4 side, n) float of -1, +1: above (from the left), right (from above), below, left
-    side : extent of the block; 2^side weights are kept for each
+    side : extent of the block; 2^side weights are kept for each block
     """
     return _solve(border, side, beta, border.new_empty(0, border.shape[1]))[1]
 
 
 def block_draw(border: Tensor, side: int, beta: float, thresholds: Tensor) -> tuple[Tensor, Tensor]:
-    """Spins (side^2, n), row by row, drawn from exp(-beta E)/Z(border), and ln Z as `block_log_z`.
+    """Draw the spins of n blocks from exp(-beta E)/Z(border), (side^2, n) row by row; also return `block_log_z`.
 
-    `thresholds` (side^2, n) are logit(u), u uniform.
+    `thresholds` (side^2, n) are logit(u), u uniform on (0, 1).
     """
     return _solve(border, side, beta, thresholds.exp())
 
@@ -53,54 +54,57 @@ def block_energy(spins: Tensor, border: Tensor, side: int) -> Tensor:
 
 
 def _solve(border: Tensor, side: int, beta: float, odds: Tensor) -> tuple[Tensor, Tensor]:
+    """Spins, (side^2, n), and ln Z, (n,); odds = u/(1 - u), or (0, n) for no draw."""
     unlike = _rounded(math.exp(-2 * beta), side, border.dtype)
     if border.device.type == "cpu":
         spins, log_z = border.new_empty(odds.shape), border.new_empty(border.shape[1], dtype=torch.float64)
-        given = (x.contiguous().numpy() for x in (unlike, odds, spins, log_z))
-        strip_kernels.solve_blocks(border.contiguous().numpy(), side, *given)
+        arrays = (x.contiguous().numpy() for x in (unlike, odds, spins, log_z))
+        solve_blocks(border.contiguous().numpy(), side, *arrays)
     else:
-        spins, log_z = block_solve_torch(border, side, unlike.tolist(), odds)
-    return spins, log_z + beta * (2 * side * (side - 1) + 4 * side)  # each bond was counted relative to exp(beta)
+        spins, log_z = solve_blocks_torch(border, side, unlike.tolist(), odds)
+    # each of the 2 side (side - 1) inner bonds and 4 side bonds to the border counted relative to exp(beta)
+    return spins, log_z + beta * (2 * side * (side - 1) + 4 * side)
 
 
 def _rounded(value: float, side: int, dtype: torch.dtype) -> Tensor:
-    """(side,) of a type, on the CPU, some rounded up and some down so that their mean is `value`.
+    """(side,) numbers of a dtype, on the CPU: `value` rounded up or down so that their mean is `value`.
 
-    One rounding error in all the bonds of a block would add up, to 2e-6 in ln Z of side 7 with float32.
+    The same rounding error in all bonds of a block would add up, to 2e-6 in ln Z of side 7 with float32.
     """
     near = torch.tensor(value, dtype=dtype, device="cpu")
     direction = math.inf if value > near.item() else -math.inf
     far = torch.nextafter(near, torch.full_like(near, direction))
     share = (value - near.item()) / (far.item() - near.item())
     rows = torch.arange(side + 1, device="cpu")
-    steps = torch.floor(rows * share + 0.5).diff()  # as a straight line on a grid
+    steps = torch.floor(rows * share + 0.5).diff()  # spreads `far` evenly, as a straight line on a grid
     return torch.where(steps > 0, far, near)
 
 
-def block_solve_torch(border: Tensor, side: int, unlike: Sequence[float], odds: Tensor) -> tuple[Tensor, Tensor]:
-    """What `strip_kernels.solve_blocks` computes, with torch operations: any device, which waits for nothing.
+def solve_blocks_torch(border: Tensor, side: int, unlike: Sequence[float], odds: Tensor) -> tuple[Tensor, Tensor]:
+    """Spins and ln Z as from `kernels.transfer_matrix.solve_blocks`, with torch operations and without synchronising.
 
-    Row by row, the step from one row to the next as one matrix product over the 2^side states.
+    The step from one row to the next is one matrix product over the 2^side states.
     """
     n = border.shape[1]
     above, right, below, left = border.view(4, side, n)
     bits = torch.arange(2**side, device=border.device).unsqueeze(1) >> torch.arange(side, device=border.device) & 1
     states = 2 * bits.to(border.dtype) - 1  # (2^side, side), state i has spin c up where bit c of i is 1
+    # unlike bonds between two rows, (2^side, 2^side), and inside one row, (2^side, 1)
     between, inside = (side - states @ states.T) / 2, (states[:, 1:] != states[:, :-1]).sum(1, keepdim=True)
     ends, log_z = torch.stack([states[:, 0], states[:, -1]], 1), border.new_zeros(n, dtype=torch.float64)
     rows: list[Tensor] = []
     for row, weight in enumerate(unlike):
-        known, touching = [left[row : row + 1], right[row : row + 1]], [ends]
+        outside, touching = [left[row : row + 1], right[row : row + 1]], [ends]
         if row == 0:
-            known, touching = [*known, above], [*touching, states]
+            outside, touching = [*outside, above], [*touching, states]
         if row == side - 1:
-            known, touching = [*known, below], [*touching, states]
-        spins, touched = torch.cat(known), torch.cat(touching, 1)
-        vector = weight ** (inside + (len(spins) - touched @ spins) / 2)  # to the number of unlike bonds
+            outside, touching = [*outside, below], [*touching, states]
+        spins, touched = torch.cat(outside), torch.cat(touching, 1)  # (k, n), (2^side, k): the k bonds to the border
+        vector = weight ** (inside + (len(spins) - touched @ spins) / 2)  # (2^side, n), weight^(unlike bonds)
         if row:
             vector = vector * (weight**between @ rows[-1])
         if not len(odds):
-            rows.clear()  # drawing alone goes back
+            rows.clear()  # only a draw goes back
         total = vector.sum(0)
         rows.append(vector / total)
         log_z += total.double().log()
@@ -114,25 +118,25 @@ def block_solve_torch(border: Tensor, side: int, unlike: Sequence[float], odds: 
 
 
 def _bond_to(spin: Tensor, weight: float) -> Tensor:
-    """(2, n): the bond of a spin, down or up, to a known one, (n,); `weight` where they are unlike, else 1."""
+    """(2, n): the bond of a spin, down or up, to a spin (n,): `weight` where they are unlike, else 1."""
     return weight ** torch.stack([(1 + spin) / 2, (1 - spin) / 2])
 
 
 def _draw_row(vector: Tensor, below: Tensor | None, weight: float, odds: Tensor) -> Tensor:
-    """A row (side, n) given the one below: sums over the columns from the left, draws them from the right.
+    """Draw a row, (side, n), given the row below: sum over the columns from the left, draw from the right.
 
-    `weight` is that of unlike spins one above the other.
+    `vector` (2^side, n) are the weights of the row's states, `weight` that of unlike spins one above the other.
     """
     side, n = odds.shape
     sums = [vector]
     for column in range(side):
-        pairs = sums[-1].view(-1, 2, n)
+        pairs = sums[-1].view(-1, 2, n)  # (2^(side - column - 1), down or up, n)
         if below is not None:
             pairs = pairs * _bond_to(below[column], weight)
             sums[-1] = pairs.reshape(-1, n)
         sums.append(pairs.sum(1))
     spins = torch.empty_like(odds)
-    state = torch.zeros(1, n, dtype=torch.long, device=odds.device)
+    state = torch.zeros(1, n, dtype=torch.long, device=odds.device)  # the columns drawn so far, as a number
     for column in reversed(range(side)):
         down, up = (sums[column].gather(0, 2 * state + spin) for spin in (0, 1))
         chosen = up > odds[column] * down

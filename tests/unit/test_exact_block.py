@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.stats import chi2
 
 from nisbench.nn.bernoulli import thresholds
-from nisbench.nn.strip import _rounded, block_draw, block_energy, block_log_z, block_solve_torch
+from nisbench.nn.exact_block import _rounded, block_draw, block_energy, block_log_z, solve_blocks_torch
 
 
 def inner_states(side: int) -> NDArray[np.int64]:
@@ -101,7 +101,7 @@ def test_float32_has_no_bias(beta: float, compiled: bool) -> None:
         found = block_log_z(single, 7, beta)
     else:
         unlike = _rounded(math.exp(-2 * beta), 7, torch.float32).tolist()
-        found = block_solve_torch(single, 7, unlike, single.new_empty(0, 1024))[1] + beta * 112
+        found = solve_blocks_torch(single, 7, unlike, single.new_empty(0, 1024))[1] + beta * 112
     difference = found - block_log_z(border, 7, beta)
     assert difference.abs().max() < (1e-6 if compiled else 4e-6)
     assert abs(difference.mean()) < 5e-7
@@ -111,7 +111,7 @@ def test_one_rounding_in_all_bonds_would_be_a_bias() -> None:
     """What the test above sees: the same kernel with exp(-2 beta) rounded once."""
     border = borders(7, 1024, seed=4)
     once = [math.exp(-0.6)] * 7  # which float32 rounds
-    log_z = block_solve_torch(border.float(), 7, once, border.float().new_empty(0, 1024))[1] + 0.3 * 112
+    log_z = solve_blocks_torch(border.float(), 7, once, border.float().new_empty(0, 1024))[1] + 0.3 * 112
     assert abs((log_z - block_log_z(border, 7, 0.3)).mean()) > 1e-6
 
 
@@ -156,12 +156,12 @@ def test_draws_have_the_exact_frequencies(side: int, compiled: bool) -> None:
     """100 000 draws over 512 states; p > 1e-4 for the right beta, < 1e-4 for one that is 3 % off."""
     n, beta = 100_000, 0.44
     border = borders(side, 3, seed=21)[:, 2:].float().expand(-1, n).contiguous()
-    uniform = thresholds(side * side, n, like=border, generator=torch.Generator().manual_seed(2))
+    limits = thresholds(side * side, n, like=border, generator=torch.Generator().manual_seed(2))
     if compiled:
-        spins, _ = block_draw(border, side, beta, uniform)
+        spins, _ = block_draw(border, side, beta, limits)
     else:
         unlike = [math.exp(-2 * beta)] * side
-        spins, _ = block_solve_torch(border, side, unlike, uniform.exp())
+        spins, _ = solve_blocks_torch(border, side, unlike, limits.exp())
     codes = (spins.T.numpy() > 0) @ (1 << np.arange(side * side)[::-1])
     p = []
     for tried in (beta, 0.97 * beta):
@@ -175,9 +175,9 @@ def test_draws_have_the_exact_frequencies(side: int, compiled: bool) -> None:
 @pytest.mark.parametrize("side", [1, 3, 7])
 def test_torch_operations_draw_the_same(side: int, n: int) -> None:
     border = borders(side, max(n, 2), seed=n)[:, :n].contiguous()
-    uniform = thresholds(side * side, n, like=border, generator=torch.Generator().manual_seed(n))
-    spins, log_z = block_draw(border, side, 0.4, uniform)
-    plain, plain_log_z = block_solve_torch(border, side, [math.exp(-0.8)] * side, uniform.exp())
+    limits = thresholds(side * side, n, like=border, generator=torch.Generator().manual_seed(n))
+    spins, log_z = block_draw(border, side, 0.4, limits)
+    plain, plain_log_z = solve_blocks_torch(border, side, [math.exp(-0.8)] * side, limits.exp())
     assert torch.equal(spins, plain)
     plain_log_z += 0.4 * (2 * side * (side - 1) + 4 * side)
     torch.testing.assert_close(log_z, plain_log_z, rtol=0, atol=1e-11)

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from nisbench.nn.bernoulli import spin_log_prob, thresholds
-from nisbench.nn.odd import AutoregressiveOdd, OddRates, OddWeights, solve_chunk_torch
-from nisbench.nn.odd_kernels import solve_chunk, tanh
+from nisbench.nn.kernels.functions import tanh
+from nisbench.nn.kernels.odd import solve_panel
+from nisbench.nn.odd import AutoregressiveOdd, OddRates, OddWeights, solve_panel_torch
 
 BETA = 0.4
 SHAPES = [(1, 0, 8), (5, 12, 8), (16, 0, 3), (29, 60, 8), (33, 7, 1), (70, 4, 2)]
@@ -28,7 +29,7 @@ def borders(rows: int, n: int, dtype: torch.dtype = torch.float64) -> Tensor:
     return (torch.randint(0, 2, (rows, n), generator=torch.Generator().manual_seed(rows)) * 2 - 1).to(dtype)
 
 
-def uniform(net: AutoregressiveOdd, n: int) -> Tensor:
+def limits(net: AutoregressiveOdd, n: int) -> Tensor:
     return thresholds(net.n_spins, n, like=net.skip, generator=torch.Generator().manual_seed(n))
 
 
@@ -66,7 +67,7 @@ def test_a_logit_sees_the_border_and_the_spins_before_it(shape: tuple[int, int, 
 def test_sampling_computes_the_plain_logits(shape: tuple[int, int, int], n: int) -> None:
     for dtype, tolerance in ((torch.float64, 1e-12), (torch.float32, 2e-5)):
         net = network(*shape, dtype=dtype)
-        border, u = borders(shape[1], n, dtype), uniform(net, n)
+        border, u = borders(shape[1], n, dtype), limits(net, n)
         trace = net.sample(u, border, net.weights(BETA))
         plain = net(trace.spins, border, beta=BETA)
         torch.testing.assert_close(trace.logits, plain, rtol=0, atol=tolerance)
@@ -77,7 +78,7 @@ def test_sampling_computes_the_plain_logits(shape: tuple[int, int, int], n: int)
 def test_the_written_gradient_is_that_of_autograd(shape: tuple[int, int, int]) -> None:
     n, net = 90, network(*shape)
     border = borders(shape[1], n)
-    trace = net.sample(uniform(net, n), border, net.weights(BETA))
+    trace = net.sample(limits(net, n), border, net.weights(BETA))
     weight = torch.randn(n, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     fast = net.log_prob(trace, net.weights(BETA))
     slow = spin_log_prob(trace.spins, net(trace.spins, border, beta=BETA))
@@ -88,13 +89,13 @@ def test_the_written_gradient_is_that_of_autograd(shape: tuple[int, int, int]) -
 
 
 @pytest.mark.parametrize("n", [1, 64, 100])
-def test_torch_operations_solve_the_same_chunk(n: int) -> None:
+def test_torch_operations_solve_the_same_panel(n: int) -> None:
     generator = torch.Generator().manual_seed(n)
     shapes = [(9, 9), (27, 9), (9, 27), (9, n), (9, n), (27, n), (9, n)]
     one = [torch.randn(*shape, generator=generator, dtype=torch.float64) for shape in shapes]
     other = [tensor.clone() for tensor in one]
-    solve_chunk(*(tensor.numpy() for tensor in one))
-    solve_chunk_torch(*other)
+    solve_panel(*(tensor.numpy() for tensor in one))
+    solve_panel_torch(*other)
     for a, b in zip(one, other, strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
 

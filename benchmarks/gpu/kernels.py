@@ -1,0 +1,115 @@
+"""Triton kernels and block sums of the device, against a plain full pass and against float64 on the CPU."""
+
+import functools
+import itertools
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from benchmarks.gpu.process import Task
+from nisbench.nn.dense import AutoregressiveDense
+from nisbench.nn.exact_block import block_draw, solve_blocks_torch
+from nisbench.nn.fused import draw_dense_fused, draw_fused
+from nisbench.nn.hierarchy import known_neighbours, levels
+from nisbench.nn.odd import AutoregressiveOdd
+
+__all__ = ["WrongError", "check_kernels"]
+
+TOLERANCES = {torch.float64: 1e-10, torch.float32: 2e-6}
+"""Largest error of a logit per unit or spin that is summed over."""
+BLOCK_TOLERANCES = {torch.float64: 1e-10, torch.float32: 1e-5}
+"""Largest error of ln Z of a block."""
+BETA = 0.4
+
+
+class WrongError(Exception):
+    """A result that is not the expected one."""
+
+
+def check_kernels(task: Task) -> None:
+    """One row for each network, block and dtype."""
+    settings = task.settings
+    for (n_spins, n_border, width, n), dtype in itertools.product(settings.dense_nets, TOLERANCES):
+        what = f"{n_spins} spins, border {n_border}, width {width}, batch {n}, {_name(dtype)}"
+        args = n_spins, n_border, width, n, dtype
+        task.attempt("checks", functools.partial(dense, task.device, *args), check="Triton, dense network", of=what)
+    for (L, level, width, n), dtype in itertools.product(settings.odd_nets, TOLERANCES):
+        what = f"L = {L}, level {level}, width {width}, batch {n}, {_name(dtype)}"
+        odd_args = L, level, width, n, dtype
+        task.attempt("checks", functools.partial(odd, task.device, *odd_args), check="Triton, odd network", of=what)
+    for side, dtype in itertools.product(settings.block_sides, BLOCK_TOLERANCES):
+        work = functools.partial(blocks, task.device, side, dtype)
+        task.attempt("checks", work, check="block sums", of=f"side {side}, {_name(dtype)}")
+
+
+def dense(
+    device: torch.device, n_spins: int, n_border: int, width: int, n: int, dtype: torch.dtype
+) -> Mapping[str, Any]:
+    """Spins and logits of the fused draw against one full pass over the drawn spins."""
+    torch.manual_seed(n_spins)
+    net = AutoregressiveDense(n_spins, n_border, width=width).to(device, dtype)
+    limits, border = (_random(rows, n, dtype, device) for rows in (n_spins, n_border))
+    border = _signs(border)
+    with torch.no_grad():
+        spins, logits = draw_dense_fused(net, limits, border)
+        return _compared(spins, logits, net(spins, border), limits, TOLERANCES[dtype] * n_spins)
+
+
+def odd(device: torch.device, L: int, level: int, width: int, n: int, dtype: torch.dtype) -> Mapping[str, Any]:
+    """The same for an odd network, whose last matrix is not zero."""
+    torch.manual_seed(width)
+    net = AutoregressiveOdd(known_neighbours(levels(L)[level], L), width=width).to(dtype)
+    net.last.data += torch.randn_like(net.last) / 4
+    net = net.to(device)
+    limits, border = (_random(rows, n, dtype, device) for rows in (net.n_spins, net.n_border))
+    border = _signs(border)
+    with torch.no_grad():
+        skip, first, last = net.weights(BETA)
+        inputs = torch.cat([border, torch.zeros_like(limits)])
+        hidden = limits.new_zeros(len(first), n)
+        logits = draw_fused(first, last, limits, inputs, hidden, width=width, skip=skip)
+        spins = inputs[net.n_border :]
+        return _compared(spins, logits, net(spins, border, beta=BETA), limits, TOLERANCES[dtype] * len(first))
+
+
+def blocks(device: torch.device, side: int, dtype: torch.dtype, n: int = 129) -> Mapping[str, Any]:
+    """ln Z and draws of the torch operations on the device against the compiled kernel in float64 on the CPU."""
+    border, limits = _signs(_random(4 * side, n, dtype, device)), _random(side * side, n, dtype, device)
+    spins, log_z = solve_blocks_torch(border, side, [math.exp(-2 * BETA)] * side, limits.exp())
+    log_z = log_z.cpu() + BETA * (2 * side * (side - 1) + 4 * side)  # bonds were counted relative to exp(beta)
+    expected_spins, expected = block_draw(border.cpu().double(), side, BETA, limits.cpu().double())
+    error = float((log_z - expected).abs().max())
+    unlike = int((spins.cpu() != expected_spins).sum())
+    if not error < BLOCK_TOLERANCES[dtype]:
+        raise WrongError(f"ln Z is off by {error:.2g}")
+    # In float32 a probability within rounding of its threshold decides otherwise, and later spins follow it.
+    if unlike > (0 if dtype == torch.float64 else side * side):
+        raise WrongError(f"{unlike} of {spins.numel()} spins differ")
+    return {"passed": True, "found": f"ln Z to {error:.1g}, {unlike} of {spins.numel()} spins differ"}
+
+
+def _compared(spins: Tensor, logits: Tensor, full: Tensor, limits: Tensor, tolerance: float) -> Mapping[str, Any]:
+    """All (n_spins, n): spins and logits of a draw, logits of the full pass, thresholds of the draw."""
+    error = float((logits - full).abs().max())
+    wrong = ((spins > 0) != (full > limits)) & ((full - limits).abs() > tolerance)
+    if not error < tolerance:
+        raise WrongError(f"a logit is off by {error:.2g}, more than {tolerance:.1g}")
+    if wrong.any() or not (spins.abs() == 1).all():
+        raise WrongError(f"{int(wrong.sum())} spins are on the wrong side of their thresholds")
+    return {"passed": True, "found": f"logits to {error:.1g}, tolerance {tolerance:.1g}"}
+
+
+def _random(rows: int, n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """(rows, n) thresholds logit(u), u uniform, the same on every device."""
+    return torch.rand(rows, n, generator=Generator().manual_seed(rows + n), dtype=dtype).logit().to(device)
+
+
+def _signs(values: Tensor) -> Tensor:
+    return torch.where(values > 0, 1.0, -1.0).to(values.dtype)
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

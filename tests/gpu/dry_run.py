@@ -1,0 +1,46 @@
+"""One dry run of the GPU command in a bare checkout."""
+
+import os
+import resource
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+BARE = Path(__file__).parent / "bare"
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """Results of the command."""
+
+    folder: Path
+    code: int
+    output: str
+    cpu_s: float
+    """of all its processes"""
+
+
+def bare_environment() -> dict[str, str]:
+    """nisbench is not installed, the packages of reports are missing, PYTHONPATH leads to the checkout."""
+    path = os.pathsep.join([str(BARE), ".", "plugins"])
+    return {**os.environ, "PYTHONPATH": path}
+
+
+def dry_run(folder: Path) -> DryRun:
+    """`python -m benchmarks.gpu --dry`; the generous time is for a machine with other work."""
+    command = [sys.executable, "-m", "benchmarks.gpu", "--dry", "--minutes", "9", "--out", str(folder)]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=bare_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return DryRun(folder, done.returncode, done.stdout, cpu_s)
