@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numba import njit, prange
 
-__all__ = ["LANES", "visit"]
+__all__ = ["visit"]
 
 LANES = 64
 """Configurations that advance together."""

@@ -1,7 +1,6 @@
 """Exact properties of `boundary-mps`, and its weights against ln Z from the Kac-Ward determinant."""
 
 import math
-from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numba
@@ -9,6 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from nisbench.physics.glasses import EdwardsAnderson, Villain
+from nisbench.physics.ising import Ising
+from nisbench.physics.kac_ward import log_z
+from nisbench.physics.lattice import square_lattice
+from nisbench.physics.options import EdwardsAndersonOptions, IsingOptions
+from nisbench.physics.pairwise import PairwiseTarget
 from nisbench_plugins.boundary_mps import BoundaryMps
 from nisbench_plugins.registration import BoundaryMpsOptions
 from tests.fakes.plain_boundary_mps import PlainBoundaryMps
@@ -16,50 +21,24 @@ from tests.fakes.plain_boundary_mps import PlainBoundaryMps
 BETA_CRITICAL = math.log(1 + math.sqrt(2)) / 2
 
 
-@dataclass
-class Pairwise:
-    """A target with couplings right (L, L - 1), down (L - 1, L) and a field (L, L)."""
-
-    right: np.ndarray
-    down: np.ndarray
-    field: np.ndarray
-    boundary: str = "free"
-    name: str = "pairwise"
-
-    def __post_init__(self):
-        self.L = len(self.right)
-        self.n_sites = self.L**2
-        self.lattice = SimpleNamespace(
-            L=self.L,
-            shape=(self.L, self.L),
-            boundary=self.boundary,
-            right=np.pad(self.right, ((0, 0), (0, 1))),
-            down=np.pad(self.down, ((0, 1), (0, 0))),
-            field=self.field.ravel(),
-        )
-
-    def energy(self, spins):
-        s = spins.double().numpy()
-        rows = (self.right * s[..., :, :-1] * s[..., :, 1:]).sum((-2, -1))
-        columns = (self.down * s[..., :-1, :] * s[..., 1:, :]).sum((-2, -1))
-        return torch.from_numpy(-rows - columns - (self.field * s).sum((-2, -1)))
-
-
 def ferromagnet(L):
-    return Pairwise(np.ones((L, L - 1)), np.ones((L - 1, L)), np.zeros((L, L)))
+    return Ising(L, IsingOptions(boundary="free"))
 
 
-def glass(L, seed=1, *, gaussian=False, field=0.0):
+def glass(L, seed=1, *, gaussian=False, field=0.0, boundary="free"):
     rng = np.random.default_rng(seed)
-    right, down = rng.normal(size=(L, L - 1)), rng.normal(size=(L - 1, L))
+    right, down = rng.normal(size=(2, L, L))
     if not gaussian:
         right, down = np.sign(right), np.sign(down)
-    return Pairwise(right, down, field * rng.normal(size=(L, L)))
+    target = PairwiseTarget(square_lattice(L, boundary, right=right, down=down, field=field * rng.normal(size=(L, L))))
+    target.name = "glass"
+    return target
 
 
-def villain(L):
-    signs = np.where(np.arange(L) % 2, -1.0, 1.0)
-    return Pairwise(np.repeat(signs[:, None], L - 1, axis=1), np.ones((L - 1, L)), np.zeros((L, L)))
+def plain(target, beta, chi):
+    lattice = target.lattice
+    field = lattice.field.reshape(lattice.shape)
+    return PlainBoundaryMps(lattice.right[:, :-1], lattice.down[:-1], field, beta, chi)
 
 
 def prepared(target, beta, chi):
@@ -97,7 +76,7 @@ TARGETS = [
     pytest.param(glass(4), id="pm1"),
     pytest.param(glass(4, 2, gaussian=True), id="gaussian"),
     pytest.param(glass(4, 3, gaussian=True, field=0.7), id="gaussian with field"),
-    pytest.param(villain(4), id="villain"),
+    pytest.param(Villain(4), id="villain"),
 ]
 
 
@@ -126,9 +105,10 @@ def test_q_is_not_p_of_another_beta_or_another_coupling():
     weight = -0.44 * target.energy(states)
     p = torch.softmax(weight, 0)
     hotter = prepared(target, 0.4356, 4).log_prob(states, beta=0.4356).exp()
-    changed = glass(4, 2, gaussian=True)
-    changed.lattice.right[1, 1] *= 1.01
-    other = prepared(changed, 0.44, 4).log_prob(states, beta=0.44).exp()
+    changed = target.lattice.right.copy()
+    changed[1, 1] *= 1.01
+    lattice = square_lattice(4, "free", right=changed, down=target.lattice.down)
+    other = prepared(PairwiseTarget(lattice), 0.44, 4).log_prob(states, beta=0.44).exp()
     assert float((hotter - p).abs().max()) > 1e-7
     assert float((other - p).abs().max()) > 1e-8
 
@@ -158,8 +138,8 @@ def test_a_conditional_probability_depends_on_earlier_spins_only(chi):
 def test_the_compiled_form_is_the_plain_form(L, chi, beta):
     target = glass(L, 7, gaussian=True, field=0.2)
     draws = prepared(target, beta, chi).sample(70, beta=beta, generator=source())
-    plain = PlainBoundaryMps(target.right, target.down, target.field, beta, chi)
-    assert np.abs(plain.log_prob(draws.spins.numpy()) - draws.log_prob.numpy()).max() < 1e-8
+    expected = plain(target, beta, chi).log_prob(draws.spins.numpy())
+    assert np.abs(expected - draws.log_prob.numpy()).max() < 1e-8
 
 
 @pytest.mark.parametrize(("L", "beta", "chi"), [(2, 0.5, 1), (5, 1.0, 3), (16, BETA_CRITICAL, 4), (32, 2.0, 8)])
@@ -205,19 +185,37 @@ EXACT = [
     pytest.param(ferromagnet(16), BETA_CRITICAL, 4, 232.5996102057, id="ferromagnet 16"),
     pytest.param(ferromagnet(32), 0.44, 4, 939.9836361516, id="ferromagnet 32"),
     pytest.param(ferromagnet(64), BETA_CRITICAL, 8, 3785.3529365202, id="ferromagnet 64"),
-    pytest.param(villain(16), 0.5, 8, 227.0950775087, id="villain 16, 0.5"),
-    pytest.param(villain(16), 2.0, 16, 573.4485301522, id="villain 16, 2"),
-    pytest.param(villain(64), 1.0, 16, 5361.4512257986, id="villain 64"),
+    pytest.param(Villain(16), 0.5, 8, 227.0950775087, id="villain 16, 0.5"),
+    pytest.param(Villain(16), 2.0, 16, 573.4485301522, id="villain 16, 2"),
+    pytest.param(Villain(64), 1.0, 16, 5361.4512257986, id="villain 64"),
 ]
-"""Targets, beta, chi and ln Z from the Kac-Ward determinant."""
+"""Targets, beta, chi and published values of ln Z from the Kac-Ward determinant."""
 
 
-@pytest.mark.parametrize(("target", "beta", "chi", "log_z"), EXACT)
-def test_the_mean_weight_is_z(target, beta, chi, log_z):
+@pytest.mark.parametrize(("target", "beta", "chi", "exact"), EXACT)
+def test_the_mean_weight_is_z(target, beta, chi, exact):
     """ln Z from 2000 weights within 5 errors of exact, or within the rounding of the sum over the sites."""
     found, error, ess = log_z_and_ess(log_weights(target, beta, chi, 2000))
     assert ess > 0.97, ess
-    assert abs(found - log_z) < 5 * error + 1e-8, (found, log_z, error)
+    assert abs(found - exact) < 5 * error + 1e-8, (found, exact, error)
+
+
+@pytest.mark.parametrize("beta", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize("disorder", ["pm1", "gaussian"])
+def test_the_mean_weight_is_z_of_spin_glasses(disorder, beta):
+    target = EdwardsAnderson(24, EdwardsAndersonOptions(disorder=disorder))
+    found, error, ess = log_z_and_ess(log_weights(target, beta, 16, 2000))
+    assert ess > 0.99, ess
+    assert abs(found - log_z(target.lattice, beta)) < 5 * error + 1e-7, (found, error)
+
+
+def test_the_mean_weight_of_wrong_couplings_is_not_z():
+    """Negative control: q of the given couplings, weights and Z of couplings that are 1 % larger."""
+    target = EdwardsAnderson(24)
+    density = prepared(target, 1.0, 16)
+    draws = density.sample(2000, beta=1.0, generator=source())
+    found, error, _ = log_z_and_ess((-target.energy(draws.spins) - draws.log_prob).numpy())
+    assert abs(found - log_z(target.lattice, 1.01)) > 20 * error + 1e-3, (found, error)
 
 
 def test_the_mean_weight_of_draws_at_another_beta_is_not_z():
@@ -237,11 +235,17 @@ def test_kl_and_ess_of_the_critical_ferromagnet(chi, largest_kl, least_ess):
     assert log_z_and_ess(log_weight)[2] >= least_ess
 
 
-def test_a_small_chi_at_low_temperature_shows_in_the_ess():
-    """+-J couplings at beta = 2, L = 32: chi = 2 fails and chi = 16 does not."""
-    ess = [log_z_and_ess(log_weights(glass(32, 12), 2.0, chi, 1000))[2] for chi in (2, 16)]
-    assert ess[0] < 0.1, ess
-    assert ess[1] > 0.99, ess
+def test_a_small_chi_at_low_temperature_shows_on_both_sides():
+    """+-J couplings at beta = 2, L = 32: chi = 4 fails and chi = 16 does not. Draws of chi = 32 stand for p."""
+    target, n = glass(32, 12), 1000
+    p_side = prepared(target, 2.0, 32).sample(n, beta=2.0, generator=source())
+    exact = log_z(target.lattice, 2.0)
+    for chi, good in ((4, False), (16, True)):
+        log_q = prepared(target, 2.0, chi).log_prob(p_side.spins, beta=2.0)
+        w = (-2.0 * target.energy(p_side.spins) - log_q - exact).exp()
+        ess_p, ess_q = 1 / float(w.mean()), log_z_and_ess(log_weights(target, 2.0, chi, n))[2]
+        assert (ess_q > 0.98, ess_p > 0.98) == (good, good), (chi, ess_q, ess_p)
+        assert good or max(ess_q, ess_p) < 0.5, (chi, ess_q, ess_p)
 
 
 def test_low_temperature_leaves_no_nan_and_stays_normalised():
@@ -255,8 +259,7 @@ def test_low_temperature_leaves_no_nan_and_stays_normalised():
 
 
 def test_the_torus_and_targets_without_couplings_are_refused_in_one_line():
-    torus = Pairwise(np.ones((4, 3)), np.ones((3, 4)), np.zeros((4, 4)), boundary="torus")
-    reason = BoundaryMps.unsupported(torus, BoundaryMpsOptions())
+    reason = BoundaryMps.unsupported(glass(4, boundary="torus"), BoundaryMpsOptions())
     assert reason == "boundary-mps needs free edges; this lattice has the boundary 'torus'"
     other = SimpleNamespace(name="potts", L=4, n_sites=16)
     assert "'potts'" in BoundaryMps.unsupported(other, BoundaryMpsOptions())
