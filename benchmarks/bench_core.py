@@ -1,29 +1,7 @@
 """Benchmarks of energies, exact values and estimators."""
 
-import functools
-from typing import Any
-
+from benchmarks import work
 from benchmarks.suite import BETA, Timed, feature
-
-
-@functools.cache
-def configurations(extent: int) -> Any:
-    """Return 2^22 random spins as configurations (2^22 / L^2, L, L) int8."""
-    import torch
-
-    shape = (2**22 // extent**2, extent, extent)
-    return torch.randint(0, 2, shape, dtype=torch.int8, generator=torch.Generator().manual_seed(1)) * 2 - 1
-
-
-@functools.cache
-def series(n: int, n_chains: int) -> Any:
-    """Return AR(1) series (n, n_chains) with coefficient 0.9, so tau_int = 9.5."""
-    import numpy as np
-
-    values = np.random.default_rng(1).normal(size=(n, n_chains))
-    for i in range(1, n):
-        values[i] += 0.9 * values[i - 1]
-    return values
 
 
 class Energy(Timed):
@@ -31,12 +9,11 @@ class Energy(Timed):
     param_names = ["L"]
 
     def setup(self, extent):
-        self.energy = feature("nisbench.physics.ising:Ising")(extent).energy
-        self.spins = configurations(extent)
+        self.energies = work.energies(extent, 2**22 // extent**2)
 
     def time_energy(self, extent):
         for _ in range(8):
-            self.energy(self.spins)
+            self.energies()
 
 
 class Exact(Timed):
@@ -51,8 +28,7 @@ class Exact(Timed):
 
 class Estimators(Timed):
     def setup(self):
-        self.gamma_method = feature("nisbench.statistics.autocorrelation:gamma_method")
-        self.series = series(40_000, 4)
+        self.gamma_method = work.gamma_method(40_000, 4)
 
     def time_gamma_method(self):
-        self.gamma_method(self.series)
+        self.gamma_method()

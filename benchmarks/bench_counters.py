@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from benchmarks.bench_samplers import draw, training_step
 from benchmarks.suite import build, feature
+from benchmarks.work import draw, training_step
 
 DRAWS = 64
 

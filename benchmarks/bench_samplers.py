@@ -1,23 +1,10 @@
 """Benchmarks of drawing, training and memory of the built-in plugins, which are loaded as a worker loads them."""
 
-from typing import Any
-
 from benchmarks.suite import BETA, Timed, build
+from benchmarks.work import draw, flips, training_step
 
 WORK = 2**14
 """Draws times L. A call then takes several ms, several times the smallest difference that the gate reports (1 ms)."""
-
-
-def draw(model: Any, generator: Any, n: int) -> Any:
-    """Draw n configurations with their ln q."""
-    return model.sample(n, beta=BETA, generator=generator)
-
-
-def training_step(model: Any, generator: Any, n: int) -> None:
-    """Draw a batch of n configurations and compute the gradient of the loss, without the optimiser."""
-    batch = model.training_batch(n, beta=BETA, generator=generator)
-    model.zero_grad()
-    batch.loss().backward()
 
 
 class Models(Timed):
@@ -71,7 +58,7 @@ class Wolff(Timed):
         self.sampler.prepare(beta=BETA, generator=self.generator)
 
     def time_flips(self, extent):
-        self.sampler.draw_series(2**15 // extent, generator=self.generator)
+        flips(self.sampler, self.generator, 2**15 // extent)
 
 
 class Memory:

@@ -1,7 +1,7 @@
-"""A/A runs: the gate compares two commits of identical code. The fraction of failures is its rate of false alarms.
+"""A/A runs: the gate compares two commits of identical code, so every failure is a false alarm.
 
 Run with `python -m benchmarks.false_alarms [--runs 10] [--bench REGEX]`. Every run adds a line to
-.asv/false-alarms.jsonl, so the runs may be made on different days. The gate prints an upper bound of the rate.
+.asv/false-alarms.jsonl, so the runs may be made on different days.
 """
 
 import argparse
@@ -10,48 +10,15 @@ import platform
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
-from scipy.stats import beta
+from benchmarks import commits, gate
+from benchmarks.alarm_rate import RECORD, summary
 
-from benchmarks import commits
-
-__all__ = ["main", "record", "summary", "upper_bound"]
-
-RECORD = Path(".asv/false-alarms.jsonl")
-
-
-def upper_bound(alarms: int, runs: int) -> float:
-    """Return the one-sided 95 % upper bound of the rate (Clopper and Pearson); 0 alarms in 10 runs give 0.26."""
-    return 1.0 if alarms >= runs else float(beta.ppf(0.95, alarms + 1, runs - alarms))
-
-
-def record() -> list[dict[str, Any]]:
-    """Return the recorded A/A runs of the whole suite on this machine."""
-    lines = RECORD.read_text(encoding="utf-8").splitlines() if RECORD.exists() else []
-    found = [json.loads(line) for line in lines]
-    return [line for line in found if line["machine"] == platform.node() and line["bench"] == []]
-
-
-def summary() -> str:
-    """Return one line with alarms, runs and the upper bound of the rate."""
-    runs = record()
-    if not runs:
-        return "false alarms: not measured on this machine (make bench-aa)"
-    alarms = sum(run["alarms"] > 0 for run in runs)
-    suspected, compared = sum(run["suspected"] for run in runs), sum(run["compared"] for run in runs)
-    return (
-        f"false alarms: {alarms} in {len(runs)} A/A runs, so a rate of at most {upper_bound(alarms, len(runs)):.2f} "
-        f"(95 %); first runs suspected {suspected} of {compared} benchmarks, largest ratio "
-        f"{max(run['largest_ratio'] for run in runs):.2f}"
-    )
+__all__ = ["main", "one_run"]
 
 
 def one_run(head: str, number: int, bench: Sequence[str]) -> int:
     """Compare `head` with a commit of the same code, record the outcome, and return the number of alarms."""
-    from benchmarks import gate  # imported here, because gate imports this module
-
     same = commits.trial_commit(head, {}, f"A/A run {time.time()} {number}")
     try:
         outcome = gate.run(head, same, bench)
@@ -66,7 +33,7 @@ def one_run(head: str, number: int, bench: Sequence[str]) -> int:
         "suspected": len(outcome.suspected),
         "alarms": len(outcome.confirmed),
         "largest_ratio": outcome.largest_ratio,
-        "told": [str(finding) for finding in (*outcome.suspected, *outcome.confirmed)],
+        "findings": [str(finding) for finding in (*outcome.suspected, *outcome.confirmed)],
     }
     with RECORD.open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")

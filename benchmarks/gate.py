@@ -25,10 +25,10 @@ from pathlib import Path
 
 from scipy.stats import mannwhitneyu
 
-from benchmarks import commits, false_alarms
+from benchmarks import alarm_rate, commits
 from benchmarks.measurements import Measurement, measurements, typical
 
-__all__ = ["Finding", "Outcome", "compare", "judge", "main"]
+__all__ = ["Finding", "Outcome", "accepted", "compare", "gone", "judge", "main", "report", "run"]
 
 ALPHA = 0.05
 RATIO = {"time": 1.25, "peakmemory": 1.1}
@@ -131,7 +131,7 @@ def accepted(findings: Iterable[Finding], patterns: Sequence[str]) -> tuple[list
     return stands, meant
 
 
-def run(base: str, head: str, bench: Sequence[str] = (), *, confirm_always: bool = False) -> Outcome:
+def run(base: str, head: str, bench: Sequence[str] = ()) -> Outcome:
     """Compare two commits: one run of all benchmarks, or of those that match `bench`, and a second run of suspects."""
     before, after = _measured(base, head, bench)
     compared = [name for name in before if name in after and not before[name].missing and not after[name].missing]
@@ -181,7 +181,7 @@ def report(outcome: Outcome, base: str, head: str) -> int:
     lines += [f"not reproduced: {finding}" for finding in outcome.suspected if finding.name not in names]
     lines += [f"accepted by a commit message: {finding}" for finding in meant]
     lines += [f"WORSE, {finding}" for finding in stands]
-    lines += [false_alarms.summary(), "gate: failed" if stands else "gate: passed"]
+    lines += [alarm_rate.summary(), "gate: failed" if stands else "gate: passed"]
     sys.stdout.write("\n".join(lines) + "\n")
     return 1 if stands else 0
 

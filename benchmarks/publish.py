@@ -11,13 +11,10 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from benchmarks import commits
 from benchmarks.measurements import Measurement, measurements, typical
-
-if TYPE_CHECKING:
-    from benchmarks.trend import Commit, Tracked
+from benchmarks.trend import Commit, Tracked, build_trend
 
 __all__ = ["history", "main"]
 
@@ -25,8 +22,8 @@ RESULTS = Path(".asv/results")
 TREND = Path("reports/trend.html")
 
 
-def history(results: Path, branch: str, last: int) -> tuple[str, list["Commit"]]:
-    """The machine with the most results, and its last measured commits of the branch, oldest first."""
+def history(results: Path, branch: str, last: int) -> tuple[str, list[Commit]]:
+    """Return the machine with the most results, and its last measured commits of the branch, oldest first."""
     listed = commits.git("log", "--first-parent", "--format=%H%x09%cs%x09%s", branch).splitlines()
     lines = [line.split("\t", maxsplit=2) for line in listed]
     known = {path.name[:8]: path for path in results.glob("*/????????-*.json")}
@@ -38,23 +35,20 @@ def history(results: Path, branch: str, last: int) -> tuple[str, list["Commit"]]
     return machine, [commit for commit in measured if commit.values][:last][::-1]
 
 
-def _commit(results: Path, machine: str, commit: str, date: str, subject: str) -> "Commit":
-    from benchmarks.trend import Commit
-
+def _commit(results: Path, machine: str, commit: str, date: str, subject: str) -> Commit:
+    """Return a measured commit with its values."""
     found = measurements(results, commit, machine=machine)
     values = {name: _tracked(one) for name, one in found.items() if not one.missing}
     return Commit(commit[:10], date, subject, values)
 
 
-def _tracked(one: Measurement) -> "Tracked":
-    from benchmarks.trend import Tracked
-
+def _tracked(one: Measurement) -> Tracked:
     spread = (max(one.rounds) - min(one.rounds)) / 2 if one.rounds else None
     return Tracked(typical(one), one.unit, spread)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns 1 if there is nothing to publish or asv fails, otherwise 0."""
+    """Measure and publish; return 1 if there is nothing to publish or asv fails, otherwise 0."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--last", type=int, default=30, help="commits in the trend [30]")
     parser.add_argument("--no-run", action="store_true", help="publish existing results only")
@@ -74,8 +68,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not measured:
         sys.stderr.write("publish: no commit of main is measured; run it without --no-run on main\n")
         return 1
-    from benchmarks.trend import build_trend  # asv imports this file with old code on the path
-
     sys.stdout.write(f"{build_trend(measured, TREND, machine=machine)}\n")
     return 0
 

@@ -70,8 +70,8 @@ def feature(name: str) -> Any:
 
 
 @functools.cache
-def build(name: str, extent: int, device: str = "cpu") -> tuple[Any, Any]:
-    """Return a plugin with default options on the Ising target, seeded, and a generator; n/a if there is no plugin."""
+def build(name: str, extent: int, **options: Any) -> tuple[Any, Any]:
+    """Return a seeded plugin on the Ising target, and a generator. Raises NotImplementedError without the plugin."""
     load_catalog = feature("nisbench.contract.catalog:load_catalog")
     import torch
 
@@ -80,7 +80,4 @@ def build(name: str, extent: int, device: str = "cpu") -> tuple[Any, Any]:
         raise NotImplementedError(f"this commit has no plugin {name}")
     entry, target = catalog.plugin(name), catalog.target("ising").load()(extent)
     torch.manual_seed(1)
-    sampler = entry.load()(target, entry.options())
-    if hasattr(sampler, "to"):
-        sampler.to(device)
-    return sampler, torch.Generator(device).manual_seed(1)
+    return entry.load()(target, entry.options(**options)), torch.Generator().manual_seed(1)

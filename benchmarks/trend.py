@@ -10,6 +10,7 @@ from nisbench.harness.atomic import guard, write_text
 from nisbench.report.charts import figure
 from nisbench.report.document import ABSENT, Block, Column, Document, Entry, Paragraph, Section, Table, plain
 from nisbench.report.page import rendered
+from nisbench.report.palette import marks
 from nisbench.report.panels import Panel, Point, Series
 from nisbench.results.cells import load
 from nisbench.results.numbers import significant
@@ -96,7 +97,9 @@ def _benchmark(name: str) -> str:
 
 
 def _panel(commits: Sequence[Commit], benchmark: str, names: Sequence[str]) -> Panel:
-    series = tuple(_series(commits, name, colour) for colour, name in enumerate(names))
+    variants = [_variant(name) for name in names]
+    looks = marks(variants)
+    series = tuple(Series(v, _points(commits, name), looks[v]) for v, name in zip(variants, names, strict=True))
     unit = next(commit.values[name].unit for name in names for commit in commits if name in commit.values)
     return Panel(
         name=re.sub(r"\W+", "-", benchmark),
@@ -109,7 +112,11 @@ def _panel(commits: Sequence[Commit], benchmark: str, names: Sequence[str]) -> P
     )
 
 
-def _series(commits: Sequence[Commit], name: str, colour: int) -> Series:
+def _variant(name: str) -> str:
+    return name[len(_benchmark(name)) :].strip("()").replace("'", "") or "all"
+
+
+def _points(commits: Sequence[Commit], name: str) -> tuple[Point, ...]:
     points = []
     for number, commit in enumerate(commits):
         if (tracked := commit.values.get(name)) is not None:
@@ -117,7 +124,7 @@ def _series(commits: Sequence[Commit], name: str, colour: int) -> Series:
             points.append(
                 Point(number + 1, tracked.value / scale, None if tracked.error is None else tracked.error / scale)
             )
-    return Series(name[len(_benchmark(name)) :].strip("()").replace("'", "") or "all", tuple(points), colour)
+    return tuple(points)
 
 
 def _latest(commits: Sequence[Commit]) -> Section:

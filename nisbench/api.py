@@ -17,6 +17,7 @@ from nisbench.contract.interfaces import (
 )
 from nisbench.contract.levels import LevelModel, LocalPairs
 from nisbench.contract.records import Budget, TrainingOptions
+from nisbench.contract.targets import lattice_of, other_than_uniform_torus
 
 __all__ = [
     "Budget",
@@ -33,4 +34,6 @@ __all__ = [
     "TrainingOptions",
     "WeightedDraws",
     "WeightedSampler",
+    "lattice_of",
+    "other_than_uniform_torus",
 ]

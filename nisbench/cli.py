@@ -74,7 +74,7 @@ class _PlanOption(click.Option):
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         """Return the help with the names of the plans; they are read only when the help is shown."""
-        from nisbench.harness.plan import plan_names
+        from nisbench.harness.plan_files import plan_names
 
         self.help = f"A TOML file, or one of: {', '.join(plan_names())} [quick]."
         return super().get_help_record(ctx)
@@ -91,7 +91,9 @@ def _plan_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--train-steps", metavar="N", help="Training budget in steps; 0 evaluates as it is."),
         click.option("--train-seconds", metavar="S", help="Training budget in seconds (90, 30m, 2h)."),
         click.option("--draws", metavar="N", help="Draws for the estimates, all chains together."),
-        click.option("--option", "options", multiple=True, metavar="hier.width=2", help="Option of a plugin."),
+        click.option("--target", metavar="ising", help="The target of every cell."),
+        click.option("--reference", metavar="wolff|none", help="The sampler that draws from p to judge models."),
+        click.option("--option", "options", multiple=True, metavar="hier.width=2", help="Of a plugin or target."),
         click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True),
         click.option("--memory-limit", metavar="8G", help="Memory that one cell may take."),
         click.option("--timeout", metavar="30m", help="Time that one cell may take."),
@@ -244,77 +246,58 @@ def compare(
 
 
 @cli.command()
+@click.option("--target", default="ising", show_default=True)
+@click.option("--option", "options", multiple=True, metavar="ising.boundary=free", help="Option of the target.")
 @click.option("--sizes", default="8,16", show_default=True, metavar="8,16")
 @click.option("--beta", default="0.44", show_default=True, metavar="0.44|critical|...")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def exact(sizes: str, beta: str, form: str) -> None:
-    """Exact values of the 2-D Ising model on the periodic L x L torus (Kaufman 1949), per site but ln Z."""
-    from nisbench.harness.values import items, parse_beta, parse_size
-    from nisbench.physics.kaufman import exact_values, log_z
+def exact(target: str, options: Sequence[str], sizes: str, beta: str, form: str) -> None:
+    """Exact values of a target, per site but ln Z, or the reason why there are none.
 
-    rows = [
-        {"L": L, "beta": b, "log_z": log_z(L, b), **exact_values(L, b)}
-        for b in items("--beta", beta, parse_beta)
-        for L in items("--sizes", sizes, parse_size)
-    ]
-    if form == "json":
-        click.echo(json.dumps(rows, indent=1))
-        return
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    click.echo("  ".join(f"{name:>18}" for name in names))
-    for row in rows:
-        click.echo("  ".join(f"{row[name]:18.15g}" if name in row else " " * 18 for name in names))
+    The Ising model on the torus has Kaufman's formula (1949); lattices with free edges have the Kac-Ward determinant.
+    """
+    from nisbench.harness.exact import exact_lines, exact_rows
+
+    rows = exact_rows(target, options, sizes, beta)
+    for line in exact_lines(rows) if form == "text" else [json.dumps(rows, indent=1)]:
+        click.echo(line)
 
 
 @cli.command()
+@click.argument("name", required=False)
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def plugins(form: str) -> None:
-    """List what is installed, broken plugins with the reason."""
+def plugins(name: str | None, form: str) -> None:
+    """List what is installed: plugins, targets, and broken plugins with the reason.
+
+    With NAME: the options of one plugin or target, and the publication to cite.
+    """
     from nisbench.contract.catalog import load_catalog
+    from nisbench.contract.listing import details, overview, record
 
     catalog = load_catalog()
-    entries = [*catalog.plugins.values(), *catalog.broken]
+    entries = catalog.entries if name is None else (catalog.entry(name),)
     if form == "json":
-        click.echo(json.dumps([_plugin_record(entry) for entry in entries], indent=1))
+        click.echo(json.dumps([record(entry) for entry in entries], indent=1))
         return
-    for entry in entries:
-        said = f"broken: {entry.broken}" if entry.broken else entry.summary
-        click.echo(f"{entry.name:<12} {entry.kind or '-':<8} {entry.distribution} {entry.version}  {said}")
+    for line in overview(catalog) if name is None else details(entries[0]):
+        click.echo(line)
 
 
 @cli.command()
 @click.argument("name")
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Of a model.")
-def check(name: str, device: str) -> None:
-    """Check that a plugin keeps the contract; one line per named check."""
+@click.option("--option", "options", multiple=True, metavar="couplings.file=F", help="Option of the target NAME.")
+def check(name: str, device: str, options: Sequence[str]) -> None:
+    """Check that a plugin or a target keeps the contract; one line per named check."""
     from nisbench.conformance.checks import run_checks
     from nisbench.contract.catalog import load_catalog
+    from nisbench.harness.values import options as read_options
 
     failed = 0
-    for result in run_checks(name, load_catalog(), device):
+    for result in run_checks(name, load_catalog(), device, read_options("--option", options)):
         failed += not result.passed
         said = f": {result.message}" if result.message else ""
         click.echo(f"{'ok  ' if result.passed else 'FAIL'} {result.name}{said}")
     if failed:
         click.echo(f"{name}: {failed} checks failed", err=True)
         sys.exit(1)
-
-
-def _plugin_record(entry: Any) -> dict[str, Any]:
-    """One plugin as plain JSON values."""
-    import dataclasses
-
-    options = {
-        field.name: {"default": field.default, "help": field.metadata.get("help", "")}
-        for field in dataclasses.fields(entry.options)
-    }
-    return {
-        "name": entry.name,
-        "kind": entry.kind,
-        "distribution": entry.distribution,
-        "version": entry.version,
-        "summary": entry.summary,
-        "devices": list(entry.devices),
-        "options": options,
-        "broken": entry.broken,
-    }

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from nisbench.contract.records import Cell, CellState
 from nisbench.errors import UserError
 from nisbench.harness.store import Reference, Store
+from nisbench.harness.values import assignments
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Run", "load", "run"]
 
-_CELL_COLUMNS = ["cell", "plugin", "kind", "target", "L", "beta", "seed", "device", "status"]
+_CELL_COLUMNS = ["cell", "plugin", "kind", "target", "target_options", "L", "beta", "seed", "device", "status"]
 
 
 class Run:
@@ -58,9 +59,17 @@ class Run:
         return cells.join(values[order]).reset_index()
 
     def model(
-        self, plugin: str, *, L: int | None = None, beta: float | None = None, seed: int | None = None
+        self,
+        plugin: str,
+        *,
+        L: int | None = None,
+        beta: float | None = None,
+        seed: int | None = None,
+        target: str | None = None,
     ) -> "Density":
         """Return the model or density of a finished cell, ready for `sample` and `log_prob`, on the cpu.
+
+        `target` is the name as reports show it, for example "ising (field=0.1)".
 
         Raises
         ------
@@ -69,12 +78,11 @@ class Run:
         """
         from nisbench.harness.build import rebuild_density
 
-        cell = self._one(
-            [c for c in self.cells if c.kind != "sampler"], "trained model", plugin=plugin, L=L, beta=beta, seed=seed
-        )
+        wanted = {"plugin": plugin, "L": L, "beta": beta, "seed": seed, "target": target}
+        cell = self._one([c for c in self.cells if c.kind != "sampler"], "trained model", **wanted)
         return rebuild_density(self.store, cell)
 
-    def reference(self, *, L: int | None = None, beta: float | None = None) -> Reference:
+    def reference(self, *, L: int | None = None, beta: float | None = None, target: str | None = None) -> Reference:
         """Return the configurations of p that the reference cell left: spins (m, L, L) and the chain of each.
 
         Raises
@@ -82,7 +90,7 @@ class Run:
         UserError
             If no reference cell fits or several do. The message lists them.
         """
-        cell = self._one([c for c in self.cells if c.reference_draws], "reference", L=L, beta=beta)
+        cell = self._one([c for c in self.cells if c.reference_draws], "reference", L=L, beta=beta, target=target)
         reference = self.store.reference(cell.cell_id)
         if reference is None:
             raise UserError(f"{cell.cell_id} in {self.folder} left no configurations ({self.state(cell).describe()})")
@@ -113,17 +121,22 @@ class Run:
 
     def _one(self, cells: Iterable[Cell], what: str, **wanted: object) -> Cell:
         """Return the only finished cell with the wanted fields."""
+        from nisbench.results.targets import target_label
+
+        def value_of(cell: Cell, name: str) -> object:
+            return target_label(cell) if name == "target" else getattr(cell, name)
+
         given = {name: value for name, value in wanted.items() if value is not None}
         fits = [
             cell
             for cell in cells
-            if all(getattr(cell, name) == value for name, value in given.items())
+            if all(value_of(cell, name) == value for name, value in given.items())
             and self.store.result(cell.cell_id) is not None
         ]
         if len(fits) == 1:
             return fits[0]
         asked = ", ".join(f"{name}={value!r}" for name, value in given.items()) or "no arguments"
-        found = ", ".join(f"{c.plugin} L={c.L} beta={c.beta:g} seed={c.seed}" for c in fits[:10])
+        found = ", ".join(f"{c.plugin} L={c.L} beta={c.beta:g} seed={c.seed} on {target_label(c)}" for c in fits[:10])
         more = f"{len(fits)} fit: {found}; give more arguments" if fits else "none fits"
         raise UserError(f"{what} with {asked} in {self.folder}: {more}")
 
@@ -143,6 +156,8 @@ def run(
     train_steps: int | None = None,
     train_seconds: float | str | None = None,
     draws: int | None = None,
+    target: str | None = None,
+    reference: str | None = None,
     options: Mapping[str, Any] | Iterable[str] = (),
     device: str = "auto",
     memory_limit: int | str | None = None,
@@ -162,10 +177,11 @@ def run(
     ----------
     plan
         Name of a plan or path of a TOML file; by default `quick`, or its first group if plugins or sizes are given.
-    plugins, sizes, beta, seeds, train_steps, train_seconds, draws
-        Replace these fields of the plan. `beta` may be "critical".
+    plugins, sizes, beta, seeds, train_steps, train_seconds, draws, target, reference
+        Replace these fields of the plan. `beta` may be "critical", and `reference` "none".
     options
-        Options of plugins, for example {"hier.width": 2}.
+        Options of plugins and targets, for example {"hier.width": 2}. A list of values of a target's option,
+        {"edwards-anderson.instance": [1, 2]}, gives several targets.
     memory_limit, timeout
         Bytes ("8G") and seconds ("30m") that one cell may take.
     workers
@@ -198,6 +214,8 @@ def run(
         "train_steps": train_steps,
         "train_seconds": train_seconds,
         "draws": draws,
+        "target": target,
+        "reference": reference,
         "memory_limit": memory_limit,
         "timeout": timeout,
     }
@@ -240,7 +258,7 @@ def _command(
         if value is not None:
             several = isinstance(value, Iterable) and not isinstance(value, str)
             words += [f"--{name.replace('_', '-')}", ",".join(map(str, value)) if several else str(value)]
-    assigned = [f"{key}={value}" for key, value in options.items()] if isinstance(options, Mapping) else options
+    assigned = assignments(options) if isinstance(options, Mapping) else options
     words += [word for one in assigned for word in ("--option", one)]
     words += ["--device", device] if device != "auto" else []
     words += ["--out", str(out)] if out is not None else []

@@ -1,4 +1,4 @@
-"""What the commands show in a terminal or a notebook: the table of cells and the progress of a run."""
+"""Show the table of cells and the progress of a run in a terminal or a notebook."""
 
 import html
 import sys
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["number_of_cells", "show_in_notebook", "show_progress", "summarise"]
 
 _REFRESH_S = 0.5
+"""Shortest time between two drawings: the display runs beside the cells and must not slow them."""
 
 
 def number_of_cells(number: int) -> str:
@@ -105,7 +106,7 @@ def _table(rows: Sequence[StatusLine]) -> "Table":
 
 
 class _Display:
-    """The state of a run on the screen."""
+    """Shows the progress of a run: a live table in a terminal, lines elsewhere."""
 
     def __init__(self, beginning: "Beginning") -> None:
         self.store = beginning.store
@@ -117,7 +118,7 @@ class _Display:
         self.begin = time.monotonic()
         self.drawn = 0.0
         self.reported: set[str] = set()
-        self.started: dict[str, float] = {}
+        self.started: dict[str, float] = {}  # cell_id -> time at which the display first saw the cell running
 
     def show(self, progress: "Progress") -> None:
         """Report cells that have started or ended, and redraw the live table at most twice a second."""
@@ -144,11 +145,13 @@ class _Display:
 
     def _report_end(self, cell_id: str) -> None:
         """Report how a cell ended and how long it took."""
+        # a cell may start and end between two calls of `show`; its time is then 0
         seconds = time.monotonic() - self.started.get(cell_id, time.monotonic())
         done = self.kept + len(self.reported)
         self._say(f"[{done}/{self.total}] {self._row(cell_id).line} ({seconds:.1f} s)")
 
     def _row(self, cell_id: str, *, started: bool = False) -> StatusLine:
+        """Return the line of a cell in the table."""
         return row(self.store, self.cells[cell_id], self.labels[cell_id], started=started)
 
     def _say(self, text: str) -> None:

@@ -1,1 +1,1 @@
-"""Puts this folder on the import path, so that tests find `fakes`."""
+"""pytest puts the folder of this file on the import path, so that tests find `fakes`."""

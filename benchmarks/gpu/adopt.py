@@ -59,11 +59,11 @@ def section(numbers: Mapping[str, Any], slug: str, stores: list[str]) -> str:
     """The part of docs/dev/performance.md about one device; headings and captions name CUDA and the device."""
     name = device_name(numbers)
     found = numbers["provenance"]
-    links = ", ".join(f"[{store}](../reports/{slug}/{store}/report.md)" for store in stores)
+    links = ", ".join(f"[{store}](../../reports/{slug}/{store}/report.md)" for store in stores)
     parts = [
         f"## {name}\n",
         f"From `{found['command']}` at commit {found.get('commit') or 'unknown'}, driver {found.get('driver')}, torch "
-        f"{found.get('torch')}, processor {found.get('cpu')}. [All tables](../reports/{slug}/{PAGE})"
+        f"{found.get('torch')}, processor {found.get('cpu')}. [All tables](../../reports/{slug}/{PAGE})"
         f"{f'; reports: {links}' if links else ''}.\n",
     ]
     for kind in SHOWN:
@@ -80,7 +80,7 @@ def _numbers(path: Path) -> dict[str, Any]:
     if numbers.get("format") != FORMAT:
         raise AdoptError(f"{path} has the format {numbers.get('format')!r}; this version reads {FORMAT!r}")
     if numbers["dry"]:
-        raise AdoptError(f"{path} comes from a dry run on a CPU, whose figures mean nothing")
+        raise AdoptError(f"{path} comes from a dry run on a CPU, whose timings are not those of a device")
     return numbers
 
 

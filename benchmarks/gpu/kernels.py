@@ -54,7 +54,7 @@ def dense(
     limits, border = (_random(rows, n, dtype, device) for rows in (n_spins, n_border))
     border = _signs(border)
     with torch.no_grad():
-        spins, logits = draw_dense_fused(net, limits, border)
+        spins, logits = draw_dense_fused(net.matrices(), limits, border)
         return _compared(spins, logits, net(spins, border), limits, TOLERANCES[dtype] * n_spins)
 
 

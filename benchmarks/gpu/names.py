@@ -8,7 +8,7 @@ __all__ = ["FORMAT", "LOG", "NUMBERS", "OWN", "PAGE", "archive_name", "strangers
 
 PAGE, NUMBERS, LOG = "gpu.md", "gpu.json", "gpu.log"
 FORMAT = "nisbench gpu 1"
-"""Of the numbers."""
+"""Format of the file with the numbers."""
 
 
 def archive_name(stage: str) -> str:

@@ -15,7 +15,7 @@ __all__ = ["LIMIT_BYTES", "Output"]
 
 LIMIT_BYTES = 16 * 2**20
 LOG_BYTES = 2**20
-"""Of each stage, the end of its output is kept."""
+"""Bytes that are kept from the end of the output of each stage."""
 
 
 class Output:
@@ -64,7 +64,7 @@ class Output:
         archive.unlink()
         if name not in self.unfinished:
             self.unfinished.append(name)
-        return f"{name}: its store is left out, for it takes {size / 2**20:.1f} MiB"
+        return f"{name}: its store is left out because it takes {size / 2**20:.1f} MiB"
 
     def _log(self, outcome: Outcome, log: Path) -> None:
         said = log.read_bytes()[-LOG_BYTES:] if log.exists() else b""

@@ -24,7 +24,7 @@ SOFT = 0.92
 
 @dataclass
 class Task:
-    """What a stage works with."""
+    """Input of a stage."""
 
     folder: Path
     deadline: float

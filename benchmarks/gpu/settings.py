@@ -10,7 +10,7 @@ BETA = 0.44
 
 @dataclass(frozen=True)
 class Settings:
-    """One column of the two."""
+    """Settings of one mode: a device, or a dry run."""
 
     device: str
     dense_nets: tuple[tuple[int, int, int, int], ...]

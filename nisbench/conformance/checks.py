@@ -1,6 +1,6 @@
-"""Runs the contract of a plugin: `run_checks` yields one named result for every clause."""
+"""Runs the contract of a plugin or target: `run_checks` yields one named result for every clause."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from nisbench.conformance.densities import DENSITY_CHECKS
 from nisbench.conformance.isolation import isolated
 from nisbench.conformance.models import MODEL_CHECKS
 from nisbench.conformance.subject import Check, Subject, Violation
+from nisbench.conformance.targets import TARGET_CHECKS, TargetSubject, builds
 from nisbench.conformance.weighted import WEIGHTED_CHECKS
 from nisbench.contract.catalog import Catalog
 from nisbench.contract.interfaces import ChainSampler, Density, Model
@@ -38,12 +39,22 @@ def checks_for(factory: type[Any]) -> tuple[Check, ...]:
     return CHAIN_CHECKS if issubclass(factory, ChainSampler) else WEIGHTED_CHECKS
 
 
-def run_checks(name: str, catalog: Catalog, device: str = "cpu") -> Iterator[CheckResult]:
-    """Run the checks of the plugin called `name` and yield each result as soon as it is known.
+def run_checks(
+    name: str, catalog: Catalog, device: str = "cpu", given: Mapping[str, Mapping[str, Any]] | None = None
+) -> Iterator[CheckResult]:
+    """Run the checks of the plugin or target called `name` and yield each result as soon as it is known.
 
-    If the plugin does not load, the only result is that of `loads`. Raises UnknownName for a plugin that is not
-    installed, PluginError for a broken registration, and InvalidValue for a device on which it cannot be checked.
+    If it does not load, there is one result only. `given` are options of targets, by target. Raises UnknownName for a
+    name that is not installed, PluginError for a broken registration, and InvalidValue for a device on which it cannot
+    be checked, and for options of anything else than this target.
     """
+    catalog.entry(name)  # raises for an unknown name
+    given = given or {}
+    if others := given.keys() - ({name} & catalog.targets.keys()):
+        raise InvalidValue(f"--option {min(others)}.*: only options of the checked target can be given")
+    if name in catalog.targets:
+        target = catalog.targets[name]
+        return _run(TargetSubject(target, target.fill(given.get(name, {}))))
     entry = catalog.plugin(name)
     if device == "cuda" and (entry.kind != "model" or device not in entry.devices):
         devices = ", ".join(entry.devices)
@@ -58,15 +69,16 @@ def loads(subject: Subject) -> str:
     return f"{subject.factory.__name__} on {subject.target().name}"
 
 
-def _run(subject: Subject) -> Iterator[CheckResult]:
-    result = _result(subject, loads)
+def _run(subject: Subject | TargetSubject) -> Iterator[CheckResult]:
+    first, others = (loads, checks_for) if isinstance(subject, Subject) else (builds, lambda _: TARGET_CHECKS)
+    result = _result(subject, first)
     yield result
     if result.passed:
-        for check in checks_for(subject.factory):
+        for check in others(subject.factory):
             yield _result(subject, check)
 
 
-def _result(subject: Subject, check: Check) -> CheckResult:
+def _result(subject: Any, check: Callable[[Any], str | None]) -> CheckResult:
     name, clause = getattr(check, "__name__", "check"), (check.__doc__ or "").strip()
     try:
         with isolated():  # a change of global state by one check must not affect the next

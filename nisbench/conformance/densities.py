@@ -1,4 +1,4 @@
-"""The contract of a density, which models share: q is exactly normalised, and `sample` draws from q.
+"""Checks of a density, which a model must also pass: q is exactly normalised, and `sample` draws from q.
 
 Power. `frequencies` draws 20 000 configurations. A total-variation distance of 5 % in any of its binned distributions
 fails with probability > 0.999, a correct density with probability < 1e-4.
@@ -49,7 +49,7 @@ CPU = torch.device("cpu")
 
 
 def builds(subject: Subject) -> None:
-    """Builds and prepares at beta = 0, 0.44 and 1 with its default options, at L = 4 and, unless it refuses, L = 8."""
+    """Builds and prepares at beta = 0, 0.44 and 1 with default options, at L = 4 and, if it supports it, at L = 8."""
     for extent, beta in itertools.product((SMALL, 8), (0.0, BETA, 1.0)):
         if subject.unsupported(extent) is None:
             subject.density(extent, beta=beta)

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor
 
 from nisbench.conformance.device import on_device
-from nisbench.contract.catalog import Catalog, Entry
+from nisbench.contract.catalog import Catalog, Entry, TargetEntry
 from nisbench.contract.interfaces import Density, Model, Sampler, Target
 from nisbench.contract.records import Budget
-from nisbench.errors import PluginError
+from nisbench.errors import InvalidValue, PluginError
 from nisbench.physics.enumeration import all_spins
 
 __all__ = [
@@ -45,7 +45,7 @@ _FIT_STEPS = 20
 
 
 class Violation(Exception):
-    """Raised by a check when its clause does not hold; the message describes the finding."""
+    """Raised by a check that fails; the message describes the finding."""
 
 
 Check = Callable[["Subject"], str | None]
@@ -76,27 +76,29 @@ class Subject:
         return self.entry.options(**self.entry.fill(given))
 
     @cached_property
-    def target_type(self) -> type[Any]:
+    def target_entry(self) -> TargetEntry:
         """The first target of the catalog that the plugin supports at L = 4.
 
         Raises PluginError with the plugin's reasons if there is none.
         """
         reasons = []
-        for target in self.catalog.targets.values():
-            loaded = target.load()
-            reason = self.factory.unsupported(loaded(SMALL), self.options())
+        for entry in self.catalog.targets.values():
+            try:
+                reason = self.factory.unsupported(entry.build(SMALL, {}), self.options())
+            except InvalidValue as error:  # a target that needs options, such as a file of couplings
+                reason = str(error)
             if reason is None:
-                return loaded
-            reasons.append(f"{target.name}: {reason}")
+                return entry
+            reasons.append(f"{entry.name}: {reason}")
         raise PluginError(f"the contract is checked at L = {SMALL}, which '{self.entry.name}' refuses: {reasons}")
 
     def target(self, extent: int = SMALL) -> Target:
         """The target on an extent x extent lattice."""
-        target: Target = self.target_type(extent)
+        target: Target = self.target_entry.build(extent, {})
         return target
 
     def unsupported(self, extent: int) -> str | None:
-        """The answer of the plugin's `unsupported`. Raises Violation unless it is None or a text."""
+        """Return value of the plugin's `unsupported`. Raises Violation unless it is None or a text."""
         reason = self.factory.unsupported(self.target(extent), self.options())
         if not (reason is None or (isinstance(reason, str) and reason)):
             raise Violation(f"unsupported at L = {extent} returned {reason!r}; give None or the reason")

@@ -5,33 +5,27 @@ own, because pluggy's loader stops at the first plugin that fails to import. A b
 reason.
 """
 
-import contextlib
-import dataclasses
 import importlib
-import math
-import sys
-import typing
+import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
-from typing import Any, Literal
+from typing import Any
 
 import pluggy
 
-from nisbench.contract import hookspecs
+from nisbench.contract import builtin, hookspecs
 from nisbench.contract.distribution import own_version, plugin_points
+from nisbench.contract.options import NoOptions, check_options, fill_options
 from nisbench.contract.records import Kind, TrainingOptions
-from nisbench.errors import InvalidValue, PluginError, UnknownName
+from nisbench.contract.surroundings import preserved
+from nisbench.errors import PluginError, UnknownName
 
 __all__ = ["Catalog", "Entry", "TargetEntry", "load_catalog"]
 
 GROUP = "nisbench"
-
-
-@dataclass(frozen=True)
-class _NoOptions:
-    """Options of a plugin that has no options."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True)
@@ -43,11 +37,13 @@ class Entry:
     distribution: str
     version: str
     summary: str = ""
-    options: type[Any] = _NoOptions
+    options: type[Any] = NoOptions
     factory: str = ""
     devices: tuple[str, ...] = ("cpu", "cuda")
     trains: bool = False
     """True for a density or sampler with a training loop of its own."""
+    citation: str = ""
+    """The publication of the method."""
     broken: str | None = None
 
     @property
@@ -77,17 +73,7 @@ class Entry:
 
         Raises UnknownName for an option that does not exist and InvalidValue for a value that does not fit.
         """
-        hints = typing.get_type_hints(self.options)
-        known = {f.name for f in dataclasses.fields(self.options)}
-        values = {}
-        for key, value in given.items():
-            if key not in known:
-                raise UnknownName(f"option of {self.name}", key, known)
-            values[key] = _convert(f"{self.name}.{key}", value, hints[key])
-        try:
-            return dataclasses.asdict(self.options(**values))
-        except Exception as error:  # the plugin's own check may raise anything
-            raise InvalidValue(f"options of {self.name}: {error or type(error).__name__}") from error
+        return fill_options(self.name, self.options, given)
 
 
 @dataclass(frozen=True)
@@ -97,10 +83,22 @@ class TargetEntry:
     name: str
     factory: str
     summary: str = ""
+    options: type[Any] = NoOptions
+    distribution: str = "unknown"
+    version: str = "unknown"
+    citation: str = ""
 
     def load(self) -> type[Any]:
         """Imports and returns the class behind `factory`. Raises PluginError with the cause."""
         return _resolve(self.factory, self.name)
+
+    def fill(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """All options by name, as `Entry.fill` returns them."""
+        return fill_options(self.name, self.options, given)
+
+    def build(self, L: int, options: Mapping[str, Any]) -> Any:
+        """The target on an L x L lattice; `options` as `fill` returns them, missing ones are the defaults."""
+        return self.load()(L, self.options(**options))
 
 
 @dataclass(frozen=True)
@@ -110,6 +108,11 @@ class Catalog:
     plugins: Mapping[str, Entry]
     targets: Mapping[str, TargetEntry]
     broken: tuple[Entry, ...] = field(default=())
+
+    @property
+    def entries(self) -> tuple[Entry | TargetEntry, ...]:
+        """All plugins, broken registrations and targets."""
+        return *self.plugins.values(), *self.broken, *self.targets.values()
 
     def plugin(self, name: str) -> Entry:
         """The plugin called `name`. Raises UnknownName, or PluginError if its registration is broken."""
@@ -126,6 +129,13 @@ class Catalog:
             raise UnknownName("target", name, self.targets)
         return self.targets[name]
 
+    def entry(self, name: str) -> Entry | TargetEntry:
+        """The plugin, broken registration or target called `name`. Raises UnknownName."""
+        for entry in self.entries:
+            if entry.name == name:
+                return entry
+        raise UnknownName("plugin or target", name, [*self.plugins, *self.targets])
+
 
 class _Registry:
     """Entries registered by the hooks of one registration module."""
@@ -135,10 +145,10 @@ class _Registry:
         self.plugins: list[Entry] = []
         self.targets: list[TargetEntry] = []
 
-    def model(self, name: str, *, options: type[Any], factory: str, summary: str) -> None:
+    def model(self, name: str, *, options: type[Any], factory: str, summary: str, citation: str = "") -> None:
         if not (isinstance(options, type) and issubclass(options, TrainingOptions)):
             raise PluginError(f"the options of model '{name}' do not inherit nisbench.TrainingOptions")
-        self._add(name, "model", options=options, factory=factory, summary=summary)
+        self._add(name, "model", options=options, factory=factory, summary=summary, citation=citation)
 
     def density(self, name: str, *, factory: str, summary: str, **given: Any) -> None:
         self._add(name, "density", factory=factory, summary=summary, **given)
@@ -146,8 +156,12 @@ class _Registry:
     def sampler(self, name: str, *, factory: str, summary: str, **given: Any) -> None:
         self._add(name, "sampler", factory=factory, summary=summary, **given)
 
-    def target(self, name: str, *, factory: str, summary: str) -> None:
-        self.targets.append(TargetEntry(name=name, factory=factory, summary=summary))
+    def target(
+        self, name: str, *, factory: str, summary: str, options: type[Any] = NoOptions, citation: str = ""
+    ) -> None:
+        _check_name(name)
+        check_options(name, options)
+        self.targets.append(TargetEntry(name, factory, summary, options, self.distribution, self.version, citation))
 
     def _add(
         self,
@@ -156,50 +170,51 @@ class _Registry:
         *,
         factory: str,
         summary: str,
-        options: type[Any] = _NoOptions,
+        options: type[Any] = NoOptions,
         devices: tuple[str, ...] = ("cpu", "cuda"),
         trains: bool = False,
+        citation: str = "",
     ) -> None:
-        _check_options(name, options)
+        _check_name(name)
+        check_options(name, options)
         if not devices or not set(devices) <= {"cpu", "cuda"}:
             raise PluginError(f"the devices of '{name}' are {devices!r}; give a tuple of 'cpu' and 'cuda'")
         source = self.distribution, self.version
-        self.plugins.append(Entry(name, kind, *source, summary, options, factory, tuple(devices), trains))
+        self.plugins.append(Entry(name, kind, *source, summary, options, factory, tuple(devices), trains, citation))
 
 
-class _BuiltinTargets:
-    """The targets of the core, registered through the same hook as those of plugins."""
-
-    @staticmethod
-    @pluggy.HookimplMarker(GROUP)
-    def register_targets(register: Any) -> None:
-        register("ising", factory="nisbench.physics.ising:Ising", summary="2-D Ising ferromagnet on a periodic torus")
-
-
-def load_catalog(points: typing.Iterable[EntryPoint] | None = None) -> Catalog:
+def load_catalog(points: Iterable[EntryPoint] | None = None, *, names: Iterable[str] | None = None) -> Catalog:
     """The catalog of `points`, by default all entry points of the group `nisbench`.
 
     A plugin that fails to load is listed in `broken` with the reason; it raises nothing.
+
+    Parameters
+    ----------
+    names
+        Plugins and targets that are needed. Modules are loaded in their fixed order, nisbench's own first, until all
+        these names are registered. A cell of built-ins thus runs no code of another distribution.
     """
+    own = _collect(builtin, "nisbench", own_version())
     plugins: dict[str, Entry] = {}
-    targets: dict[str, TargetEntry] = {}
+    targets = {entry.name: entry for entry in own.targets}
     broken: list[Entry] = []
-    builtin = _collect(_BuiltinTargets(), "nisbench", own_version())
-    targets.update({entry.name: entry for entry in builtin.targets})
+    needed = None if names is None else set(names)
     for point in sorted(points if points is not None else plugin_points(), key=_order):
+        if needed is not None and needed <= plugins.keys() | targets.keys():
+            break
         distribution = point.dist.name if point.dist else "unknown"
         version = point.dist.version if point.dist else "unknown"
         try:
-            with contextlib.redirect_stdout(sys.stderr):  # a plugin's prints must not mix with a command's output
+            with preserved():
                 registry = _collect(point.load(), distribution, version)
-            repeated = _repeated([*plugins, *(e.name for e in registry.plugins)])
-            repeated += _repeated([*targets, *(t.name for t in registry.targets)])
-            if repeated:
+            added = [*(entry.name for entry in registry.plugins), *(entry.name for entry in registry.targets)]
+            if repeated := _repeated([*plugins, *targets, *added]):
                 raise PluginError(f"'{repeated[0]}' is registered already")
-        # The import of a plugin may raise anything; SystemExit would otherwise end the run.
-        except (Exception, SystemExit) as error:
-            reason = f"{type(error).__name__}: {error}".splitlines()[0]
-            broken.append(Entry(point.name, None, distribution, version, broken=reason))
+        except KeyboardInterrupt:
+            raise
+        # The import of a plugin may raise anything: SystemExit, the skip of a test framework, a panic of compiled code.
+        except BaseException as error:
+            broken.append(Entry(point.name, None, distribution, version, broken=_one_line(error)))
             continue
         plugins.update({entry.name: entry for entry in registry.plugins})
         targets.update({entry.name: entry for entry in registry.targets})
@@ -211,7 +226,7 @@ def _order(point: EntryPoint) -> tuple[bool, str]:
     return point.dist is None or point.dist.name != "nisbench", point.name
 
 
-def _repeated(names: typing.Iterable[str]) -> list[str]:
+def _repeated(names: Iterable[str]) -> list[str]:
     """Names that occur more than once."""
     return [name for name, count in Counter(names).items() if count > 1]
 
@@ -230,17 +245,17 @@ def _collect(module: Any, distribution: str, version: str) -> _Registry:
     return registry
 
 
-def _check_options(name: str, options: type[Any]) -> None:
-    """Raises PluginError unless options are a dataclass whose fields have a plain type and a default."""
-    if not dataclasses.is_dataclass(options):
-        raise PluginError(f"the options of '{name}' are not a dataclass")
-    hints = typing.get_type_hints(options)
-    for option in dataclasses.fields(options):
-        hint = hints[option.name]
-        if hint not in (bool, int, float, str) and typing.get_origin(hint) is not Literal:
-            raise PluginError(f"option {name}.{option.name} is a {hint}; use bool, int, float, str or Literal")
-        if option.default is dataclasses.MISSING:
-            raise PluginError(f"option {name}.{option.name} has no default value")
+def _check_name(name: object) -> None:
+    """Raises PluginError for a name that cannot be written in a command, a plan and a table."""
+    if not (isinstance(name, str) and _NAME.fullmatch(name)):
+        raise PluginError(f"the name {name!r} is not allowed; use letters, digits, '.', '_' and '-', first no mark")
+
+
+def _one_line(error: BaseException) -> str:
+    """`Type: message` with the first line of the message, printable characters only."""
+    first = next(iter(str(error).strip().splitlines()), "")
+    text = f"{type(error).__name__}: {first}" if first else type(error).__name__
+    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def _resolve(factory: str, name: str) -> type[Any]:
@@ -251,30 +266,3 @@ def _resolve(factory: str, name: str) -> type[Any]:
     except Exception as error:
         raise PluginError(f"'{name}' cannot be loaded from {factory}: {type(error).__name__}: {error}") from error
     return loaded
-
-
-def _convert(where: str, value: Any, hint: Any) -> Any:
-    """Converts a value from the command line (text) or a plan (typed) to the annotated type of the option."""
-    origin = typing.get_origin(hint)
-    if origin is Literal:
-        choices = typing.get_args(hint)
-        for choice in choices:
-            if value == choice or str(value) == str(choice):
-                return choice
-        raise InvalidValue(f"{where} = {value!r}: choose one of {', '.join(map(str, choices))}")
-    if hint is bool:
-        text = str(value).lower()
-        if text in ("true", "1", "yes", "on"):
-            return True
-        if text in ("false", "0", "no", "off"):
-            return False
-        raise InvalidValue(f"{where} = {value!r} is not a truth value; give true or false")
-    if hint in (int, float):
-        try:
-            number = hint(value) if not (hint is int and isinstance(value, float)) else int(str(value))
-        except (TypeError, ValueError):
-            number = None
-        if number is None or isinstance(value, bool) or not math.isfinite(number):
-            raise InvalidValue(f"{where} = {value!r} is not a {'whole' if hint is int else 'finite'} number")
-        return number
-    return str(value) if hint is str else value

@@ -3,8 +3,11 @@
 Every command calls the hooks, so a registration module does not import torch. The class that `factory` names is
 imported by the worker process of its own cells.
 
-Common arguments of `register`: the name; `factory="module:Class"`; `summary`, one line; `options`, a frozen dataclass
-whose fields are bool, int, float, str or Literal, each with a default; `devices`, by default ("cpu", "cuda").
+Common arguments of `register`: the name, of letters, digits, ".", "_" and "-"; `factory="module:Class"`; `summary`, one
+line; `options`, a frozen dataclass whose fields are bool, int, float, str or Literal, each with a finite default;
+`devices`, by default ("cpu", "cuda"); `citation`, the publication of the method.
+
+Changes of the process by a registration module are undone: `nisbench.contract.surroundings` lists them.
 """
 
 from collections.abc import Callable
@@ -16,7 +19,7 @@ hookspec = pluggy.HookspecMarker("nisbench")
 
 @hookspec
 def register_models(register: Callable[..., None]) -> None:
-    """Call register(name, options=..., factory=..., summary=...) for each subclass of Model.
+    """Call register(name, options=..., factory=..., summary=..., citation="") for each subclass of Model.
 
     The core trains models, so `options` inherits TrainingOptions.
     """
@@ -40,7 +43,8 @@ def register_samplers(register: Callable[..., None]) -> None:
 
 @hookspec
 def register_targets(register: Callable[..., None]) -> None:
-    """Call register(name, factory=..., summary=...) for each target.
+    """Call register(name, factory=..., summary=..., options=..., citation="") for each target.
 
-    The factory is called with the extent L. A plan selects the target by `target = NAME`.
+    The factory is called with the extent L and an instance of `options`. A plan selects the target by `target = NAME`
+    and sets its options in `target_options`.
     """

@@ -40,7 +40,10 @@ __all__ = [
 
 
 class Target(Protocol):
-    """A lattice model with density p(s) = exp(-beta energy(s)) / Z over spins in {-1, +1} on an L x L torus."""
+    """A lattice model with density p(s) = exp(-beta energy(s)) / Z over spins in {-1, +1} on an L x L lattice.
+
+    A pairwise model also has the attribute `lattice`, which `nisbench.api.lattice_of` returns.
+    """
 
     name: str
     L: int
@@ -142,7 +145,7 @@ def covariance(signal: Tensor, log_prob: Tensor) -> Tensor:
 
 
 class Sampler(ABC):
-    """What all kinds share: construction, the reason for a refusal, training, preparation and cost counters.
+    """Base class of all kinds: construction, refusal of a cell, training, preparation and cost counters.
 
     A plugin inherits ChainSampler, WeightedSampler, Density or Model. A class that inherits Sampler directly is
     refused. Each `generator` lives on the cell's device and is the only source of randomness.

@@ -257,7 +257,10 @@ FAMILIES = (Family("kl_nats_level_<k>", _level), Family("exponent_<cost>", _expo
 
 
 def describe(name: str) -> Quantity:
-    """The row of a quantity. A name that only a plugin knows is its own heading and counts as a cost without unit."""
+    """Return the row of a quantity.
+
+    The heading of a quantity that only a plugin defines is its name. Such a quantity counts as a cost without a unit.
+    """
     if name in QUANTITIES:
         return QUANTITIES[name]
     family = next((family for family in FAMILIES if name.startswith(family.prefix)), None)

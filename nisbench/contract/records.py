@@ -100,7 +100,7 @@ class CellState:
 
 
 class ReferenceState(StrEnum):
-    """What a cell did with reference configurations: a model uses them, a reference cell leaves them."""
+    """Use of reference configurations by a cell: a model is evaluated on them, a reference cell leaves them."""
 
     USED = "used"
     """The model was evaluated on the configurations of its reference cell."""
@@ -125,7 +125,7 @@ class Hardware:
 
 @dataclass(frozen=True)
 class PluginSource:
-    """The source files of a plugin that a cell used."""
+    """The source files of a plugin, and of a target of another distribution, that a cell used."""
 
     modules: tuple[str, ...]
     """Names of the modules, sorted."""
@@ -231,6 +231,10 @@ class Cell:
     reference_draws: int = 0
     """Number of configurations that this cell leaves for other cells; 0 if this is not a reference cell."""
     protocol_version: int = PROTOCOL_VERSION
+    target_options: Mapping[str, Any] | None = None
+    """All options of the target, including the defaults; None in a cell from before targets had options."""
+    target_version: str | None = None
+    """Version of the distribution that contains the target; None in a cell from before it was recorded."""
 
     @cached_property
     def cell_id(self) -> str:
@@ -239,8 +243,12 @@ class Cell:
         return f"{slug(self.plugin)}-L{self.L}-{digest[:12]}"
 
     def to_json(self) -> dict[str, Any]:
-        """Return the cell as plain JSON values."""
-        return asdict(self) | {"options": dict(self.options)}
+        """Return the cell as plain JSON values. Fields of the target that are None are absent, as in older files."""
+        record = asdict(self)
+        for name in ("target_options", "target_version"):
+            if record[name] is None:
+                del record[name]
+        return record
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:

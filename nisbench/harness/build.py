@@ -8,7 +8,7 @@ import torch
 from nisbench.contract.catalog import Catalog, load_catalog
 from nisbench.contract.interfaces import Density, Model, Target
 from nisbench.contract.records import Cell
-from nisbench.errors import NisbenchError
+from nisbench.errors import InvalidValue, NisbenchError
 from nisbench.harness.seeds import seed_for
 from nisbench.harness.store import Store
 from nisbench.harness.weights import load_weights
@@ -39,8 +39,13 @@ def select_device(kind: str) -> torch.device:
 
 
 def build_target(cell: Cell, catalog: Catalog) -> Target:
-    """Return the target of the cell."""
-    target: Target = catalog.target(cell.target).load()(cell.L)
+    """Return the target of the cell. Raises UnavailableError if the target does not exist at this L."""
+    entry = catalog.target(cell.target)
+    options = entry.options(**(cell.target_options or {}))
+    try:
+        target: Target = entry.load()(cell.L, options)
+    except (InvalidValue, ValueError) as error:
+        raise UnavailableError(f"target {cell.target}: {error}") from error
     return target
 
 
@@ -71,7 +76,7 @@ def rebuild_density(store: Store, cell: Cell) -> Density:
     StoreError
         If the run has no weights of the cell, or weights of another network.
     """
-    catalog = load_catalog()
+    catalog = load_catalog(names=(cell.plugin, cell.target))
     entry = catalog.plugin(cell.plugin)
     plugin, target, options = entry.load(), build_target(cell, catalog), entry.options(**cell.options)
     device = torch.device("cpu")

@@ -24,9 +24,9 @@ class Phase:
     peak_device_bytes: int | None = None
     """Largest amount of memory that torch had allocated on the device; None on the cpu."""
     host_reason: str | None = None
-    """Why there is no host peak."""
+    """Reason why the host peak is missing."""
     device_reason: str = "the cpu has no memory of its own"
-    """Why there is no device peak; used if there is none."""
+    """Reason why the device peak is missing, if it is."""
 
     def forget_peaks(self, reason: str) -> None:
         """Remove the peaks of a phase of which an earlier process did a part."""
@@ -51,10 +51,11 @@ class Clock:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[Phase]:
-        """Measure the block as a part of phase `name`. Phases do not nest: the kernel has one high-water mark.
+        """Measure the body of the `with` statement as a part of phase `name`.
 
-        When a phase begins, memory that the C library keeps from earlier phases is returned to the system. Memory that
-        the phase itself frees may stay there for its later parts, as it does between training steps.
+        Phases do not nest, because the kernel has one high-water mark. When a phase begins, memory that the C library
+        keeps from earlier phases is returned to the system. Memory that the phase itself frees may stay there for its
+        later parts, as it does between training steps.
         """
         if self._active:
             raise RuntimeError(f"phase '{name}' inside phase '{self._active}'")
@@ -63,6 +64,7 @@ class Clock:
             self.phases[name] = Phase()
             _return_free_memory()
         phase = self.phases[name]
+        # Two entries of one phase are two measurements, so the peak counts from the size at each entry.
         resident, phase.host_reason = _reset_high_water_mark()
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
@@ -89,7 +91,7 @@ def _return_free_memory() -> None:
 def _reset_high_water_mark() -> tuple[int | None, str | None]:
     """Reset the kernel's high-water mark; return the resident size, or None and the reason for a refusal."""
     try:
-        (_PROC / "clear_refs").write_text("5")
+        (_PROC / "clear_refs").write_text("5")  # proc(5): 5 sets VmHWM to the present resident size
         return _kernel_bytes("VmRSS"), None
     except OSError as error:
         return None, f"the kernel does not reset the high-water mark: {error.strerror or error}"

@@ -1,4 +1,4 @@
-"""What the steps of one cell share, and what they return."""
+"""The context that the steps of a measurement share (`CellContext`), and their result (`Outcome`)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ class CellContext:
     factory: str
     """Module and class of the plugin."""
     memory_limit: int | None = None
-    """bytes"""
+    """Bytes that the cell may take; None without a limit."""
     keep: bool = False
     """True if a training continues although the source of the plugin has changed."""
 

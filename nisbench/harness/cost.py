@@ -39,7 +39,7 @@ def matmul_rate(clock: Clock, extent: int | None = None, repeats: int = 5) -> fl
         begin = clock.now()
         torch.mm(a, a)
         seconds.append(clock.now() - begin)
-    return 2 * extent**3 / min(seconds[1:])
+    return 2 * extent**3 / min(seconds[1:])  # a multiply-add counts as two operations
 
 
 def kernel_launches(work: Callable[[], object]) -> Estimate:
@@ -67,7 +67,7 @@ def phase_memory(phases: Mapping[str, Phase]) -> dict[str, Estimate]:
 
 
 def stated_costs(sampler: Sampler) -> dict[str, Estimate]:
-    """Return the cost counters that the plugin states in `costs`."""
+    """Return the operation counts that the plugin states in `costs`."""
     counts = {name: float(value) for name, value in sampler.costs().items()}
     return {
         name: Estimate(value) if math.isfinite(value) else Estimate.missing(f"costs() of the plugin gave {value}")
@@ -110,6 +110,7 @@ def draw_costs(
     if not usable:
         found[S_PER_EFFECTIVE_SAMPLE] = Estimate.missing("neither ess_fraction nor tau_int is known and finite")
         return found, None
+    # Two ways to independent configurations from the same draws: a user takes the cheaper one.
     basis = min(usable, key=lambda name: usable[name][0])
     factor, relative = usable[basis]
     relative = math.hypot(relative, spread / per_draw if spread is not None and per_draw else 0.0)
@@ -131,6 +132,7 @@ def _by_ess(ess: Estimate | None) -> tuple[float, float] | None:
     """Return 1/ess, at least one draw, and its relative error."""
     if ess is None or not ess.value:
         return None
+    # ess_fraction_p may exceed 1 by its error, but one draw is the least that one sample costs.
     return max(1.0, 1 / ess.value), (ess.error or 0.0) / ess.value
 
 
@@ -145,4 +147,5 @@ def _by_tau(quantities: Mapping[str, Estimate]) -> tuple[float, float] | None:
 
 
 def _bytes(value: int | None, reason: str) -> Estimate:
+    """Return a number of bytes as an estimate, or the reason why there is none."""
     return Estimate(float(value)) if value is not None else Estimate.missing(reason)

@@ -38,7 +38,7 @@ from nisbench.statistics.quantities import ReferenceSeries, level_quantities, mo
 __all__ = ["measure_density", "measure_model"]
 
 _LEVEL_PAIRS = 2048
-"""Pairs of draws per level for the nats that the level loses; their error is then about 3 %."""
+"""Pairs of draws per level for kl_nats_level_<k>. The relative error is then about 3 %."""
 
 
 def measure_model(context: CellContext, plugin: type[Model], options: Any) -> Outcome:
@@ -50,6 +50,7 @@ def measure_model(context: CellContext, plugin: type[Model], options: Any) -> Ou
         If weights, gradient and optimiser do not fit into the memory.
     """
     notes = {}
+    # On the device `meta` a model takes no memory, so one that does not fit is refused before it is built.
     skeleton = model_without_storage(plugin, context.target, options)
     if skeleton is not None:
         needed = check_training_memory(skeleton, context.memory_limit, context.device)
@@ -58,10 +59,11 @@ def measure_model(context: CellContext, plugin: type[Model], options: Any) -> Ou
     model = build_model(plugin, context.target, options, context.cell, context.device)
     compile_s = timed(context, lambda: warm_up_model(context, model))
     training = _train(context, model, options)
-    model.zero_grad(set_to_none=True)
-    model.eval()
+    model.zero_grad(set_to_none=True)  # the peak memory of drawing must not contain the gradient
+    model.eval()  # layers such as BatchNorm must give one fixed density
     save_weights(model, context.files.weights)
     outcome = _evaluate(context, model, options.batch_size)
+    # Later entries win: `costs` of a plugin cannot replace a number that the core measures.
     quantities = {
         **stated_costs(model),
         **outcome.quantities,
@@ -74,6 +76,7 @@ def measure_model(context: CellContext, plugin: type[Model], options: Any) -> Ou
 
 def measure_density(context: CellContext, plugin: type[Density], options: Any) -> Outcome:
     """Prepare a density, after its own training if it has one, and estimate both sides."""
+    # Warming up may change a density that trains itself, so the measured one is built anew.
     thrown_away = plugin(context.target, options)
     compile_s = timed(context, lambda: warm_up_density(context, thrown_away))
     density = plugin(context.target, options)
@@ -88,7 +91,7 @@ def _train(context: CellContext, model: Model, options: Any) -> Training:
     """Train within the budget of the cell; the phase `train` is timed."""
     context.stage("train")
     cell = context.cell
-    log_z = context.exact.get(LOG_Z_PER_SITE)
+    log_z = context.exact.get(LOG_Z_PER_SITE)  # None for a target without exact values
     with context.clock.phase("train"):
         training = train(
             model,
@@ -144,6 +147,7 @@ def _evaluate(context: CellContext, density: Density, batch: int) -> Outcome:
         reference=None if isinstance(reference, str) else reference,
         no_reference_reason=reference if isinstance(reference, str) else None,
     )
+    # The pairs are a diagnosis of the model. They are drawn outside the phase `draw`, so they cost it no time.
     levels = _level_differences(context, density)
     if levels is not None:
         quantities |= level_quantities(quantities[KL_NATS], levels)
@@ -156,7 +160,7 @@ def _count_launches(context: CellContext, density: Density, batch: int) -> dict[
     """Return the number of kernels that one batch starts on a GPU; {} on the cpu."""
     if context.device.type != "cuda":
         return {}
-    generator = context.generator("warm-up")
+    generator = context.generator("warm-up")  # the draws are dropped, and the stream `draw` stays as it was
     draw = functools.partial(density.sample, batch, beta=context.cell.beta, generator=generator)
     return {KERNEL_LAUNCHES_PER_DRAW: kernel_launches(draw)}
 
@@ -171,6 +175,7 @@ def _level_differences(context: CellContext, density: Density) -> NDArray[np.flo
 
 
 def _reference_state(context: CellContext, reference: ReferenceSeries | str) -> ReferenceState | None:
+    """Return whether the reference configurations were used; None if the plan has no reference."""
     if context.cell.reference is None:
         return None
     return ReferenceState.MISSING if isinstance(reference, str) else ReferenceState.USED
@@ -179,14 +184,14 @@ def _reference_state(context: CellContext, reference: ReferenceSeries | str) -> 
 def _save(
     context: CellContext, drawn: DrawnSeries, reference: ReferenceSeries | str, levels: NDArray[np.float64] | None
 ) -> None:
-    """Write the raw series and the sample pictures."""
+    """Write the raw series and the configurations for pictures."""
     series = dict(drawn.series)
     if not isinstance(reference, str):
         series |= {
             "reference_log_prob": reference.log_prob,
             "reference_energy": reference.energy,
             "reference_magnetisation": reference.magnetisation,
-            "reference_chain": reference.chain,
+            "reference_chain": reference.chain,  # errors of the p side need the chain of each configuration
         }
     if levels is not None:
         series["level_differences"] = levels

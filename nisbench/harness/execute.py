@@ -21,14 +21,16 @@ __all__ = ["Progress", "StoppedError", "run_cells", "worker_environment"]
 
 _EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Warning|Exit)\b")
 _POLL_S = 0.05
+"""Seconds between two looks at the running processes."""
 _GRACE_S = 5.0
+"""Seconds between SIGTERM and SIGKILL."""
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 _DEFAULTS = {
     # Threads that spin for ever while they wait make a step ten times slower once the machine has other work; threads
     # that never spin make it twice as slow on an idle machine. 5000 rounds are a few microseconds.
     "GOMP_SPINCOUNT": "5000",
     # Returning memory after each step and asking for it again costs up to a tenth of the step, because the kernel
-    # clears every page. With these limits glibc keeps freed blocks of up to 256 MiB.
+    # clears every page. With these limits glibc keeps freed memory in pieces of up to 256 MiB.
     "MALLOC_MMAP_THRESHOLD_": f"{2**28}",
     "MALLOC_TRIM_THRESHOLD_": f"{2**30}",
     "PYTHONUNBUFFERED": "1",
@@ -117,10 +119,11 @@ def run_cells(
     with _stop_signals():
         try:
             while waiting or jobs:
+                # A model waits until its reference cell has ended, whatever the outcome.
                 pending = {cell.cell_id for cell in waiting} | {job.cell.cell_id for job in jobs}
                 for cell in [c for c in waiting if c.reference not in pending][: workers - len(jobs)]:
                     waiting.remove(cell)
-                    if not lacks_reference(store, cell):
+                    if not lacks_reference(store, cell):  # else its finished result would only be repeated
                         jobs.append(_start(store, cell, options, threads))
                 for job in [job for job in jobs if _has_ended(job, timeout)]:
                     _conclude(store, job, timeout, memory_limit)
@@ -139,13 +142,15 @@ def run_cells(
 
 
 def _start(store: Store, cell: Cell, options: Sequence[str], threads: int) -> _Job:
+    """Start the process of a cell."""
     files = store.files(cell.cell_id)
     files.clear()
     # -P keeps the working directory out of the import path: a random.py there must not replace Python's own.
+    # faulthandler prints the Python line at which native code crashed.
     command = [sys.executable, "-P", "-X", "faulthandler", "-m", "nisbench.harness.worker"]
     command += ["--store", str(store.path.resolve()), "--cell", cell.cell_id, "--parent", str(os.getpid()), *options]
     with files.log.open("ab") as log:
-        log_start = log.tell()
+        log_start = log.tell()  # the log keeps the output of earlier attempts
         # A session of its own: Ctrl-C reaches only this process, and the children of a worker can be ended with it.
         process = subprocess.Popen(
             command,
@@ -182,7 +187,7 @@ def _crash(code: int, last_line: str, memory_limit: int | None) -> str:
     limit = f"; the memory limit was {memory_limit} bytes" if memory_limit is not None else ""
     if code < 0:
         name = signal.Signals(-code).name
-        guess = ", probably out of memory" if -code == signal.SIGKILL else ""
+        guess = ", probably out of memory" if -code == signal.SIGKILL else ""  # the kernel kills without a message
         return f"killed by {name}{guess}{limit}"
     said = f": {last_line}" if last_line else ""
     return f"the worker ended with exit code {code} and no result{said}{limit}"

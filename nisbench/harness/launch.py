@@ -17,7 +17,7 @@ __all__ = ["Beginning", "Display", "run_plan"]
 
 @dataclass(frozen=True)
 class Beginning:
-    """What a run is about to do."""
+    """The cells that a run is about to start, and those that it keeps."""
 
     store: Store
     cells: tuple[Cell, ...]
@@ -31,7 +31,7 @@ class Beginning:
 
 
 Display = Callable[[Beginning], AbstractContextManager[Callable[[Progress], None] | None]]
-"""Shows a run: called once at the beginning; what it yields is called with the progress several times a second."""
+"""Shows a run: called once at the beginning, it yields a function that gets the progress several times a second."""
 
 
 def run_plan(
@@ -69,6 +69,7 @@ def run_plan(
     with store.lock():
         Store.create(folder, plan, environment, fresh=fresh)
         due = unfinished(store, memory_limit=plan.memory_limit, keep=keep)
+        # Equal only at the first start, which has just written it: a later start has another start time.
         if due and store.environment() != environment:
             store.note_resumed(environment)
         beginning = Beginning(store, plan.cells, due, changed_plugins(store), keep)

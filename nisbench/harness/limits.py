@@ -40,6 +40,7 @@ def limit_memory(limit: int, device: torch.device) -> None:
         total = torch.cuda.get_device_properties(device).total_memory
         torch.cuda.set_per_process_memory_fraction(min(1.0, limit / total), device)
         return
+    # Field 6 of statm: private writable memory in pages, which RLIMIT_DATA limits.
     taken = int(Path("/proc/self/statm").read_text().split()[5]) * os.sysconf("SC_PAGE_SIZE")
     if taken > limit:
         raise OverLimitError(

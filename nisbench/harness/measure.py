@@ -1,7 +1,7 @@
-"""Draws configurations in chunks, measures the scalar series of each chunk and the time it took.
+"""Draw configurations in chunks, and return the series of their scalars with the time of each chunk.
 
-The timed part contains what every user of the draws needs, for all kinds of samplers: the configurations with their
-ln q or ln w, energy and magnetisation. The configurations themselves are dropped, except a few for pictures.
+The timed part is what every user of the draws needs, for all kinds of samplers: the configurations with their ln q or
+ln w, energy and magnetisation. The configurations themselves are dropped, except a few for pictures.
 """
 
 import math
@@ -48,11 +48,11 @@ _LEAST_CHUNKS = 8
 
 @dataclass(frozen=True)
 class DrawnSeries:
-    """Series, sample pictures and times of the draws of one cell."""
+    """Series, a few configurations and times of the draws of one cell."""
 
     series: dict[str, NDArray[Any]]
     samples: NDArray[np.int8]
-    """(k, L, L), k <= 16"""
+    """(k, L, L), k <= 16, for pictures"""
     n_draws: int
     """number of draws, all chains together"""
     chunk_s: tuple[float, ...] = field(default=())
@@ -60,12 +60,12 @@ class DrawnSeries:
 
 
 def independent_chunks(n: int, n_sites: int, device: torch.device) -> tuple[int, ...]:
-    """Chunk sizes in which n independent configurations are drawn."""
+    """Return the sizes of the chunks in which n independent configurations are drawn."""
     return tuple(chunk_sizes(n, largest_chunk(n_sites, device.type)))
 
 
 def largest_chunk(n_sites: int, device: str) -> int:
-    """Configurations drawn at a time.
+    """Return the largest number of configurations drawn at a time.
 
     The number depends on the lattice size and the kind of device alone: free memory must not change the draws.
     """
@@ -74,7 +74,7 @@ def largest_chunk(n_sites: int, device: str) -> int:
 
 
 def draw_density(density: Density, n: int, *, beta: float, generator: torch.Generator, clock: Clock) -> DrawnSeries:
-    """Series of n independent draws of q: log_prob, energy and magnetisation, (n,) float64 each."""
+    """Return the series of n independent draws of q: log_prob, energy and magnetisation, (n,) float64 each."""
     parts: list[dict[str, NDArray[Any]]] = []
     chunk_s = []
     samples: list[NDArray[np.int8]] = []
@@ -83,6 +83,7 @@ def draw_density(density: Density, n: int, *, beta: float, generator: torch.Gene
         with clock.phase("draw") as phase, torch.no_grad():
             draws = density.sample(size, beta=beta, generator=generator)
             check_density_draws(draws, size, density.target.L, device=generator.device)
+            # inside the timer: a user of the draws needs these scalars, and the copy waits for the GPU
             parts.append({"log_prob": to_numpy(draws.log_prob), **_scalars(density.target, draws.spins)})
         chunk_s.append((phase.seconds - before) / size)
         _keep_samples(samples, draws.spins)
@@ -90,56 +91,62 @@ def draw_density(density: Density, n: int, *, beta: float, generator: torch.Gene
 
 
 def level_differences(model: LevelModel, n: int, *, beta: float, generator: torch.Generator) -> NDArray[np.float64]:
-    """(n_levels - 1, n) differences of ln w between the two draws of pairs that share the levels before 1, 2, ..."""
+    """Return (n_levels - 1, n) differences of ln w between the two draws of a pair.
+
+    The two draws of row k - 1 share all levels before k and are independent given these levels, k = 1, 2, ...
+    """
     found = [_differences(model, n, level, beta, generator) for level in range(1, model.n_levels)]
     return np.array(found, dtype=np.float64).reshape(-1, n)  # (0, n) for one level
 
 
 def _differences(model: LevelModel, n: int, level: int, beta: float, generator: torch.Generator) -> NDArray[np.float64]:
-    """(n,) for one level."""
+    """Return (n,) differences of ln w for one level."""
     parts = []
     for size in independent_chunks(n, model.target.n_sites, generator.device):
         with torch.no_grad():
             pair = model.draw_pairs(size, level=level, beta=beta, generator=generator)
+        # (size,) ln w of the first and of the second draw of each pair
         first, second = (-beta * model.target.energy(draws.spins) - draws.log_prob for draws in pair)
         parts.append(to_numpy(first - second))
     return np.concatenate(parts)
 
 
 def count_chains(sampler: ChainSampler, generator: torch.Generator) -> int:
-    """The number of chains, from one draw that is not measured."""
-    return one_draw(sampler, generator).spins.shape[1]
+    """Return the number of chains, from one draw that is not measured."""
+    return one_draw(sampler, generator).spins.shape[1]  # (1, n_chains, L, L)
 
 
 def draw_chain(
     sampler: ChainSampler, n: int, n_chains: int, *, generator: torch.Generator, clock: Clock
 ) -> DrawnSeries:
-    """Series of n draws, all chains together: energy, magnetisation and, if counted, cluster_size.
+    """Return the series of n draws, all chains together: energy, magnetisation and, if counted, cluster_size.
 
     Each series is (ceil(n / n_chains), n_chains), so that the number of draws is rounded up to whole rows.
     """
     per_chain = math.ceil(n / n_chains)
     parts: list[dict[str, NDArray[Any]]] = []
     chunk_s = []
+    # rows of n_chains draws each
     largest = min(_CHAIN_SPINS // (n_chains * sampler.target.n_sites), math.ceil(per_chain / _LEAST_CHUNKS))
     for size in chunk_sizes(per_chain, max(1, largest)):
         before = _drawing_s(clock)
         with clock.phase("draw") as phase:
             series = sampler.draw_series(size, generator=generator)
         chunk_s.append((phase.seconds - before) / (size * n_chains))
+        # (size, n_chains) each
         part: dict[str, NDArray[Any]] = {"energy": series.energy, "magnetisation": series.magnetisation}
         if series.cluster_size is not None:
             part["cluster_size"] = series.cluster_size
         parts.append(part)
     samples: list[NDArray[np.int8]] = []
-    _keep_samples(samples, one_draw(sampler, generator).spins[0])
+    _keep_samples(samples, one_draw(sampler, generator).spins[0])  # (1, n_chains, L, L) -> (n_chains, L, L)
     return DrawnSeries(_joined(parts), np.concatenate(samples), per_chain * n_chains, tuple(chunk_s))
 
 
 def draw_weighted(
     sampler: WeightedSampler, n: int, *, generator: torch.Generator, clock: Clock
 ) -> tuple[DrawnSeries, bool]:
-    """Series of n weighted draws, and True if E[w] = Z in all of them.
+    """Return the series of n weighted draws, and True if E[w] = Z in all of them.
 
     The series are log_weight, energy and magnetisation, (n,) each.
     """
@@ -167,12 +174,12 @@ def one_draw(sampler: ChainSampler, generator: torch.Generator) -> ChainDraws:
 
 
 def _drawing_s(clock: Clock) -> float:
-    """Seconds spent in the phase `draw` so far."""
+    """Return the seconds spent in the phase `draw` so far."""
     return clock.phases["draw"].seconds if "draw" in clock.phases else 0.0
 
 
 def chunk_sizes(n: int, largest: int) -> Iterator[int]:
-    """Splits n into nearly equal chunks of at most `largest`.
+    """Yield nearly equal chunk sizes of at most `largest` whose sum is n.
 
     All chunks but the last are multiples of _ALIGNED, if `largest` is.
     """
@@ -184,13 +191,13 @@ def chunk_sizes(n: int, largest: int) -> Iterator[int]:
 
 
 def _scalars(target: Target, spins: torch.Tensor) -> dict[str, NDArray[np.float64]]:
-    """Total energy and signed total magnetisation of each configuration."""
-    magnetisation = spins.sum(dim=(-2, -1), dtype=torch.int64).to(torch.float64)
+    """Return total energy and signed total magnetisation of each configuration, (n,) each."""
+    magnetisation = spins.sum(dim=(-2, -1), dtype=torch.int64).to(torch.float64)  # (n, L, L) -> (n,), exact
     return {"energy": to_numpy(target.energy(spins)), "magnetisation": to_numpy(magnetisation)}
 
 
 def _keep_samples(samples: list[NDArray[np.int8]], spins: torch.Tensor) -> None:
-    """Appends configurations until there are N_SAMPLES."""
+    """Append configurations until there are N_SAMPLES."""
     missing = N_SAMPLES - sum(map(len, samples))
     if missing > 0:
         samples.append(spins[:missing].to(torch.int8).cpu().numpy())
@@ -203,5 +210,5 @@ def to_numpy(tensor: torch.Tensor) -> NDArray[np.float64]:
 
 
 def _joined(parts: list[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
-    """Concatenates the series of all chunks."""
+    """Return the series with all chunks joined along the draws."""
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -45,6 +45,7 @@ def warm_up_model(context: CellContext, model: Model) -> None:
     generator, cell = context.generator("warm-up"), context.cell
     on_cpu = context.device.type == "cpu"
     n = _BATCH if on_cpu else int(model.options.batch_size)
+    # No step of an optimiser below: the weights stay those of the seed.
     # Running statistics, as in a BatchNorm layer, are buffers that a call in training mode changes.
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     _draw(context, model, {n} if on_cpu else {n, *_chunks(context)}, generator)

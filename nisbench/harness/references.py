@@ -26,8 +26,8 @@ def reference_series(context: CellContext, density: Density) -> ReferenceSeries 
         state = context.store.state(cell.reference)
         return f"reference cell {cell.reference} left no configurations ({state.describe()})"
     log_prob = evaluate_reference(density, reference, beta=cell.beta, device=context.device)
-    energy = context.target.energy(torch.from_numpy(reference.spins)).numpy()
-    magnetisation = reference.spins.sum(axis=(1, 2), dtype=np.int64).astype(np.float64)
+    energy = context.target.energy(torch.from_numpy(reference.spins)).numpy()  # (m, L, L) -> (m,)
+    magnetisation = reference.spins.sum(axis=(1, 2), dtype=np.int64).astype(np.float64)  # (m,)
     return ReferenceSeries(log_prob, energy, magnetisation, reference.chain)
 
 
@@ -37,6 +37,7 @@ def evaluate_reference(
     """Return (m,) ln q of the reference configurations."""
     values = []
     start = 0
+    # A quarter of the chunk of a draw: evaluating ln q takes more memory than drawing.
     for size in chunk_sizes(len(reference.spins), largest_chunk(density.target.n_sites, device.type) // 4 or 1):
         spins = torch.from_numpy(reference.spins[start : start + size]).to(device)
         with torch.no_grad():
@@ -64,11 +65,11 @@ def collect_reference(
     sampler: ChainSampler, n: int, *, tau_int: float, seed: int, generator: torch.Generator
 ) -> Reference:
     """Continue the chains and keep n configurations of all chains together, 2 tau_int draws apart."""
-    stride = max(1, math.ceil(2 * tau_int))
+    stride = max(1, math.ceil(2 * tau_int))  # an effectively independent configuration costs 2 tau_int draws
     spins: list[NDArray[np.int8]] = []
     kept = 0
     while kept < n:
-        if stride > 1:
+        if stride > 1:  # the draws in between, in parts, because their series are dropped but take memory
             for size in chunk_sizes(stride - 1, 1024):
                 sampler.draw_series(size, generator=generator)
         spins.append(one_draw(sampler, generator).spins[0].to(torch.int8).cpu().numpy())  # (n_chains, L, L)

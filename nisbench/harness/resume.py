@@ -41,6 +41,7 @@ def _is_due(store: Store, cell: Cell, memory_limit: int | None, keep: bool) -> b
         return True
     if not keep and _outdated(store, cell):
         return True
+    # The rest are finished cells that lacked memory or configurations.
     if result.memory_needed_bytes is not None:
         # Only a worker can ask a GPU for its memory, so a cell on a GPU is tried again.
         machine = physical_memory() if cell.device == "cpu" else math.inf
@@ -50,11 +51,14 @@ def _is_due(store: Store, cell: Cell, memory_limit: int | None, keep: bool) -> b
     if result.reference is ReferenceState.MISSING and cell.reference is not None:
         if store.reference(cell.reference) is not None:
             return True
-        return _is_due(store, store.cell(cell.reference), memory_limit, keep)
+        return _is_due(
+            store, store.cell(cell.reference), memory_limit, keep
+        )  # a new run of the reference may leave them
     return False
 
 
 def _outdated(store: Store, cell: Cell) -> bool:
     """Return True if the source of the cell's plugin, or of its reference's plugin, has changed since it finished."""
+    # The reference counts too: the p side of the cell depends on its configurations.
     results = [store.result(cell_id) for cell_id in (cell.cell_id, cell.reference) if cell_id]
     return any(result is not None and result.source is not None and has_changed(result.source) for result in results)

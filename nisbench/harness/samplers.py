@@ -16,10 +16,12 @@ __all__ = ["measure_chains", "measure_weighted"]
 
 
 def measure_chains(context: CellContext, plugin: type[ChainSampler], options: Any) -> Outcome:
-    """Measure chains. A reference cell also leaves configurations."""
+    """Measure chains. A reference cell also leaves configurations for other cells."""
+    # Warming up moves the chains, so the measured sampler is built anew.
     thrown_away = plugin(context.target, options)
     compile_s = timed(context, lambda: warm_up_chains(context, thrown_away))
     sampler, generator, cell = plugin(context.target, options), context.generator("draw"), context.cell
+    # One stream for burn-in, draws and reference configurations: the chains go on through all three.
     prepared = fit_and_prepare(context, sampler, generator)
     context.stage("draw")
     n_chains = count_chains(sampler, generator)
@@ -33,7 +35,7 @@ def measure_chains(context: CellContext, plugin: type[ChainSampler], options: An
         exact=context.exact,
     )
     state = None
-    if cell.reference_draws:
+    if cell.reference_draws:  # after the estimates, because the spacing of the configurations needs tau_int
         context.stage("reference")
         tau_ints = quantities[TAU_INT_ENERGY], quantities[TAU_INT_ABS_MAGNETISATION]
         state = leave_reference(context, sampler, generator, tau_ints)
@@ -43,6 +45,7 @@ def measure_chains(context: CellContext, plugin: type[ChainSampler], options: An
 
 def measure_weighted(context: CellContext, plugin: type[WeightedSampler], options: Any) -> Outcome:
     """Measure independent draws with weights."""
+    # Warming up may change the sampler, so the measured one is built anew.
     thrown_away = plugin(context.target, options)
     compile_s = timed(context, lambda: warm_up_weighted(context, thrown_away))
     sampler, generator, cell = plugin(context.target, options), context.generator("draw"), context.cell
@@ -71,7 +74,7 @@ def _outcome(
     state: ReferenceState | None,
     why_withheld: str,
 ) -> Outcome:
-    """Save series and sample pictures, and return the quantities with the costs."""
+    """Save the series and the configurations for pictures, and return the quantities with the costs."""
     context.files.write_series(drawn.series)
     context.files.write_samples(drawn.samples)
     costs, basis = draw_costs(context.clock.phases["draw"].seconds, drawn.n_draws, drawn.chunk_s, quantities)

@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import asdict
 
 from nisbench.contract.records import Cell, canonical_json
+from nisbench.physics.options import IsingOptions
 
 __all__ = ["seed_for"]
 
@@ -21,5 +22,8 @@ def seed_for(cell: Cell, role: str) -> int:
     """
     fields = asdict(cell)
     identity = {name: fields[name] for name in _FIELDS} | {"reference": cell.reference_draws > 0}
+    # The streams of `ising` with its defaults are those from before targets had options.
+    if cell.target_options and (cell.target, cell.target_options) != ("ising", asdict(IsingOptions())):
+        identity["target_options"] = fields["target_options"]
     digest = hashlib.sha256(f"{canonical_json(identity)}/{role}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1

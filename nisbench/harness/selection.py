@@ -7,7 +7,8 @@ from nisbench.contract.catalog import Catalog, load_catalog
 from nisbench.errors import UserError
 from nisbench.harness import values
 from nisbench.harness.environment import default_device
-from nisbench.harness.plan import Overrides, Plan, load_plan
+from nisbench.harness.plan import Overrides, Plan
+from nisbench.harness.planner import load_plan
 
 __all__ = ["select_plan"]
 
@@ -24,6 +25,8 @@ _READERS: Mapping[str, Callable[[str, Any], Any]] = {
     "train_steps": values.integer(0, "number of steps"),
     "train_seconds": values.parse_seconds,
     "draws": values.integer(1, "number of draws"),
+    "target": values.names,
+    "reference": values.names,
     "memory_limit": values.parse_bytes,
     "timeout": values.parse_seconds,
 }
@@ -47,9 +50,11 @@ def select_plan(
     device
         `auto`, `cpu` or `cuda`.
     options
-        Options of plugins: `hier.width=2`, or a mapping {"hier.width": 2}.
+        Options of plugins and targets: `hier.width=2`, or a mapping {"hier.width": 2}. Several values of a target's
+        option, `ising.field=0,0.1` or {"ising.field": [0, 0.1]}, give several targets.
     given
-        plugins, sizes, beta, seeds, train_steps, train_seconds, draws, memory_limit, timeout; None means not given.
+        plugins, sizes, beta, seeds, train_steps, train_seconds, draws, target, reference, memory_limit, timeout; None
+        means not given.
 
     Raises
     ------
@@ -65,7 +70,7 @@ def select_plan(
         for name, reader in _READERS.items()
         if given.get(name) is not None
     }
-    assigned = [f"{key}={value}" for key, value in options.items()] if isinstance(options, Mapping) else options
+    assigned = values.assignments(options) if isinstance(options, Mapping) else options
     overrides = Overrides(**read, options=values.options("--option", assigned))
     chosen = default_device() if device == "auto" else device
     return load_plan(source, overrides, catalog or load_catalog(), device=chosen)

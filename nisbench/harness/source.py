@@ -1,4 +1,4 @@
-"""Hash of a plugin's source files, so that a run notices when the code of a finished cell has changed."""
+"""Hash of the source files of a cell, so that a run notices when the code of a finished cell has changed."""
 
 import hashlib
 import importlib.util
@@ -14,14 +14,16 @@ _TOOLKIT = "nisbench.nn"
 """Plugins may import it, and its code decides what a network draws."""
 
 
-def loaded_source(factory: str) -> PluginSource:
-    """Return the source that the plugin `module:Class` uses in this process.
+def loaded_source(*factories: str) -> PluginSource:
+    """Return the source that plugins and targets, each `module:Class`, use in this process.
 
-    These are the loaded modules of the plugin's top-level package, and the loaded modules of `nisbench.nn`. Call it
-    after the plugin has made its first draws, so that modules which it imports late are there.
+    These are the loaded modules of their top-level packages, and the loaded modules of `nisbench.nn`. The rest of
+    nisbench, with its own targets, has a version instead. Call it after the plugin has made its first draws, so that
+    modules which it imports late are there.
     """
-    package = factory.partition(":")[0].partition(".")[0]
-    names = sorted(name for name in sys.modules if _inside(name, package) or _inside(name, _TOOLKIT))
+    packages = {factory.partition(":")[0].partition(".")[0] for factory in factories} - {"nisbench"}
+    # The whole package, because a plugin may import its neighbours.
+    names = sorted(name for name in sys.modules if any(_inside(name, part) for part in (*packages, _TOOLKIT)))
     return PluginSource(tuple(names), _digest(names))
 
 
@@ -36,6 +38,7 @@ def has_changed(source: PluginSource) -> bool:
 
 
 def _inside(name: str, package: str) -> bool:
+    """Return True if the module is the package or lies in it."""
     return name == package or name.startswith(f"{package}.")
 
 
@@ -45,6 +48,7 @@ def _digest(names: Iterable[str]) -> str:
     for name in names:
         file = _file(name)
         content = file.read_bytes() if file else b""
+        # The length separates the files: moving text from one file to the next changes the hash.
         digest.update(f"{name} {len(content)}\n".encode() + content)
     return digest.hexdigest()
 

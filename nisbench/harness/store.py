@@ -119,6 +119,7 @@ class CellFiles:
 
     def write_result(self, result: CellResult) -> None:
         """Write result.json and then status.json. The cell has ended."""
+        # In this order: whoever reads an ended status finds the result.
         write_json(self.folder / "result.json", result.to_json())
         self.write_status(result.status, result.reason)
 
@@ -136,7 +137,7 @@ class CellFiles:
         guard(path, lambda: path.parent.mkdir(exist_ok=True))
         m, L = reference.spins.shape[:2]
         arrays: dict[str, NDArray[Any]] = {
-            "packed": np.packbits(reference.spins.reshape(m, -1) > 0, axis=1),
+            "packed": np.packbits(reference.spins.reshape(m, -1) > 0, axis=1),  # (m, L, L) -> (m, ceil(L * L / 8))
             "chain": reference.chain.astype(np.int64),
             "L": np.array(L),
             "tau_int": np.array(reference.tau_int, dtype=np.float64),
@@ -198,6 +199,7 @@ class Store:
         guard(self.path, lambda: self.path.mkdir(parents=True, exist_ok=True))
         file: IO[str] = guard(self.path / "lock", lambda: (self.path / "lock").open("w"))
         with file:
+            # The kernel drops this lock when the process ends, in whatever way.
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -237,7 +239,7 @@ class Store:
         """Return one cell of the plan."""
         path = self._folder(cell_id) / "cell.json"
         cell = parse(path, lambda: Cell.from_json(read_json(path)))
-        if cell.cell_id != cell_id:
+        if cell.cell_id != cell_id:  # cell_id is a hash of the fields: the file was edited or moved
             raise damaged(path, f"its fields belong to cell {cell.cell_id}")
         return cell
 
@@ -313,9 +315,10 @@ class Store:
 
 
 def _unpack(arrays: Mapping[str, NDArray[Any]]) -> Reference:
+    """Return the configurations of a file that write_reference wrote."""
     L, packed = int(arrays["L"]), arrays["packed"]
     bits = np.unpackbits(packed, axis=1, count=L * L)  # (m, L*L)
-    spins = (2 * bits.astype(np.int8) - 1).reshape(-1, L, L)
+    spins = (2 * bits.astype(np.int8) - 1).reshape(-1, L, L)  # {0, 1} -> {-1, 1}
     return Reference(spins, arrays["chain"], float(arrays["tau_int"]), int(arrays["seed"]))
 
 
@@ -324,8 +327,9 @@ def _started(pid: int) -> int | None:
 
     A new process can get the pid of an old one, but not its start time.
     """
+    # proc(5): the name in parentheses may contain blanks, so the fields are counted after it.
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return None
-    return None if fields[0] in "ZX" else int(fields[19])
+    return None if fields[0] in "ZX" else int(fields[19])  # a zombie or dead process counts as gone

@@ -14,6 +14,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from nisbench.contract.interfaces import Model
+from nisbench.contract.quantities import ESS_FRACTION, FREE_ENERGY_VARIATIONAL, KL_NATS
 from nisbench.contract.records import Budget, TrainingOptions
 from nisbench.errors import NisbenchError, StoreError
 from nisbench.harness.clock import Clock
@@ -90,12 +91,13 @@ def train(
     generator = Generator(device)
     saved_at, next_evaluation = clock.now(), _following(state.step)
     while (fraction := _fraction(budget, state)) < 1:
+        # Only the step itself is timed: evaluations and checkpoints below belong to the harness.
         begin = clock.now()
         beta_t = annealed_beta(options, beta, fraction, state.step)
         rate = learning_rate(options, fraction)
         for group in optimizer.param_groups:
             group["lr"] = rate * group["scale"]
-        generator.manual_seed(seeds(f"train/{state.step}"))
+        generator.manual_seed(seeds(f"train/{state.step}"))  # a resumed training repeats the same numbers
         batch = model.training_batch(options.batch_size, beta=beta_t, generator=generator)
         optimizer.zero_grad(set_to_none=True)
         batch.loss().backward()  # type: ignore[no-untyped-call]
@@ -118,8 +120,9 @@ def train(
             files.append_history({"step": state.step, "seconds": state.seconds, **line})
             next_evaluation = _following(state.step)
         if done or clock.now() - saved_at > checkpoint_every_s:
+            # A checkpoint with NaN would make every later attempt fail in the same way.
             if not all(bool(torch.isfinite(p).all()) for p in model.parameters()):
-                raise Diverged(f"a parameter is no number at step {state.step}; lower learning_rate or set clip_norm")
+                raise Diverged(f"a parameter is not finite at step {state.step}; lower learning_rate or set clip_norm")
             _save(files.checkpoint, model, optimizer, state, source)
             saved_at = clock.now()
     return Training(state.step, state.seconds, _optimizer_bytes(optimizer), resumed)
@@ -130,7 +133,7 @@ def annealed_beta(options: TrainingOptions, beta: float, fraction: float, step: 
     if options.annealing == "none":
         return beta
     if options.annealing == "stepwise":
-        return beta * (1 - options.annealing_rate ** (step + 1))
+        return beta * (1 - options.annealing_rate ** (step + 1))  # step counts from 0: the first step has beta_t > 0
     risen = min(1.0, fraction / options.annealing_fraction) if options.annealing_fraction > 0 else 1.0
     return beta * (options.annealing_start + (1 - options.annealing_start) * risen)
 
@@ -138,6 +141,7 @@ def annealed_beta(options: TrainingOptions, beta: float, fraction: float, step: 
 def learning_rate(options: TrainingOptions, fraction: float) -> float:
     """Return the learning rate: a linear warm-up, then constant, or a cosine or linear decay to zero."""
     if fraction < options.warmup_fraction:
+        # 1e-3 keeps the rate of the first step above zero; the rise still ends at the full rate.
         return options.learning_rate * (fraction + 1e-3) / (options.warmup_fraction + 1e-3)
     if options.schedule == "constant":
         return options.learning_rate
@@ -156,6 +160,7 @@ def _groups(model: Model, fan_in: int) -> list[dict[str, Any]]:
     """
     groups: dict[float, list[nn.Parameter]] = {}
     for parameter in model.parameters():
+        # (units, inputs, ...) -> inputs; (length,) -> length
         inputs = parameter[0].numel() if parameter.dim() > 1 else parameter.numel()
         groups.setdefault(min(1.0, fan_in / inputs) if fan_in else 1.0, []).append(parameter)
     return [{"params": parameters, "scale": scale} for scale, parameters in groups.items()]
@@ -181,21 +186,24 @@ def _evaluate(
 ) -> dict[str, float | None]:
     """Return the variational free energy, the KL and the ESS of n new draws at the target's beta."""
     draws = model.sample(n, beta=beta, generator=generator)
-    action = draws.log_prob + beta * model.target.energy(draws.spins)  # ln q + beta E = -ln w
-    mean = float(action.mean())
-    log_ess = 2 * torch.logsumexp(-action, 0) - torch.logsumexp(-2 * action, 0)
+    log_weight = -beta * model.target.energy(draws.spins) - draws.log_prob  # (n,) ln w
+    mean = float(log_weight.mean())
+    # (sum w)^2 / sum w^2 in logarithms, because w itself overflows
+    log_ess = 2 * torch.logsumexp(log_weight, 0) - torch.logsumexp(2 * log_weight, 0)
     return {
-        "free_energy_variational": mean / (beta * model.target.n_sites) if beta else None,
-        "kl_nats": None if exact_log_z is None else mean + exact_log_z,
-        "ess_fraction": float(log_ess.exp()) / n,
+        FREE_ENERGY_VARIATIONAL: -mean / (beta * model.target.n_sites) if beta else None,
+        KL_NATS: None if exact_log_z is None else exact_log_z - mean,
+        ESS_FRACTION: float(log_ess.exp()) / n,
     }
 
 
 def _gradient_norm(model: Model) -> Tensor:
+    """Return the norm of the gradient of all parameters together."""
     return nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
 
 
 def _optimizer_bytes(optimizer: torch.optim.Optimizer) -> int:
+    """Return the memory of the state of the optimiser."""
     return sum(
         value.numel() * value.element_size()
         for state in optimizer.state.values()
@@ -209,11 +217,15 @@ def _save(path: Path, model: Model, optimizer: torch.optim.Optimizer, state: _St
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     for index, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"adam.{index}.{key}": torch.as_tensor(value) for key, value in moments.items()}
+    # The metadata of the format are text; repr keeps every bit of a float.
     write_tensors(path, tensors, {"step": str(state.step), "seconds": repr(state.seconds), "source": source})
 
 
 def _load(path: Path, model: Model, optimizer: torch.optim.Optimizer, source: str | None) -> _State | None:
-    """Read a checkpoint in place; None if it is of another source (with source = None every source fits)."""
+    """Read a checkpoint into model and optimiser; return None if it belongs to another source.
+
+    With source = None every source fits.
+    """
     tensors, facts = read_tensors(path, next(model.parameters()).device)
     if source is not None and facts.get("source") != source:
         return None
@@ -227,5 +239,6 @@ def _load(path: Path, model: Model, optimizer: torch.optim.Optimizer, source: st
         if name.startswith("adam."):
             _, index, key = name.split(".", 2)
             moments.setdefault(int(index), {})[key] = value
+    # Only the moments come from the file; the groups and their rates are those of the options.
     optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
     return _State(step=int(facts["step"]), seconds=float(facts["seconds"]))

@@ -7,7 +7,17 @@ from typing import Any, TypeVar
 from nisbench.errors import InvalidValue
 from nisbench.physics.kaufman import BETA_CRITICAL
 
-__all__ = ["integer", "items", "names", "options", "parse_beta", "parse_bytes", "parse_seconds", "parse_size"]
+__all__ = [
+    "assignments",
+    "integer",
+    "items",
+    "names",
+    "options",
+    "parse_beta",
+    "parse_bytes",
+    "parse_seconds",
+    "parse_size",
+]
 
 T = TypeVar("T")
 
@@ -89,10 +99,18 @@ def parse_seconds(where: str, value: Any) -> float:
     return number * _SECONDS[unit]
 
 
-def options(where: str, assignments: Iterable[str]) -> dict[str, dict[str, str]]:
-    """Return the options by plugin: `hier.width=2` gives {"hier": {"width": "2"}}."""
+def assignments(given: Mapping[str, Any]) -> list[str]:
+    """Return the texts of --option: {"hier.width": 2} gives ["hier.width=2"], a list gives values with commas."""
+    return [
+        f"{key}={','.join(map(str, value)) if isinstance(value, list | tuple) else value}"
+        for key, value in given.items()
+    ]
+
+
+def options(where: str, assigned: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Return the options by plugin or target: `hier.width=2` gives {"hier": {"width": "2"}}."""
     found: dict[str, dict[str, str]] = {}
-    for text in assignments:
+    for text in assigned:
         name, equals, value = text.partition("=")
         plugin, dot, option = name.strip().rpartition(".")
         if not (equals and dot and plugin and option):

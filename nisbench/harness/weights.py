@@ -36,7 +36,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str,
         # Tied weights share their memory, which the format refuses; each name gets a copy.
         separate[name] = tensor.clone() if tensor.data_ptr() in storages else tensor
         storages.add(tensor.data_ptr())
-    temporary = path.with_suffix(".tmp")
+    temporary = path.with_suffix(".tmp")  # in the same folder, because a rename is atomic within one file system
     save_file(separate, temporary, metadata=dict(facts))
     temporary.replace(path)
 

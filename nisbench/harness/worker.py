@@ -53,13 +53,14 @@ def run_cell(
     files = store.files(cell.cell_id)
     files.write_stage("load")
     clock = Clock(select_device(cell.device))
-    begin = clock.now()
+    begin = clock.now()  # importing a plugin can take seconds; they belong to its compile_s
     entry = catalog.plugin(cell.plugin)
     plugin = entry.load()
     load_s = clock.now() - begin
     target, options = build_target(cell, catalog), entry.options(**cell.options)
     if reason := plugin.unsupported(target, options):
         raise UnavailableError(reason)
+    # The limit starts here, after the libraries are loaded; the error names what they have taken.
     if memory_limit is not None:
         limit_memory(memory_limit, clock.device)
     context = CellContext(cell, store, files, target, clock, entry.factory, memory_limit, keep)
@@ -77,13 +78,14 @@ def run_cell(
         hardware=_hardware(clock.device),
         cost_basis=outcome.cost_basis,
         reference=outcome.reference,
-        source=loaded_source(entry.factory),
+        source=loaded_source(entry.factory, catalog.target(cell.target).factory),
         notes=outcome.notes,
     )
 
 
 def _measure(context: CellContext, plugin: type[Any], options: Any) -> Outcome:
     """Measure the plugin as the kind of its class."""
+    # A Model is also a Density, so it comes first.
     if issubclass(plugin, Model):
         return measure_model(context, plugin, options)
     if issubclass(plugin, Density):
@@ -111,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     if given.parent is not None:
         die_with_parent(given.parent)
-    if given.threads:
+    if given.threads:  # 0 leaves the choice to torch
         torch.set_num_threads(given.threads)
     # Weights of the Z2 average can lie below 1e-38, where some processors take twenty times as long. Set it before
     # torch starts its threads, so that it holds in all of them.
@@ -125,7 +127,9 @@ def _guarded(store: Store, cell: Cell, memory_limit: int | None, keep: bool) -> 
     """Return the result of the cell, or its failure as a result."""
     empty = CellResult(cell.cell_id, Status.FAILED, "nothing ran")
     try:
-        return run_cell(store, cell, load_catalog(), memory_limit=memory_limit, keep=keep)
+        return run_cell(
+            store, cell, load_catalog(names=(cell.plugin, cell.target)), memory_limit=memory_limit, keep=keep
+        )
     except UnavailableError as error:
         return replace(empty, status=Status.UNAVAILABLE, reason=str(error))
     except OverLimitError as error:
@@ -136,7 +140,7 @@ def _guarded(store: Store, cell: Cell, memory_limit: int | None, keep: bool) -> 
 
 
 def _failure(error: Exception, memory_limit: int | None) -> str:
-    """Return `Type: message` on one line. An error for lack of memory says so."""
+    """Return `Type: message` on one line; for lack of memory, that line with the memory limit."""
     text = str(error).strip().splitlines()
     message = f"{type(error).__name__}: {text[0] if text else ''}".rstrip(": ")
     exhausted = isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)

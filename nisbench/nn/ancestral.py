@@ -94,7 +94,7 @@ class _State:
         torch.addmm(bias[rows], matrices.weights[layer][rows, : len(x)], x, out=out)
 
     def activate(self, layer: int, units: slice) -> None:
-        """Complete hidden units whose sums are complete: residual connection, channels, activation."""
+        """Apply residual connection, channel mixing and activation to hidden units whose input sums are complete."""
         matrices = self.matrices
         z = self.pre[layer, units]
         if matrices.residual and layer > 0:

@@ -1,6 +1,7 @@
 """Draws, ln q and its gradient of a dense network in the compiled CPU kernels.
 
-Tensors in, tensors out, without a copy where the layout fits. For networks with a hidden layer and no residual layers.
+The functions take and return tensors, without a copy where the layout fits. They serve networks with a hidden layer
+and without residual layers.
 """
 
 from collections.abc import Sequence

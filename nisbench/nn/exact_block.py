@@ -19,10 +19,11 @@ __all__ = ["block_draw", "block_energy", "block_log_z", "solve_blocks_torch"]
 
 
 def block_log_z(border: Tensor, side: int, beta: float) -> Tensor:
-    """ln Z of n blocks, (n,) float64, to rounding with float64 borders.
+    """Return ln Z of n blocks, (n,) float64.
 
-    With float32 to 1e-6, on torch operations to 4e-6, up to beta = 3. Beyond that float32 weights of unlikely rows
-    underflow: 4e-5 is lost at beta = 6 and ln Z is infinite at beta = 8.
+    With float64 borders it is exact up to rounding. With float32 borders the error is 1e-6 (4e-6 with torch operations)
+    up to beta = 3. Beyond that, float32 weights of unlikely rows underflow: the error is 4e-5 at beta = 6, and ln Z is
+    infinite at beta = 8.
 
     Parameters
     ----------

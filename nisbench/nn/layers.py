@@ -116,7 +116,7 @@ class DenseMatrices:
 
 
 class Parametrisation(Protocol):
-    """How parameters become matrices, and a gradient by the matrices one by the parameters."""
+    """Maps parameters to matrices, and the gradient by the matrices to the gradient by the parameters."""
 
     def trained(self) -> list[Tensor]:
         """Parameters that the matrices depend on."""

@@ -30,7 +30,8 @@ __all__ = ["AutoregressiveOdd", "OddRates", "OddTrace", "OddWeights", "solve_pan
 PANEL = 16
 """Spins that are drawn one by one, after one matrix product with everything before them."""
 STRIPE = 64
-"""Spins whose gradients are one product. Fewer leave out more masked zeros, more make larger products."""
+"""Number of spins whose gradients are computed in one matrix product. Fewer skip more masked zeros, more make larger
+products."""
 
 
 @dataclass(frozen=True)

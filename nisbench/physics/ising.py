@@ -26,7 +26,7 @@ class Ising(PairwiseTarget):
         super().__init__(square_lattice(L, options.boundary, field=options.field))
 
     def energy(self, spins: Tensor) -> Tensor:
-        """Return the total energy of each configuration; see `PairwiseTarget.energy`."""
+        """Return the total energy of spins (..., L, L) of -1 and +1; see `PairwiseTarget.energy`."""
         if not self.lattice.is_uniform_torus:
             return super().energy(spins)
         spins = self._checked(spins)

@@ -1,6 +1,6 @@
 """A pairwise model on an L x L square lattice: E(s) = -sum_⟨ij⟩ J_ij s_i s_j - sum_i h_i s_i.
 
-`Lattice` is the only place that knows about boundaries. Samplers and exact methods read its tables. This module does
+Boundaries are handled in `Lattice` only. Samplers and exact methods read its tables. This module does
 not import torch.
 """
 

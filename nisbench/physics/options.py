@@ -1,7 +1,9 @@
 """Options of the built-in targets: frozen dataclasses of plain values with defaults. This module imports no torch."""
 
+import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from nisbench.errors import InvalidValue
 from nisbench.physics.disorder import Disorder
@@ -14,10 +16,9 @@ __all__ = ["CouplingsOptions", "EdwardsAndersonOptions", "IsingOptions", "Villai
 class IsingOptions:
     """Options of `ising`."""
 
-    boundary: Boundary = "torus"
-    """torus or free edges"""
-    field: float = 0.0
-    """uniform field h of the term -h sum_i s_i"""
+    boundary: Boundary = field(default="torus", metadata={"help": "torus or free edges"})
+    # the last option: below this line the name `field` is the option
+    field: float = field(default=0.0, metadata={"help": "uniform field h of the term -h sum_i s_i"})
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.field):
@@ -28,12 +29,11 @@ class IsingOptions:
 class EdwardsAndersonOptions:
     """Options of `edwards-anderson`."""
 
-    disorder: Disorder = "pm1"
-    """pm1: J = +1 or -1 with probability 1/2 each; gaussian: J of mean 0 and variance 1"""
-    boundary: Boundary = "free"
-    """free edges or torus"""
-    instance: int = 1
-    """number of the set of couplings: 1, 2, ..."""
+    disorder: Disorder = field(
+        default="pm1", metadata={"help": "pm1: J = +1 or -1 with probability 1/2; gaussian: mean 0 and variance 1"}
+    )
+    boundary: Boundary = field(default="free", metadata={"help": "free edges or torus"})
+    instance: int = field(default=1, metadata={"help": "number of the set of couplings: 1, 2, ..."})
 
     def __post_init__(self) -> None:
         if self.instance < 1:
@@ -44,15 +44,29 @@ class EdwardsAndersonOptions:
 class VillainOptions:
     """Options of `villain`."""
 
-    boundary: Boundary = "free"
-    """free edges or torus; the torus needs an even L"""
+    boundary: Boundary = field(default="free", metadata={"help": "free edges, or torus with an even L"})
 
 
 @dataclass(frozen=True)
 class CouplingsOptions:
-    """Options of `couplings`."""
+    """Options of `couplings`. Reads the file, so that a changed file gives other options and thus another cell.
 
-    file: str = ""
-    """path of the couplings: .npz with right, down and optionally field, or text with a line `i j J` for each bond"""
-    boundary: Boundary = "free"
-    """free edges or torus"""
+    Raises InvalidValue if the file cannot be read or does not have the given digest.
+    """
+
+    file: str = field(
+        default="", metadata={"help": ".npz with right, down and optionally field, or text with a line i j J per bond"}
+    )
+    boundary: Boundary = field(default="free", metadata={"help": "free edges or torus"})
+    digest: str = field(default="", metadata={"help": "SHA-256 of the file; filled in, and checked when given"})
+
+    def __post_init__(self) -> None:
+        if not self.file:
+            return
+        try:
+            found = hashlib.sha256(Path(self.file).read_bytes()).hexdigest()
+        except OSError as error:
+            raise InvalidValue(f"couplings file {self.file}: {error.strerror or error}") from error
+        if self.digest not in ("", found):
+            raise InvalidValue(f"couplings file {self.file}: its SHA-256 is {found}; asked for was {self.digest}")
+        object.__setattr__(self, "digest", found)

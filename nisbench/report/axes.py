@@ -2,51 +2,118 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
-from nisbench.report.panels import Panel
+from nisbench.report.lettering import width
+from nisbench.report.panels import Panel, Point
 from nisbench.results.numbers import power_of_ten
 
-__all__ = ["set_scales"]
+__all__ = ["BESIDE", "set_position_axis", "set_value_axis", "spread_ticks", "tick_labels"]
+
+BESIDE = 14.0
+"""Points at the right of the axes, which half of the label of a tick at the edge may take."""
+_GAP = 4.0
+"""Smallest distance in points between two labels of an axis."""
 
 
-def set_scales(axes: Axes, panel: Panel) -> None:
-    """Sets scales, limits and ticks of both axes; the x axis of sizes is logarithmic with a label at each size."""
-    points = [point for series in panel.series for point in series.points]
-    x = sorted({point.x for point in points})
+def set_position_axis(axes: Axes, panel: Panel, room: float, size: float) -> None:
+    """Sets the x axis of a panel; `room` is its length and `size` the size of its labels, both in points.
+
+    An axis of sizes or of values has its ticks at the sizes or values of the samplers, never at the points of a fit or
+    of published values. Where the labels would overlap, the larger size keeps its label.
+    """
+    x = [point.x for point in _points(panel)]
+    low, high = min(x), max(x)
     if panel.x_scale == "size":
         axes.set_xscale("log", base=2)
-        axes.xaxis.set_major_locator(FixedLocator(_thinned(x)))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4g}"))
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.set_xlim(x[0] / 1.3, x[-1] * 1.3)
-    elif panel.x_scale == "log":
-        axes.set_xscale("log")
-        _log_ticks(axes.xaxis, x[0], x[-1])
-    low, high = panel.y_limits or _limits(panel)
-    if panel.y_scale == "log":
-        axes.set_yscale("log")
-        _log_ticks(axes.yaxis, low, high)
+        low, high = low / 1.3, high * 1.3
     else:
-        axes.yaxis.set_major_locator(MaxNLocator(6))
-    axes.set_ylim(low, high)
+        margin = (0.08 if panel.x_scale == "values" else 0.04) * (high - low) or 1.0
+        low, high = low - margin, high + margin
+    axes.set_xlim(low, high)
+    if panel.x_scale == "linear":
+        _linear_ticks(axes.xaxis, high - low)
+        spread_ticks(axes.xaxis, room, size)
+        return
+    ticks = sorted({point.x for series in panel.series if series.role == "sampler" for point in series.points})
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4g}"))
+    axes.xaxis.set_major_locator(FixedLocator(_thinned(axes.xaxis, ticks, room, size)))
+    axes.xaxis.set_minor_locator(NullLocator())
 
 
-def _thinned(sizes: Sequence[float]) -> list[float]:
-    """The sizes whose labels do not overlap."""
-    kept = [sizes[0]]
-    for size in sizes[1:]:
-        if size >= 1.18 * kept[-1]:  # closer labels run into each other at the font size of the figures
-            kept.append(size)
-    return kept
+def spread_ticks(axis: Axis, room: float, size: float) -> None:
+    """Leaves out every second label, or more, of a horizontal axis with even ticks until the labels do not overlap."""
+    low, high = sorted(axis.get_view_interval())
+    ticks = [float(tick) for tick in axis.get_majorticklocs() if low <= tick <= high]
+    step = 1
+    while step < len(ticks) and _thinned(axis, ticks[::step], room, size) != ticks[::step]:
+        step += 1
+    if step > 1:
+        axis.set_major_locator(FixedLocator(ticks[::step]))
+
+
+def set_value_axis(axes: Axes, panel: Panel, direction: Literal["x", "y"]) -> None:
+    """Sets scale, limits and ticks of the axis of the values."""
+    low, high = panel.y_limits or _limits(panel)
+    axis = axes.xaxis if direction == "x" else axes.yaxis
+    if panel.y_scale == "log":
+        axes.set(**{f"{direction}scale": "log"})
+        _log_ticks(axis, low, high)
+    else:
+        _linear_ticks(axis, high - low)
+    axes.set(**{f"{direction}lim": (low, high)})
+
+
+def tick_labels(axis: Axis) -> list[str]:
+    """The labels of the ticks inside the limits of the axis."""
+    low, high = sorted(axis.get_view_interval())
+    formatter = axis.get_major_formatter()
+    return [formatter(tick) for tick in axis.get_majorticklocs() if low <= tick <= high]
+
+
+def _thinned(axis: Axis, ticks: Sequence[float], room: float, size: float) -> list[float]:
+    """The ticks whose labels do not overlap and do not leave the figure, from the largest on."""
+    scaled, formatter = axis.get_transform().transform, axis.get_major_formatter()
+    low, high = scaled(np.array(axis.get_view_interval()))
+    places = room * (scaled(np.array(ticks)) - low) / (high - low)
+    kept: list[float] = []
+    free = room + BESIDE
+    for tick, place in zip(reversed(ticks), reversed(places.tolist()), strict=True):
+        half = width(formatter(tick), size) / 2
+        if place + half <= free:
+            kept.append(tick)
+            free = place - half - _GAP
+    return kept[::-1]
+
+
+def _linear_ticks(axis: Axis, span: float) -> None:
+    axis.set_major_locator(MaxNLocator(6))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: _plain(value, span)))
+
+
+def _plain(value: float, span: float) -> str:
+    """Label of a tick on a linear axis of this length."""
+    if abs(value) < 1e-9 * span:  # ticks are computed by additions, so zero can come out as 1e-17
+        return "0"
+    size = abs(value)
+    text = f"{size:.6g}" if 1e-3 <= size < 1e5 else power_of_ten(float(f"{size:.6g}"))
+    return f"\N{MINUS SIGN}{text}" if value < 0 else text
 
 
 def _log_ticks(axis: Any, low: float, high: float) -> None:
-    decades = math.log10(high / low) if low > 0 else 1.0
-    # Less than two decades would show one or two labels, so 2 and 5 get labels as well.
+    decades = math.log10(high / low)
+    # Less than two decades would show one or two labels, so 2 and 5 get labels as well; less than half a decade
+    # contains few of these, so it has the ticks of a linear axis.
+    if decades < 0.5:
+        axis.set_major_locator(MaxNLocator(4))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: _plain(value, high - low)))
+        axis.set_minor_locator(NullLocator())
+        return
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades < 1.7 else (1.0,), numticks=8))
     axis.set_major_formatter(FuncFormatter(lambda value, _: power_of_ten(value)))
     axis.set_minor_formatter(NullFormatter())
@@ -54,9 +121,13 @@ def _log_ticks(axis: Any, low: float, high: float) -> None:
         axis.set_minor_locator(NullLocator())
 
 
+def _points(panel: Panel) -> list[Point]:
+    return [point for series in panel.series for point in series.points]
+
+
 def _limits(panel: Panel) -> tuple[float, float]:
     """The range of all finite values with their errors, with a margin."""
-    points = [point for series in panel.series for point in series.points if math.isfinite(point.y)]
+    points = [point for point in _points(panel) if math.isfinite(point.y)]
     if panel.y_scale == "log":
         points = [point for point in points if point.y > 0]
     if not points:

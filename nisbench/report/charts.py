@@ -1,36 +1,34 @@
-"""Panels of a quantity against L for every sampler, with published values and fitted exponents."""
+"""Panels of a quantity against L, beta or an option for every sampler, with published values and fitted exponents."""
 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Literal
 
-import numpy as np
-
-from nisbench.contract.quantities import describe
+from nisbench.contract.quantities import ESS_FRACTION, ESS_FRACTION_P, describe
 from nisbench.report.document import Block, Figure, Paragraph, Picture
 from nisbench.report.figures import draw
+from nisbench.report.palette import DOTTED, Mark, marks
 from nisbench.report.panels import ConfigurationPanel, Panel, Point, Series, visible
-from nisbench.report.selection import panel_name, problem_note, problem_title, shown_problems
-from nisbench.results.cells import Problem, Results
+from nisbench.report.references import fit_series, fit_text, published_series
+from nisbench.report.sweeps import Sweep, sweep_note, sweeps
+from nisbench.results.cells import Results
 from nisbench.results.exponents import Exponent
-from nisbench.results.groups import SeedGroup, grouped
-from nisbench.results.numbers import concise
-from nisbench.results.published import PublishedValue, published
+from nisbench.results.groups import SeedGroup
 
-__all__ = ["MARKS", "figure", "fraction_limits", "size_figures", "size_panel", "undrawn"]
+__all__ = ["MARKS", "figure", "fraction_limits", "quantity_figures", "quantity_panel", "uncrowded", "undrawn"]
 
 MARKS = (
-    "Filled marks: every seed passed every validity gate. Hollow marks: untrusted. Grey hollow marks: published "
-    "values, up to twice the largest size. An arrow at an edge: the value is beyond the axis, or infinite. Error bars: "
-    "one standard error."
+    "Filled marks: every seed passed every validity gate. Hollow marks: untrusted. Grey crosses and stars: published "
+    "values, up to twice the largest size. A solid line across sorted rows: the variant with the default options. An "
+    "arrow at an edge: the value is beyond the axis, or infinite. Error bars: one standard error."
 )
 """Explanation of the marks, added to the captions."""
 
-_FIT_POINTS = 13
-"""Points of a fitted line; a power law is curved on a linear axis."""
-_PUBLISHED_REACH = 2.0
-"""Published values are drawn up to this multiple of the largest size of the run."""
+_CROWD = 8
+"""Largest number of samplers whose lines in one panel can be told apart."""
+_NEAR_ONE = 0.9
+"""If every ESS per draw of a figure is above this value, 1 - ESS is drawn."""
 
 
 def figure(panels: Iterable[Panel | ConfigurationPanel | None], caption: str, *, wide: bool = False) -> Figure | None:
@@ -44,11 +42,11 @@ def fraction_limits(*, log: bool) -> tuple[float, float]:
     return (1e-4, 1.7) if log else (-0.03, 1.08)
 
 
-def size_figures(results: Results, quantities: Sequence[str], caption: str, *, log: bool = False) -> list[Block]:
-    """For each problem one figure with a panel for each quantity, and a sentence on quantities without a panel."""
-    blocks: list[Block] = [*problem_note(results)]
-    for problem in shown_problems(results):
-        panels = [size_panel(results, problem, quantity, log=log) for quantity in quantities]
+def quantity_figures(results: Results, quantities: Sequence[str], caption: str, *, log: bool = False) -> list[Block]:
+    """For each sweep one figure with a panel for each quantity, and a sentence on quantities without a panel."""
+    blocks: list[Block] = [*sweep_note(results)]
+    for sweep in sweeps(results):
+        panels = [quantity_panel(sweep, quantity, log=log) for quantity in quantities]
         if drawn := figure(panels, caption):
             blocks.append(drawn)
         blocks += undrawn(quantities, panels)
@@ -61,48 +59,99 @@ def undrawn(quantities: Sequence[str], panels: Sequence[Panel | None]) -> list[B
     return [Paragraph(f"Not drawn, because no cell of this run has it: {'; '.join(missing)}.")] if missing else []
 
 
-def size_panel(
-    results: Results,
-    problem: Problem,
+def uncrowded(series: Sequence[Series]) -> tuple[Series, ...]:
+    """The series; if there are too many, the variants are grey lines with one entry in the legend.
+
+    Samplers whose label names no option keep their look and lie on top. The page shows the name of a grey line at the
+    pointer.
+    """
+    labels = {one.label for one in series}
+    variants = sorted(label for label in labels if " (" in label)
+    if len(labels) <= _CROWD or not variants:
+        return tuple(series)
+    grey = [replace(one, role="other", named=False) for one in series if one.label in variants]
+    name = f"{len(variants)} variants with other options"
+    first = replace(grey[0], label=name, points=grey[0].points[:2], named=True, group=grey[0].label)
+    return (first, *grey, *(one for one in series if one.label not in variants))
+
+
+def quantity_panel(
+    sweep: Sweep,
     quantity: str,
     *,
-    title: str = "",
     fits: Sequence[Exponent] = (),
     also: tuple[str, str] | None = None,
     log: bool = False,
     levels: tuple[float, ...] = (),
 ) -> Panel | None:
-    """The quantity against L with its errors, one series for each sampler; None if no cell has the quantity.
+    """The quantity with its errors, one series for each sampler; None if no cell has the quantity.
+
+    All cells at one place make a dot plot, sorted by value, best first, with a line at the default variant. An ESS that
+    is near 1 for every sampler is drawn as 1 - ESS on a logarithmic axis.
 
     Parameters
     ----------
     fits
-        Fitted exponents; those of this quantity are drawn, and the legend shows their values.
+        Fitted exponents. Those that describe this quantity are drawn, and the legend shows their values.
     also
-        A second quantity on the same axis, dashed, and the suffix of the names of its series.
+        A second quantity on the same axis, dotted, and the suffix of the names of its series.
     levels
-        Values at which a horizontal line is drawn.
+        Values at which a line is drawn.
     """
-    heading = describe(quantity)
-    series = _sampler_series(results, problem, quantity, fits, "")
+    row = describe(quantity)
+    series = _sampler_series(sweep, quantity, fits)
     if also:
-        series += _sampler_series(results, problem, also[0], (), also[1])
+        series += [_second(one, also[1]) for one in _sampler_series(sweep, also[0], ())]
     if not series:
         return None
-    series += _fit_series(results, problem, quantity, fits)
-    largest = max(point.x for one in series for point in one.points)
-    series += _published_series(problem, quantity, largest)
-    return Panel(
-        name=panel_name(results, problem, quantity),
-        title=problem_title(results, problem, title or heading.heading),
-        x_label="L",
-        y_label=heading.axis,
+    series += fit_series(sweep, quantity, fits) + published_series(sweep, quantity)
+    panel = Panel(
+        name=sweep.file(quantity),
+        title=sweep.title(row.heading),
+        x_label=sweep.axis,
+        y_label=row.axis,
         series=tuple(series),
+        x_scale="values" if sweep.axis == "β" else "size",
         y_scale="log" if log else "linear",
-        y_limits=fraction_limits(log=log) if heading.fraction else None,
+        y_limits=fraction_limits(log=log) if row.fraction else None,
         levels=levels,
         switchable=any(point.y > 0 for one in series if one.role == "sampler" for point in one.points),
     )
+    panel = _complement(panel, sweep) if row.fraction and _near_one(sweep) else panel
+    return _dots(panel, row.better == "higher") if sweep.single else panel
+
+
+def _near_one(sweep: Sweep) -> bool:
+    """True if every ESS per draw, on both sides, is near 1; the two sides then share the axis."""
+    known = [group.value(side) for group in sweep.groups for side in (ESS_FRACTION, ESS_FRACTION_P)]
+    return min((value for value in known if not math.isnan(value)), default=0.0) > _NEAR_ONE
+
+
+def _complement(panel: Panel, sweep: Sweep) -> Panel:
+    """The panel with 1 - y on a logarithmic axis with the limits of both sides."""
+    every = [1 - group.value(side) for group in sweep.groups for side in (ESS_FRACTION, ESS_FRACTION_P)]
+    above = [value for value in every if value > 0] or [1e-3]
+    turned = tuple(
+        replace(one, points=tuple(replace(point, y=1 - point.y) for point in one.points)) for one in panel.series
+    )
+    limits = (min(above) / 2, max(above) * 2)
+    return replace(panel, y_label=f"1 − {panel.y_label}", series=turned, y_scale="log", y_limits=limits)
+
+
+def _dots(panel: Panel, highest_first: bool) -> Panel:
+    """The panel as a dot plot, sorted by value, with a line at the variant whose label names no option."""
+    samplers = [one for one in panel.series if one.role == "sampler"]
+    labels = [one.label for one in samplers]
+    default = [one for one in samplers if any(label.startswith(f"{one.label} (") for label in labels)]
+    line = default[0].points[0].y if len(default) == 1 else None
+    reversed_ = highest_first and not panel.y_label.startswith("1 ")
+
+    def height(series: Series) -> float:
+        mean = sum(point.y for point in series.points) / len(series.points)
+        return -mean if reversed_ else mean
+
+    shown = sorted((one for one in panel.series if one.role != "fit"), key=height)
+    return replace(panel, series=tuple(shown), rows=True, default=line)
 
 
 def _picture(panel: Panel | ConfigurationPanel) -> Picture:
@@ -117,82 +166,47 @@ def _switched(panel: Panel) -> Panel:
     """The panel on the other scale of y."""
     log = panel.y_scale == "linear"
     scale: Literal["linear", "log"] = "log" if log else "linear"
-    limits = fraction_limits(log=log) if panel.y_limits else None
+    usual = panel.y_limits == fraction_limits(log=not log)
+    limits = fraction_limits(log=log) if usual else None
     return replace(panel, name=f"{panel.name}-{scale}", y_scale=scale, y_limits=limits)
 
 
-def _sampler_series(
-    results: Results, problem: Problem, quantity: str, fits: Sequence[Exponent], suffix: str
-) -> list[Series]:
-    groups = grouped(results.at(problem))
+def _sampler_series(sweep: Sweep, quantity: str, fits: Sequence[Exponent]) -> list[Series]:
+    """One series for each sampler; a sampler without the option of the axis is a grey line across the panel."""
+    looks = marks([*sweep.results.labels, *(sweep.name(group) for group in sweep.groups)])
+    every = [place for group in sweep.groups if (place := sweep.place(group)) is not None]
     series = []
-    for colour, label in enumerate(results.labels):
-        points = [_point(group, quantity) for group in groups if group.label == label]
-        known = tuple(sorted((point for point in points if point), key=lambda point: point.x))
-        if known:
-            exponent = _exponent_text(_fit_of(fits, problem, label, quantity))
-            name = f"{label}{suffix}{exponent}"
-            series.append(Series(name, known, colour, dashed=bool(suffix), group=label))
+    for name in dict.fromkeys(sweep.name(group) for group in _ordered(sweep)):
+        groups = [group for group in sweep.groups if sweep.name(group) == name]
+        known = [(sweep.place(group), value) for group in groups if (value := _value(group, quantity))]
+        placed = [replace(value, x=place) for place, value in known if place is not None]
+        points = tuple(sorted(placed, key=lambda point: point.x))
+        if points:
+            label = f"{name}{fit_text(sweep, fits, name, quantity)}"
+            series.append(Series(label, points, looks[name], group=name))
+        elif known:
+            flat = tuple(replace(known[0][1], x=place, error=None) for place in (min(every), max(every)))
+            series.append(Series(name, flat, looks[name], role="reference", shape="line", group=name))
     return series
 
 
-def _point(group: SeedGroup, quantity: str) -> Point | None:
+def _ordered(sweep: Sweep) -> list[SeedGroup]:
+    """The groups in the order of the labels of the report."""
+    labels = sweep.results.labels
+    return sorted(sweep.groups, key=lambda group: labels.index(group.label))
+
+
+def _second(series: Series, suffix: str) -> Series:
+    """The series of a second quantity: dotted, with a suffix."""
+    mark = Mark(series.mark.colour, series.mark.marker, DOTTED)
+    return replace(series, label=f"{series.label}{suffix}", mark=mark)
+
+
+def _value(group: SeedGroup, quantity: str) -> Point | None:
+    """The mean over seeds in the unit of its axis, at x = 0; None if there is none."""
     estimate = group.estimate(quantity)
     if estimate is None or estimate.value is None:
         return None
     scale = describe(quantity).scale
     error = estimate.error / scale if estimate.error is not None and math.isfinite(estimate.error) else None
-    return Point(float(group.L), estimate.value / scale, error, group.trusted)
-
-
-def _fit_of(fits: Sequence[Exponent], problem: Problem, label: str, quantity: str) -> Exponent | None:
-    for fit in fits:
-        key = (fit.series.problem, fit.series.label, fit.series.quantity)
-        if key == (problem, label, quantity) and fit.fitted.value is not None:
-            return fit
-    return None
-
-
-def _exponent_text(fit: Exponent | None) -> str:
-    if fit is None or fit.fitted.value is None:
-        return ""
-    return f": L^{concise(fit.fitted.value, fit.fitted.error, 3)}"
-
-
-def _fit_series(results: Results, problem: Problem, quantity: str, fits: Sequence[Exponent]) -> list[Series]:
-    """The fitted power laws, each through the geometric mean of its costs."""
-    series = []
-    for colour, label in enumerate(results.labels):
-        fit = _fit_of(fits, problem, label, quantity)
-        if fit is None or fit.fitted.value is None:
-            continue
-        sizes, costs, scale = fit.series.sizes, fit.series.costs, describe(quantity).scale
-        # A least-squares line passes through the mean of the logarithms.
-        centre = sum(map(math.log, sizes)) / len(sizes)
-        height = sum(math.log(cost / scale) for cost in costs) / len(costs)
-        line = np.geomspace(sizes[0], sizes[-1], _FIT_POINTS)
-        points = tuple(Point(float(L), math.exp(height + fit.fitted.value * (math.log(L) - centre))) for L in line)
-        series.append(Series(label, points, colour, role="fit", shape="line", named=False))
-    return series
-
-
-def _published_series(problem: Problem, quantity: str, largest: float) -> list[Series]:
-    by_method: dict[str, list[PublishedValue]] = {}
-    for value in published().at(problem.target, problem.beta):
-        if quantity in value.quantities and value.L / largest <= _PUBLISHED_REACH:
-            by_method.setdefault(value.method, []).append(value)
-    # The number among all published methods gives a method the same mark in every panel.
-    methods = tuple(dict.fromkeys(value.method for value in published().values))
-    series = []
-    for method, values in by_method.items():
-        points = tuple(_published_point(value, quantity) for value in sorted(values, key=lambda v: v.L))
-        on = f" on {values[0].device}" if values[0].device and describe(quantity).timed else ""
-        group = f"{method}, published"
-        series.append(Series(f"{group}{on}", points, methods.index(method), role="published", group=group))
-    return series
-
-
-def _published_point(value: PublishedValue, quantity: str) -> Point:
-    estimate, scale = value.quantities[quantity], describe(quantity).scale
-    assert estimate.value is not None  # every value in published.toml is a number
-    return Point(float(value.L), estimate.value / scale, None if estimate.error is None else estimate.error / scale)
+    return Point(0.0, estimate.value / scale, error, group.trusted)

@@ -7,7 +7,7 @@ from typing import Any
 
 from nisbench.contract.quantities import QUANTITIES, describe
 from nisbench.report.document import Document, plain
-from nisbench.report.figures import GRID, INK, MUTED, PALETTE, PAPER
+from nisbench.report.palette import GRID, INK, MUTED, PALETTE, PAPER
 from nisbench.report.panels import Drawing, visible
 from nisbench.results.cells import Problem, Results
 from nisbench.results.export import LONG_COLUMNS, long_rows

@@ -9,11 +9,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from nisbench.report.palette import DEFAULT, Mark
 from nisbench.results.numbers import concise, significant
 
 __all__ = ["ConfigurationPanel", "Drawing", "Panel", "Point", "Role", "Series", "Traced", "visible"]
 
-Role = Literal["sampler", "published", "reference", "fit"]
+Role = Literal["sampler", "other", "published", "reference", "fit"]
+"""other: a variant among many, drawn in grey; reference: the sampler with which the others are compared."""
 Shape = Literal["points", "curve", "steps", "line"]
 
 
@@ -29,14 +31,13 @@ class Point:
 
 @dataclass(frozen=True)
 class Series:
-    """Points that belong together. Series with the same label have the same colour in every drawing."""
+    """Points that belong together."""
 
     label: str
     points: tuple[Point, ...]
-    colour: int = 0
+    mark: Mark = DEFAULT
     role: Role = "sampler"
     shape: Shape = "points"
-    dashed: bool = False
     named: bool = True
     """True if the legend names the series; the seeds of one sampler are named once."""
     group: str = ""
@@ -52,20 +53,25 @@ class Panel:
     x_label: str
     y_label: str
     series: tuple[Series, ...]
-    x_scale: Literal["size", "linear", "log"] = "size"
+    x_scale: Literal["size", "values", "linear"] = "size"
+    """`size`: logarithmic, a tick at each x of a sampler. `values`: linear with such ticks. `linear`: even ticks."""
     y_scale: Literal["linear", "log"] = "linear"
     y_limits: tuple[float, float] | None = None
     levels: tuple[float, ...] = ()
-    """Values of y at which a horizontal line is drawn."""
+    """Values of y at which a dashed line is drawn."""
+    default: float | None = None
+    """Value of the variant with the default options, at which a dot plot has a line."""
     joined: bool = True
     """True if a line joins the points of a series."""
+    rows: bool = False
+    """True for a dot plot: one row for each series, in order, and the values on the horizontal axis."""
     switchable: bool = False
     """True if the page also offers the other scale of y."""
 
     @property
     def empty(self) -> bool:
         """True if no sampler has a point."""
-        return not any(series.points for series in self.series if series.role == "sampler")
+        return not any(series.points for series in self.series if series.role in ("sampler", "other"))
 
     @property
     def alt(self) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from nisbench.contract.records import Cell, CellResult, CellState, CostBasis, Estimate, Hardware, Status
 from nisbench.harness.store import Store
 from nisbench.results.numbers import join
+from nisbench.results.targets import target_label
 from nisbench.results.variants import variant_names
 
 __all__ = ["CellRow", "Problem", "Results", "StoredRun", "load", "status_counts"]
@@ -19,6 +20,7 @@ class Problem:
     """A target at one beta; only cells of the same problem are compared."""
 
     target: str
+    """Name with the options that differ from the defaults"""
     beta: float
 
     def __str__(self) -> str:
@@ -56,7 +58,7 @@ class CellRow:
     @property
     def problem(self) -> Problem:
         """Target and beta of the cell."""
-        return Problem(self.cell.target, self.cell.beta)
+        return Problem(target_label(self.cell), self.cell.beta)
 
     @property
     def status(self) -> Status | None:

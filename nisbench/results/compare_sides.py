@@ -8,15 +8,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from nisbench.contract.options import label
 from nisbench.contract.quantities import BREAK_EVEN_SAMPLES
 from nisbench.contract.records import Cell, Estimate, Status, canonical_json
 from nisbench.errors import UserError
 from nisbench.harness.store import Store
 from nisbench.results.cells import CellRow, load
+from nisbench.results.targets import target_options
 
 __all__ = ["ComparedCell", "Side", "matched", "read_side"]
 
-_OF_VERSION = ("plugin_version", "protocol_version")
+_OF_VERSION = ("plugin_version", "target_version", "protocol_version")
 _PLACE = ("plugin", "kind", "target", "L", "beta", "seed", "device")
 _DATA = re.compile(r'<script type="application/json" id="data">(.*?)</script>', re.DOTALL)
 
@@ -27,7 +29,7 @@ class ComparedCell:
 
     label: str
     place: tuple[Any, ...]
-    """plugin, kind, target, L, beta, seed, device"""
+    """plugin, kind, target with its options, L, beta, seed, device"""
     settings: str | None
     """Every field except the versions, as canonical JSON; None if the source does not contain them."""
     variant: str
@@ -91,7 +93,7 @@ def _of_store(path: Path) -> Side:
 
 
 def _of_row(row: CellRow, by_id: Mapping[str, Cell]) -> ComparedCell:
-    place = tuple(getattr(row.cell, name) for name in _PLACE)
+    place = tuple(row.problem.target if name == "target" else getattr(row.cell, name) for name in _PLACE)
     settings = _settings(row.cell, by_id)
     variant = canonical_json({name: value for name, value in settings.items() if name not in ("seed", "reference")})
     return ComparedCell(
@@ -109,6 +111,7 @@ def _of_row(row: CellRow, by_id: Mapping[str, Cell]) -> ComparedCell:
 def _settings(cell: Cell, by_id: Mapping[str, Cell]) -> dict[str, Any]:
     """Every field except the versions; a reference cell is replaced by its own settings."""
     kept = {name: value for name, value in cell.to_json().items() if name not in _OF_VERSION}
+    kept["target_options"] = target_options(cell)  # a cell from before targets had options has the defaults
     if cell.reference in by_id:
         # The cell_id of the reference contains versions, which must not prevent a match.
         kept["reference"] = _settings(by_id[str(cell.reference)], by_id)
@@ -144,7 +147,8 @@ def _of_export(path: Path, rows: Iterable[Mapping[str, Any]]) -> Side:
             if row["cell"] is None:
                 continue  # exponents belong to no cell
             versions.add((row["plugin"], row["plugin_version"]))
-            place = tuple(row[name] for name in _PLACE)
+            target = label(row["target"], json.loads(row.get("target_options") or "{}"))
+            place = tuple(target if name == "target" else row[name] for name in _PLACE)
             status = Status(row["status"]) if row["status"] is not None else None
             blank = ComparedCell(_label(place), place, None, "", None, status, row["reason"], {})
             cell = found.setdefault(row["cell"], blank)

@@ -12,7 +12,14 @@ from nisbench.results.cells import CellRow, Problem
 from nisbench.results.groups import SeedGroup, grouped
 from nisbench.statistics.scaling import fit_exponent
 
-__all__ = ["CostSeries", "Exponent", "exponents"]
+__all__ = ["MISFIT", "CostSeries", "Exponent", "exponents"]
+
+MISFIT = 0.15
+"""Largest distance of a cost from a power law that describes it, as a fraction of the cost.
+
+chi^2 does not decide, because the error of a timing covers the spread within one process only: a good law of precise
+timings would fail, and a curved law of rough timings would pass.
+"""
 
 
 @dataclass(frozen=True)
@@ -34,8 +41,27 @@ class Exponent:
 
     series: CostSeries
     fitted: Estimate
-    last_two: float
-    """ln(cost ratio) / ln(L ratio) of the two largest sizes"""
+    last_two: Estimate
+    """ln(cost ratio) / ln(L ratio) of the two largest sizes; without an error if a cost has none"""
+
+    @property
+    def misfit(self) -> float:
+        """Largest distance of a cost from the fitted power law, as a fraction of the cost; NaN without a fit."""
+        line = self.law(self.series.sizes)
+        return max(abs(math.log(cost / fitted)) for cost, fitted in zip(self.series.costs, line, strict=True))
+
+    @property
+    def describes(self) -> bool:
+        """True if a power law describes the costs: three sizes or more, each within MISFIT of the line."""
+        return len(self.series.sizes) > 2 and self.misfit <= MISFIT
+
+    def law(self, sizes: Sequence[float]) -> list[float]:
+        """The fitted power law at these sizes, through the geometric mean of the costs."""
+        a = math.nan if self.fitted.value is None else self.fitted.value
+        # A least-squares line with equal weights passes through the mean of the logarithms.
+        centre = sum(map(math.log, self.series.sizes)) / len(self.series.sizes)
+        height = sum(map(math.log, self.series.costs)) / len(self.series.costs)
+        return [math.exp(height + a * (math.log(L) - centre)) for L in sizes]
 
 
 def exponents(rows: Iterable[CellRow]) -> tuple[Exponent, ...]:
@@ -69,5 +95,12 @@ def _fitted(problem: Problem, device: str, label: str, quantity: str, groups: Se
     # A fit with weights needs an error at every size; otherwise all sizes have equal weight.
     known = np.array(errors, dtype=np.float64) if all(errors) else None
     fitted = fit_exponent(np.array(sizes, dtype=np.float64), np.array(costs, dtype=np.float64), known)
-    last_two = math.log(costs[-1] / costs[-2]) / math.log(sizes[-1] / sizes[-2])
-    return Exponent(CostSeries(problem, device, label, quantity, sizes, costs, errors), fitted, last_two)
+    series = CostSeries(problem, device, label, quantity, sizes, costs, errors)
+    return Exponent(series, fitted, _between_two_largest(series))
+
+
+def _between_two_largest(series: CostSeries) -> Estimate:
+    lever = math.log(series.sizes[-1] / series.sizes[-2])
+    slope = math.log(series.costs[-1] / series.costs[-2]) / lever
+    relative = [error / cost for error, cost in zip(series.errors[-2:], series.costs[-2:], strict=True) if error]
+    return Estimate(slope, math.hypot(*relative) / lever if len(relative) == 2 else None)

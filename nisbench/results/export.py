@@ -9,19 +9,22 @@ from typing import Any, Literal
 import pandas as pd
 
 from nisbench.contract.quantities import exponent_name
-from nisbench.contract.records import Estimate, Status
+from nisbench.contract.records import Cell, Estimate, Status, canonical_json
 from nisbench.errors import UserError
 from nisbench.harness.store import Store
 from nisbench.results.break_even import with_break_even
 from nisbench.results.cells import CellRow, Results, load
 from nisbench.results.exponents import Exponent, exponents
+from nisbench.results.targets import target_options
 
 __all__ = ["LONG_COLUMNS", "exported", "long_rows", "long_table"]
 
 LONG_COLUMNS = (
     *("cell", "plugin", "kind", "plugin_version", "target", "L", "beta", "seed", "device"),
     *("status", "reason", "quantity", "value", "error", "n", "exact", "z"),
+    "target_options",
 )
+"""New columns come last."""
 
 
 def exported(stores: Sequence[Store], form: Literal["csv", "json", "parquet"] | str) -> bytes:
@@ -73,6 +76,7 @@ def _cell_rows(row: CellRow) -> list[dict[str, object]]:
         "seed": cell.seed,
         "device": cell.device,
         "status": str(row.status) if row.status is not None else None,
+        "target_options": _target_options(cell),
     }
     if not row.quantities:
         return [{**fixed, "reason": row.reason or str(row.state)}]
@@ -84,12 +88,13 @@ def _cell_rows(row: CellRow) -> list[dict[str, object]]:
 
 def _exponent_row(found: Exponent, results: Results) -> dict[str, object]:
     series = found.series
-    cell = next(row.cell for row in results.contest if row.label == series.label)
+    cell = next(r.cell for r in results.contest if (r.label, r.problem) == (series.label, series.problem))
     return {
         "plugin": cell.plugin,
         "kind": cell.kind,
         "plugin_version": cell.plugin_version,
-        "target": series.problem.target,
+        "target": cell.target,
+        "target_options": _target_options(cell),
         "beta": series.problem.beta,
         "device": series.device,
         "status": str(Status.OK),
@@ -97,6 +102,12 @@ def _exponent_row(found: Exponent, results: Results) -> dict[str, object]:
         "quantity": exponent_name(series.quantity),
         **_numbers(found.fitted),
     }
+
+
+def _target_options(cell: Cell) -> str | None:
+    """JSON of the options of the target that differ from its defaults; None if there are none."""
+    changed = target_options(cell)
+    return canonical_json(changed) if changed else None
 
 
 def _numbers(estimate: Estimate) -> dict[str, object]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from nisbench.contract.quantities import ESS_FRACTION, KL_NATS
 from nisbench.contract.records import Cell, Estimate
 from nisbench.harness.store import Store
+from nisbench.results.targets import target_label
 from nisbench.results.variants import variant_names
 
 __all__ = ["StatusLine", "counts", "labels", "row", "span"]
@@ -34,10 +35,16 @@ class StatusLine:
 
 
 def labels(cells: Sequence[Cell]) -> dict[str, str]:
-    """Return a label for each cell_id, for example `hier (width=2) L=8 beta=0.44 seed=1`; references are marked."""
+    """Return a label for each cell_id, for example `hier (width=2) L=8 beta=0.44 seed=1`; references are marked.
+
+    The target is named if the cells have several targets, or another than `ising`.
+    """
     names = variant_names(cells)
+    targets = {cell.cell_id: f" {target_label(cell)}" for cell in cells}
+    if set(targets.values()) <= {" ising"}:
+        targets = dict.fromkeys(targets, "")
     return {
-        cell.cell_id: f"{names[cell.cell_id]} L={cell.L} beta={cell.beta:.6g} seed={cell.seed}"
+        cell.cell_id: f"{names[cell.cell_id]}{targets[cell.cell_id]} L={cell.L} beta={cell.beta:.6g} seed={cell.seed}"
         + (" (reference)" if cell.reference_draws else "")
         for cell in cells
     }

@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
-from nisbench.contract.records import Cell
+from nisbench.contract.records import Cell, canonical_json
 
 __all__ = ["variant_names"]
 
@@ -45,7 +45,9 @@ def _differing_keys(cells: Sequence[Cell], settings: Mapping[str, Mapping[str, s
     places: dict[tuple[object, ...], list[Mapping[str, str]]] = defaultdict(list)
     for cell in cells:
         if not cell.reference_draws:
-            places[(cell.target, cell.beta, cell.L, cell.device, cell.seed)].append(settings[cell.cell_id])
+            places[
+                (cell.target, canonical_json(cell.target_options), cell.beta, cell.L, cell.device, cell.seed)
+            ].append(settings[cell.cell_id])
     differing = {
         key
         for rivals in places.values()

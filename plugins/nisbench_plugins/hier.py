@@ -22,7 +22,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Generator, Tensor
 
-from nisbench.api import Model, ModelDraws, Target, TrainingBatch
+from nisbench.api import Model, ModelDraws, Target, TrainingBatch, other_than_uniform_torus
 from nisbench.nn.bernoulli import configurations, forcing, heat_bath, thresholds, z2_average, z2_flip
 from nisbench.nn.dense import AutoregressiveDense
 from nisbench.nn.hierarchy import Level, heat_bath_sites, levels
@@ -53,9 +53,9 @@ class Hier(Model):
 
     @classmethod
     def unsupported(cls, target: Target, options: HierOptions) -> str | None:
-        """Reason why this target cannot be sampled, or None: the target must be `ising` with L = 2^m, m >= 2."""
-        if target.name != "ising":
-            return f"hier needs the target 'ising', whose heat bath draws its last spins; the target is '{target.name}'"
+        """Reason why this target cannot be sampled, or None: J = 1 on the torus without a field, L = 2^m, m >= 2."""
+        if reason := other_than_uniform_torus(target):
+            return f"hier {reason}"
         if target.L < 4 or target.L & (target.L - 1):
             return f"hier needs L = 2^m with m >= 2; L = {target.L}"
         return None

@@ -30,7 +30,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch import Generator, Tensor
 
-from nisbench.api import LevelModel, LocalPairs, ModelDraws, Target, TrainingBatch
+from nisbench.api import LevelModel, LocalPairs, ModelDraws, Target, TrainingBatch, other_than_uniform_torus
 from nisbench.nn.bernoulli import configurations, spin_log_prob, thresholds
 from nisbench.nn.exact_block import block_draw, block_energy, block_log_z
 from nisbench.nn.hierarchy import displacements, exact_blocks, known_neighbours, levels
@@ -72,9 +72,9 @@ class HierExact(LevelModel):
 
     @classmethod
     def unsupported(cls, target: Target, options: HierExactOptions) -> str | None:
-        """Reason why this target cannot be sampled, or None: the target must be `ising` with L = 2^m, m >= 2."""
-        if target.name != "ising":
-            return f"hier-exact needs the target 'ising', whose blocks it sums exactly; the target is '{target.name}'"
+        """Reason why this target cannot be sampled, or None: J = 1 on the torus without a field, L = 2^m, m >= 2."""
+        if reason := other_than_uniform_torus(target):
+            return f"hier-exact {reason}"
         if target.L < 4 or target.L & (target.L - 1):
             return f"hier-exact needs L = 2^m with m >= 2; L = {target.L}"
         return None

@@ -29,7 +29,7 @@ class VanOptions(TrainingOptions):
     half_kernel: int = field(default=6, metadata={"help": "conv: the kernel has side 2 half_kernel + 1"})
     residual: bool = field(default=False, metadata={"help": "residual layers between the first and the last layer"})
     bias: bool = field(default=True, metadata={"help": "bias in every layer"})
-    z2: bool = field(default=True, metadata={"help": "average q over s and -s"})
+    z2: bool = field(default=True, metadata={"help": "average q over s and -s if the target has this symmetry"})
     learning_rate: float = field(default=1e-2, metadata={"help": "peak learning rate of Adam"})
     fan_in: int = field(default=64, metadata={"help": "layers with more inputs get learning_rate * fan_in / inputs"})
     batch_size: int = field(default=512, metadata={"help": "configurations per training step"})
@@ -114,8 +114,10 @@ class WolffOptions:
     )
 
     def __post_init__(self) -> None:
-        if self.n_chains < 1 or self.flips_per_draw < 1 or not 0 <= self.burn_in_sweeps < float("inf"):
-            raise ValueError(f"n_chains and flips_per_draw must be at least 1, burn_in_sweeps at least 0; got {self}")
+        if self.n_chains < 1 or self.flips_per_draw < 1:
+            raise ValueError(f"n_chains and flips_per_draw must be at least 1; got {self}")
+        if not 0 <= self.burn_in_sweeps <= 1e9:  # the kernel counts the flipped spins in 64 bits
+            raise ValueError(f"burn_in_sweeps = {self.burn_in_sweeps}: give a number from 0 to 1e9")
 
 
 @dataclass(frozen=True)
@@ -137,18 +139,21 @@ def register_models(register: Callable[..., None]) -> None:
         options=VanOptions,
         factory="nisbench_plugins.van:Van",
         summary="variational autoregressive network of full width (Wu, Wang, Zhang 2019)",
+        citation=VAN_CITATION,
     )
     register(
         "hier",
         options=HierOptions,
         factory="nisbench_plugins.hier:Hier",
         summary="hierarchical autoregressive network (Bialas, Korcyl, Stebel 2022)",
+        citation=HIER_CITATION,
     )
     register(
         "hier-exact",
         options=HierExactOptions,
         factory="nisbench_plugins.hier_exact:HierExact",
         summary="hierarchical network, odd, whose last blocks are drawn exactly by a transfer matrix",
+        citation=HIER_EXACT_CITATION,
     )
 
 
@@ -173,4 +178,5 @@ def register_samplers(register: Callable[..., None]) -> None:
         factory="nisbench_plugins.wolff:Wolff",
         devices=("cpu",),
         summary="single-cluster Monte Carlo (Wolff 1989), compiled, several chains",
+        citation=WOLFF_CITATION,
     )

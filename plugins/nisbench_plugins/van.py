@@ -2,6 +2,7 @@
 
 Samples     a normalised density q(s) of L x L configurations of any target, spin by spin in raster order. One masked
             network computes all conditionals: dense (MADE) or convolutional (PixelCNN).
+Symmetry    with `z2`, q is averaged over s and -s if the target has this symmetry; in a field it is not.
 Exactness   q is exactly normalised. Averages over p need importance weights or a Metropolis step.
 Cost        dense with two layers of width 1: L^4 multiply-adds per draw, twice as many with the Z2 average over s and
             -s. Every hidden unit is computed once, so drawing costs one forward pass in all instead of one per spin.
@@ -38,6 +39,7 @@ class Van(Model):
 
     def __init__(self, target: Target, options: VanOptions) -> None:
         super().__init__(target, options)
+        self.z2 = options.z2 and target.z2  # in a field, q(s) = q(-s) would be wrong for every s
         self.network: AutoregressiveDense | AutoregressiveConv
         if options.net == "dense":
             self.network = AutoregressiveDense(
@@ -62,7 +64,7 @@ class Van(Model):
         with torch.no_grad():
             lattice, log_prob = self.network.draw(self._thresholds(n, generator))
             spins = configurations(lattice)
-            if self.options.z2:
+            if self.z2:
                 log_prob = z2_average(log_prob, self.network.score(-lattice))
                 spins = z2_flip(spins, generator)
         return ModelDraws(spins, log_prob)
@@ -71,7 +73,7 @@ class Van(Model):
         """Return ln q(s), (n,) float64; see the base class. q does not depend on beta."""
         lattice = spins.reshape(len(spins), -1).T  # (n, L, L) -> (sites, n)
         log_prob = self.network.score(lattice)
-        return z2_average(log_prob, self.network.score(-lattice)) if self.options.z2 else log_prob
+        return z2_average(log_prob, self.network.score(-lattice)) if self.z2 else log_prob
 
     def training_batch(self, n: int, *, beta: float, generator: Generator) -> TrainingBatch:
         """Draw a batch for the reverse-KL loss.
@@ -79,7 +81,7 @@ class Van(Model):
         Same numbers as the base class; ln q comes from the drawing itself, so the network is not evaluated again.
         """
         lattice, log_prob = self.network.draw(self._thresholds(n, generator))
-        if self.options.z2:
+        if self.z2:
             log_prob = z2_average(log_prob, self.network.score(-lattice))
         energy = self.target.energy(configurations(lattice))
         return TrainingBatch(log_prob, log_prob.detach() + beta * energy)
@@ -89,7 +91,7 @@ class Van(Model):
 
         A multiply-add counts as two operations. Masked zeros are left out. The Z2 average doubles the operations.
         """
-        passes = 2 if self.options.z2 else 1
+        passes = 2 if self.z2 else 1
         return {
             "flops_per_draw": float(passes * 2 * self.network.multiply_adds()),
             "network_calls_per_draw": float(self.target.n_sites),

@@ -45,7 +45,7 @@ from numba import njit, uint64
 from numpy.typing import NDArray
 from torch import Generator
 
-from nisbench.api import ChainDraws, ChainSampler, ChainSeries, Target
+from nisbench.api import ChainDraws, ChainSampler, ChainSeries, Target, other_than_uniform_torus
 
 __all__ = ["Wolff"]
 
@@ -64,9 +64,9 @@ class Wolff(ChainSampler):
 
     @classmethod
     def unsupported(cls, target: Target, options: Any) -> str | None:
-        """Reason why this target cannot be sampled, or None: the compiled kernel contains the bonds of `ising`."""
-        if target.name != "ising":
-            return f"wolff needs the target 'ising'; the target is '{target.name}'"
+        """Reason why this target cannot be sampled, or None: the compiled kernel contains the bonds of J = 1."""
+        if reason := other_than_uniform_torus(target):
+            return f"wolff {reason}"
         return None
 
     def prepare(self, *, beta: float, generator: Generator) -> None:

@@ -1,4 +1,4 @@
-"""docs/conventions.md has a row for every quantity and every option, and none for what is not there."""
+"""Tests that docs/conventions.md has one row for every quantity and every option, and no other rows."""
 
 import dataclasses
 import re
@@ -11,11 +11,12 @@ from nisbench.contract.quantities import FAMILIES, KIND_LETTERS, QUANTITIES
 from nisbench.contract.records import TrainingOptions
 
 PAGE = (Path(__file__).parents[2] / "docs" / "conventions.md").read_text()
-PLUGINS = load_catalog().plugins
+CATALOG = load_catalog()
+PLUGINS = CATALOG.plugins
 
 
 def section(heading: str) -> str:
-    """From a heading to the next one of its level or above."""
+    """Return the text from a heading to the next heading of its level or above."""
     level = heading.split(" ", maxsplit=1)[0]
     start = PAGE.index(f"\n{heading}\n") + len(heading) + 2
     end = re.search(rf"^#{{1,{len(level)}}} ", PAGE[start:], re.MULTILINE)
@@ -23,7 +24,7 @@ def section(heading: str) -> str:
 
 
 def rows(text: str) -> list[str]:
-    """The names in the first cells of its tables."""
+    """Return the names in the first cells of its tables."""
     return re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)
 
 
@@ -60,7 +61,16 @@ def test_options_of_built_in_plugins_have_their_rows(name):
     assert set(rows(section(f"### {name}"))) == own
 
 
-@pytest.mark.parametrize("name", sorted(PLUGINS))
+@pytest.mark.parametrize("name", sorted(n for n, e in CATALOG.targets.items() if e.distribution == "nisbench"))
+def test_options_of_built_in_targets_have_their_rows(name):
+    assert set(rows(section(f"### Target {name}"))) == names(CATALOG.targets[name].options)
+
+
+def test_every_section_of_a_target_is_one_that_exists():
+    assert set(re.findall(r"^### Target (\S+)$", PAGE, re.MULTILINE)) <= set(CATALOG.targets)
+
+
+@pytest.mark.parametrize("name", sorted({*PLUGINS, *CATALOG.targets}))
 def test_every_option_has_a_line_of_help(name):
-    missing = [f.name for f in dataclasses.fields(PLUGINS[name].options) if not f.metadata.get("help")]
+    missing = [f.name for f in dataclasses.fields(CATALOG.entry(name).options) if not f.metadata.get("help")]
     assert not missing

@@ -87,6 +87,21 @@ def test_plugins_lists_what_is_installed_and_what_is_broken(nisbench, tmp_path):
     assert found["perfect"]["distribution"] == "fakes"
     assert found["hier"]["options"]["width"]["default"] == 1
     assert "broken: RuntimeError" in nisbench(tmp_path, "plugins")[1]
+    assert (found["ising"]["kind"], found["ising"]["options"]["boundary"]["default"]) == ("target", "torus")
+
+
+def test_plugins_with_a_name_shows_options_and_the_publication(nisbench, tmp_path):
+    code, out, _ = nisbench(tmp_path, "plugins", "van")
+    assert code == 0
+    assert out.startswith("van (model, nisbench ")
+    assert "--option van.net=dense  (dense or conv) masked dense or masked convolutional" in out
+    assert "  cite: D. Wu, L. Wang, P. Zhang" in out
+    target = nisbench(tmp_path, "plugins", "edwards-anderson")[1]
+    assert "--option edwards-anderson.instance=1  (int) number of the set of couplings" in target
+    (record,) = json.loads(nisbench(tmp_path, "plugins", "wolff", "--format", "json")[1])
+    assert record["citation"].startswith("U. Wolff")
+    assert record["options"]["n_chains"] == {"type": "int", "default": 8, "help": "independent chains"}
+    _one_line(nisbench(tmp_path, "plugins", "wolf"), "no plugin or target 'wolf'; did you mean 'wolff'?")
 
 
 def test_the_quick_commands_do_without_torch(environment):

@@ -19,7 +19,7 @@ def _cell(store, plugin):
 
 
 def _worker(folder, plugin):
-    """The process that a cell runs in, as its status says; None before it trains."""
+    """Return the process of a cell from its status.json; None before the cell trains."""
     for path in folder.glob(f"cells/{plugin}-*/status.json"):
         record = json.loads(path.read_text())
         if record["status"] == "running" and record["stage"] == "train":

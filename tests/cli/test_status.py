@@ -1,4 +1,4 @@
-"""What `status` and the live table say about cells that run, wait and ended."""
+"""Tests of `status` and the live table: cells that run, wait or have ended."""
 
 import sys
 from pathlib import Path

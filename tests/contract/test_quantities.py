@@ -27,6 +27,8 @@ ALLOWED = {
     "nisbench/contract/records.py": "names the estimates behind a cost",
     "nisbench/physics/kac_ward.py": "computes exact values",
     "nisbench/harness/plan.py": "train_steps is a key of plans",
+    "nisbench/harness/plan_files.py": "train_steps is a key of plans",
+    "nisbench/harness/planner.py": "train_steps is a key of plans",
     "nisbench/cli.py": "train_steps is an option",
     "nisbench/conformance/chains.py": "names series of energies",
     "nisbench/conformance/subject.py": "computes exact means by enumeration",

@@ -12,6 +12,7 @@ from nisbench.conformance.chains import CHAIN_CHECKS
 from nisbench.conformance.checks import checks_for, run_checks
 from nisbench.conformance.densities import DENSITY_CHECKS
 from nisbench.conformance.models import MODEL_CHECKS
+from nisbench.conformance.targets import TARGET_CHECKS
 from nisbench.conformance.weighted import WEIGHTED_CHECKS
 from nisbench.contract.catalog import load_catalog
 
@@ -39,7 +40,8 @@ def catalog(project):
 
 def test_page_has_a_file_for_each_kind():
     files = [name.split("/")[-1] for name, _ in BLOCK.findall(PAGE)]
-    assert files == ["pyproject.toml", "registration.py", "model.py", "chain.py", "weighted.py", "density.py"]
+    samplers = ["model.py", "chain.py", "weighted.py", "density.py"]
+    assert files == ["pyproject.toml", "registration.py", *samplers, "target.py"]
 
 
 def test_the_plugins_are_one_of_each_kind(catalog):
@@ -57,6 +59,12 @@ def test_tutorial_passes_every_check(catalog, name):
     results = list(run_checks(name, catalog))
     assert {r.name: r.message for r in results if not r.passed} == {}
     assert len(results) == 1 + len(checks_for(catalog.plugin(name).load()))
+
+
+def test_target_of_the_tutorial_passes_every_check(catalog):
+    results = list(run_checks("j1-j2", catalog, "cpu", {"j1-j2": {"j2": "-0.3"}}))
+    assert {r.name: r.message for r in results if not r.passed} == {}
+    assert len(results) == 1 + len(TARGET_CHECKS)
 
 
 def test_registration_of_the_tutorial_is_free_of_torch(project):

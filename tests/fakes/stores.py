@@ -1,7 +1,7 @@
-"""Stores with made-up series of known properties, written through the store's own functions.
+"""Run folders with made-up series of known properties, written through the functions of the store.
 
-ln w of a model is Gaussian, ln w = ln Z - sigma^2/2 + sigma g under q and + sigma^2/2 under p, so that
-KL(q||p) = sigma^2/2, ESS = exp(-sigma^2) on both sides and every estimator has something true to find.
+ln w of a model is Gaussian with a standard normal g: ln w = ln Z - sigma^2/2 + sigma g under q, and
+ln Z + sigma^2/2 + sigma g under p. Hence KL(q||p) = sigma^2/2 and ESS = exp(-sigma^2) on both sides.
 """
 
 import math
@@ -68,7 +68,7 @@ class Sixty:
 
 @dataclass
 class StoreMaker:
-    """Collects cells with how they ended, then writes a store."""
+    """Collects cells and their endings, and writes them as a run folder."""
 
     draws: int = 2000
     steps: int = 2000
@@ -102,7 +102,7 @@ class StoreMaker:
         return cell
 
     def ends(self, cell: Cell, status: Status, reason: str) -> None:
-        """Makes `cell` end like this, without numbers."""
+        """Let `cell` end with this status and reason, without numbers."""
         self._replace(
             cell, lambda store, cell: store.files(cell.cell_id).write_result(CellResult(cell.cell_id, status, reason))
         )
@@ -138,7 +138,7 @@ class StoreMaker:
 
 
 def quick(sizes: Sequence[int] = (4, 8, 16), seeds: Sequence[int] = (1,), draws: int = 2000) -> StoreMaker:
-    """hier, van and wolff at these sizes, as the default command runs them."""
+    """Return hier, van and wolff at these sizes, as the default command runs them."""
     maker = StoreMaker(draws=draws)
     for L in sizes:
         for seed in seeds:
@@ -149,7 +149,7 @@ def quick(sizes: Sequence[int] = (4, 8, 16), seeds: Sequence[int] = (1,), draws:
 
 
 def finish_model(store: Store, cell: Cell, profile: str) -> None:
-    """Series, history and result of a model that learned as `profile` does."""
+    """Write series, history and result of a model; `profile` chooses how well it has learned."""
     L, n_sites = cell.L, cell.L**2
     rng = np.random.default_rng([cell.seed, L, len(cell.plugin)])
     exact = exact_values(L, cell.beta)
@@ -202,7 +202,7 @@ def finish_model(store: Store, cell: Cell, profile: str) -> None:
 
 
 def finish_chain(store: Store, cell: Cell) -> None:
-    """Series and result of eight chains with a short autocorrelation, and the reference where the cell leaves one."""
+    """Write series and result of eight chains with a short autocorrelation, and configurations of a reference cell."""
     rng = np.random.default_rng([cell.seed, cell.L, 77])
     n, n_chains, n_sites = cell.draws // 8, 8, cell.L**2
     noise = rng.standard_normal((n, n_chains))
@@ -248,7 +248,7 @@ def _finish(store, cell, kind, quantities, series, per_draw, rng) -> None:
 
 
 def _totals(rng, cell, n, noise=None):
-    """Energies with exact mean and variance, magnetisations in two equal peaks."""
+    """Return energies with exact mean and variance, and magnetisations in two equal peaks."""
     n_sites = cell.L**2
     exact = exact_values(cell.L, cell.beta)
     noise = rng.standard_normal(n) if noise is None else noise.ravel()
@@ -258,7 +258,7 @@ def _totals(rng, cell, n, noise=None):
 
 
 def _spins(rng, cell, n):
-    """Blobs, so that pictures look like something."""
+    """Return configurations with domains, for pictures."""
     field_ = rng.standard_normal((n, cell.L, cell.L))
     for _ in range(2):
         field_ = field_ + sum(np.roll(field_, shift, axis) for axis in (1, 2) for shift in (-1, 1))
@@ -266,7 +266,7 @@ def _spins(rng, cell, n):
 
 
 def troubled() -> StoreMaker:
-    """A half-finished run with cells of every status, and one that has not started."""
+    """Return a half-finished run with a cell of every status, and one that has not started."""
     maker = quick(sizes=(4, 8))
     maker.ends(maker.model("hier", 12), Status.UNAVAILABLE, "L = 12 is no power of two")
     maker.ends(maker.model("hier", 32), Status.TIMEOUT, "no result after 60 s; give a larger --timeout")

@@ -37,7 +37,7 @@ class Weighted(WeightedSampler):
 
 
 class Unnormalised(Weighted):
-    """A correct sampler that knows its weights up to a factor."""
+    """A correct sampler whose weights lack a constant factor, so ln Z cannot be estimated."""
 
     normalised = False
 

@@ -22,7 +22,8 @@ from benchmarks.gpu.runs import CellRow
 from benchmarks.gpu.settings import DEVICE, DRY
 from nisbench.contract.catalog import load_catalog
 from nisbench.harness.clock import Clock
-from nisbench.harness.plan import Overrides, load_plan
+from nisbench.harness.plan import Overrides
+from nisbench.harness.planner import load_plan
 
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # read when triton is imported

@@ -15,11 +15,13 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import partial
 
 import numba
 import torch
 
+from benchmarks.work import Work, draw, training_step
 from nisbench.contract.interfaces import Model
 from nisbench.harness.execute import worker_environment
 from nisbench.nn.dense import AutoregressiveDense
@@ -27,9 +29,7 @@ from nisbench.physics.ising import Ising
 from nisbench_plugins.hier import Hier
 from nisbench_plugins.registration import HierOptions
 
-BETA = 0.44
 GEMM = 1024
-Work = Callable[[], object]
 
 
 def main() -> None:
@@ -118,8 +118,7 @@ def naive(net: AutoregressiveDense, limits: torch.Tensor) -> torch.Tensor:
 
 def drawing(model: Model, batch: int) -> Work:
     """Return a function that draws a batch with its ln q."""
-    generator = torch.Generator().manual_seed(1)
-    return lambda: model.sample(batch, beta=BETA, generator=generator)
+    return partial(draw, model, torch.Generator().manual_seed(1), batch)
 
 
 def training(model: Model, batch: int) -> Work:
@@ -128,9 +127,7 @@ def training(model: Model, batch: int) -> Work:
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
 
     def step() -> None:
-        drawn = model.training_batch(batch, beta=BETA, generator=generator)
-        optimizer.zero_grad(set_to_none=True)
-        drawn.loss().backward()  # type: ignore[no-untyped-call]
+        training_step(model, generator, batch)
         optimizer.step()
 
     return step

@@ -1,6 +1,7 @@
 """Micro-benchmarks of the network toolkit and the estimators: `pytest tests/performance --benchmark-enable`.
 
-Each fast implementation is timed next to a naive one, and its numbers are compared with it.
+Each fast implementation is timed beside a naive one, and the numbers of both are compared. The work that asv times too
+stands in benchmarks/work.py.
 """
 
 import math
@@ -10,14 +11,11 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks import work
 from nisbench.nn.bernoulli import heat_bath, spin_log_prob
-from nisbench.nn.bernoulli import thresholds as draw_thresholds
-from nisbench.nn.dense import AutoregressiveDense
 from nisbench.nn.exact_block import block_draw, block_log_z
 from nisbench.nn.hierarchy import heat_bath_sites, known_neighbours, levels
 from nisbench.nn.odd import AutoregressiveOdd
-from nisbench.physics.ising import Ising
-from nisbench.statistics.autocorrelation import gamma_method
 
 SPINS, DRAWS = 64, 256
 
@@ -35,13 +33,12 @@ def _one_thread():
 
 @pytest.fixture
 def network():
-    torch.manual_seed(1)
-    return AutoregressiveDense(SPINS)
+    return work.dense(SPINS, DRAWS)[0]
 
 
 @pytest.fixture
 def thresholds():
-    return torch.randn(SPINS, DRAWS, generator=torch.Generator().manual_seed(1))
+    return work.dense(SPINS, DRAWS)[1]
 
 
 def naive_draw(network, thresholds):
@@ -69,7 +66,7 @@ def naive_gamma_method(series, window):
 
 @pytest.mark.benchmark(group="draw")
 def test_draw(benchmark, network, thresholds):
-    spins, log_prob = benchmark(network.draw, thresholds)
+    spins, log_prob = benchmark(work.dense_draw(SPINS, DRAWS))
     expected, expected_log_prob = naive_draw(network, thresholds)
     assert (spins != expected).sum() <= 2, "another order of sums may flip a spin whose logit is close to its threshold"
     same = (spins == expected).all(0)
@@ -225,8 +222,7 @@ def test_heat_bath_naive(benchmark):
 @pytest.mark.benchmark(group="thresholds")
 def test_thresholds(benchmark):
     """The thresholds are logistic: their variance is pi^2/3, here within 5 standard errors."""
-    generator = torch.Generator().manual_seed(1)
-    drawn = benchmark(draw_thresholds, SPINS, 4096, like=torch.zeros(()), generator=generator)
+    drawn = benchmark(work.thresholds(SPINS, 4096))
     assert abs(drawn.square().mean().item() - math.pi**2 / 3) < 5 * (16 * math.pi**4 / 45 / drawn.numel()) ** 0.5
 
 
@@ -237,12 +233,12 @@ def test_thresholds_naive(benchmark):
 
 @pytest.fixture
 def configurations():
-    return torch.randint(0, 2, (256, 32, 32), dtype=torch.int8, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    return work.configurations(32, 256)
 
 
 @pytest.mark.benchmark(group="energy")
 def test_energy(benchmark, configurations):
-    assert torch.equal(benchmark(Ising(32).energy, configurations), naive_energy(configurations))
+    assert torch.equal(benchmark(work.energies(32, 256)), naive_energy(configurations))
 
 
 @pytest.mark.benchmark(group="energy")
@@ -252,15 +248,12 @@ def test_energy_naive(benchmark, configurations):
 
 @pytest.fixture
 def series():
-    values = np.random.default_rng(1).normal(size=20_000)
-    for i in range(1, len(values)):
-        values[i] += 0.9 * values[i - 1]
-    return values
+    return work.series(20_000, 1)[:, 0]
 
 
 @pytest.mark.benchmark(group="gamma_method")
 def test_gamma_method(benchmark, series):
-    found = benchmark(gamma_method, series)
+    found = benchmark(work.gamma_method(20_000, 1))
     assert abs(found.tau_int - 9.5) < 5 * found.error
     bias = 1 + (2 * found.window + 1) / len(series)  # gamma_method corrects for the subtracted mean, the naive form not
     assert found.tau_int == pytest.approx(bias * naive_gamma_method(series, found.window), rel=1e-9)

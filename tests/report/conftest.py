@@ -1,5 +1,9 @@
+import importlib.util
 import time
+from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from fakes.stores import Sixty, StoreMaker, quick, troubled
@@ -29,6 +33,32 @@ def sixty(tmp_path_factory: pytest.TempPathFactory) -> Sixty:
     begin = time.process_time()
     page = build_report([store], base / "out")
     return Sixty(page, len(store.cells()), time.process_time() - begin)
+
+
+Rebuilt = Callable[[Path], tuple[Path, dict[str, bytes]]]
+
+
+@pytest.fixture(scope="session")
+def script() -> ModuleType:
+    """reports/make.py."""
+    path = Path(__file__).parents[2] / "reports" / "make.py"
+    spec = importlib.util.spec_from_file_location("make_reports", path)
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def rebuilt(script: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Rebuilt:
+    """The full page of a committed report, built again from its raw data, and the files that are committed of it."""
+
+    @lru_cache
+    def build(folder: Path) -> tuple[Path, dict[str, bytes]]:
+        page = tmp_path_factory.mktemp(folder.name)
+        return page, script.committed(folder, page)
+
+    return build
 
 
 @pytest.fixture

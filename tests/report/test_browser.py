@@ -10,12 +10,17 @@ from typing import Any
 import pytest
 from fakes.stores import HOSTILE, StoreMaker, quick
 
+from nisbench.contract.records import SCHEMA_VERSION
+from nisbench.harness.store import Store
 from nisbench.report.page import build_report
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="chromium or chromedriver is not installed")
 
+ROOT = Path(__file__).parents[2]
+COMMITTED = sorted(path.parent for path in (ROOT / "reports").rglob("plan.json"))
+DRAWINGS = (Path(__file__).parent / "drawings.js").read_text(encoding="utf-8")
 ACCESSIBILITY = (Path(__file__).parent / "accessibility.js").read_text(encoding="utf-8")
 ARGUMENTS = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"),
@@ -87,8 +92,9 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 def hostile_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with names that try to break out, missing numbers and cells of every status."""
     maker = quick(sizes=(4, 8), draws=400)
-    for name in HOSTILE:
+    for name in (*HOSTILE, "W" * 90, "a-plugin-whose-author-liked-names-of-many-words"):
         maker.model(name, 4)
+        maker.model(name, 8)
     maker.waits(maker.sampler(64))
     out = tmp_path_factory.mktemp("hostile")
     return build_report([maker.write(out / "run", title=" ".join(HOSTILE))], out / "report")
@@ -122,6 +128,39 @@ def test_no_error_no_request_no_overflow_no_barrier(browser, quick_out, hostile_
     assert (paper == "rgb(255, 255, 255)") != dark
     assert browser.complaints == []
     assert browser.requests == [page.as_uri(), "data:,"] or browser.requests == []
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("which", ["plain", "hostile"])
+def test_texts_of_figures_stay_inside_and_ticks_are_sizes(browser, quick_out, hostile_page, which, width):
+    browser.open(quick_out / "report.html" if which == "plain" else hostile_page, width=width)
+    seen, faults = browser.run(DRAWINGS, [4, 8, 16])
+    assert seen > 500
+    assert faults == []
+
+
+@pytest.mark.parametrize("folder", COMMITTED, ids=lambda folder: folder.name)
+def test_texts_of_committed_figures_stay_inside_and_ticks_are_sizes(browser, folder, rebuilt):
+    if json.loads((folder / "plan.json").read_text())["schema_version"] != SCHEMA_VERSION:
+        pytest.skip("the report is of an earlier version of the files")
+    page, _ = rebuilt(folder)
+    browser.open(page / "report.html")
+    seen, faults = browser.run(DRAWINGS, sorted({cell.L for cell in Store.open(folder).cells()}))
+    assert seen > 100
+    assert faults == []
+
+
+def test_negative_control_faults_of_drawings_are_seen(browser, quick_out):
+    browser.open(quick_out / "report.html")
+    browser.run(
+        "const svg = document.querySelector('[data-name=kl-nats] svg');"
+        "const ticks = svg.querySelectorAll('[id*=xtick_] text');"
+        "ticks[1].setAttribute('x', ticks[0].getAttribute('x')); ticks[1].removeAttribute('transform');"
+        "ticks[2].textContent = '13'; [...svg.querySelectorAll('text')].at(-1).textContent = 'long '.repeat(40)"
+    )
+    faults = " ".join(browser.run(DRAWINGS, [4, 8, 16])[1])
+    for said in ("leaves the figure by", 'ticks "4" and "8" overlap', '"13" is no size'):
+        assert said in faults
 
 
 def test_negative_control_the_checks_see_faults(browser, quick_out):
@@ -285,7 +324,7 @@ def test_tables_figures_and_quantities_are_saved(browser, quick_out, quick_store
     svg = browser.saved("kl-nats.svg").decode()
     assert svg.startswith("<svg ")
     assert "var(--" not in svg
-    assert "#1b62b5" in svg
+    assert "#0270fa" in svg
     assert browser.saved("kl-nats.png").startswith(b"\x89PNG")
 
     browser.run("document.querySelectorAll('#provenance h2 + .tools button').forEach((b) => b.click())")

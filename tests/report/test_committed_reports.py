@@ -1,6 +1,5 @@
 """report.md and the figures in reports/ are, byte by byte, what the committed raw results give."""
 
-import importlib.util
 import re
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -9,6 +8,7 @@ from types import ModuleType
 import click
 import numpy as np
 import pytest
+from conftest import Rebuilt
 from fakes.stores import StoreMaker, quick
 
 from nisbench.harness.store import Store
@@ -43,25 +43,15 @@ def differing(folder: Path, made: dict[str, bytes]) -> list[str]:
     return sorted(name for name in kept.keys() | made.keys() if kept.get(name) != made.get(name))
 
 
-@pytest.fixture(scope="module")
-def script() -> ModuleType:
-    """reports/make.py."""
-    spec = importlib.util.spec_from_file_location("make_reports", ROOT / "reports" / "make.py")
-    assert spec is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.parametrize("folder", COMMITTED, ids=lambda folder: folder.name)
-def test_committed_report_is_what_its_raw_results_give(folder: Path, script: ModuleType, tmp_path: Path):
+def test_committed_report_is_what_its_raw_results_give(folder: Path, script: ModuleType, rebuilt: Rebuilt):
     raw = [path for pattern in script.RAW for path in folder.glob(pattern)]
     allowed = {*raw, *(folder / name for name in written(folder))}
     assert [path for path in folder.rglob("*") if path.is_file() and path not in allowed] == []
     assert len([*(folder / "figures").iterdir()]) <= script.N_FIGURES
     if others := other_versions():
         pytest.skip(f"made with other versions: {', '.join(others)}")
-    assert differing(folder, script.committed(folder, tmp_path / "page")) == []
+    assert differing(folder, rebuilt(folder)[1]) == []
 
 
 def test_all_reports_together_are_small(script: ModuleType):

@@ -7,6 +7,7 @@ from nisbench.harness.store import Store
 from nisbench.report.document import Table
 from nisbench.report.figures import draw
 from nisbench.report.histogram import magnetisation_histogram
+from nisbench.report.palette import Mark
 from nisbench.report.panels import ConfigurationPanel, Panel, Point, Series
 from nisbench.report.sections.cost import cost_section
 from nisbench.report.sections.free_energy import free_energy_section
@@ -38,7 +39,7 @@ def test_histogram_of_weighted_draws_counts_the_weights():
 
 def test_panel_with_infinite_negative_and_single_values_is_drawn_and_repeats():
     points = (Point(4, 0.1, 0.2), Point(8, math.inf), Point(16, -1.0, 0.1, trusted=False), Point(32, math.nan))
-    panel = Panel("p", "title", "L", "y", (Series("a", points), Series("b", (Point(8, 1.0),), 1)), y_scale="log")
+    panel = Panel("p", "title", "L", "y", (Series("a", points), Series("b", (Point(8, 1.0),), Mark(1))), y_scale="log")
     svg = draw(panel).svg
     assert draw(panel) == draw(panel)
     assert svg.startswith("<svg ")

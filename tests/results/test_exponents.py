@@ -23,7 +23,7 @@ def test_exponents_of_known_power_laws(quick_store: Store):
     assert untrusted
     assert not untrusted & set(found["van", "s_per_effective_sample"].series.sizes)
     assert untrusted < set(found["van", "train_step_s"].series.sizes)
-    assert found["van", "n_parameters"].last_two == pytest.approx(math.log(131_840 / 8_384) / math.log(2))
+    assert found["van", "n_parameters"].last_two.value == pytest.approx(math.log(131_840 / 8_384) / math.log(2))
     table = long_table([quick_store])
     rows = table[table.quantity == "exponent_n_parameters"].set_index("plugin")
     assert rows.loc["hier"].value == pytest.approx(2.0)

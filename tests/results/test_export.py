@@ -12,7 +12,8 @@ from nisbench.results.export import LONG_COLUMNS, long_table
 def test_long_table_has_the_columns_of_the_export_format(quick_store: Store):
     table = long_table([quick_store])
     assert " ".join(table.columns) == (
-        "cell plugin kind plugin_version target L beta seed device status reason quantity value error n exact z"
+        "cell plugin kind plugin_version target L beta seed device status reason quantity "
+        "value error n exact z target_options"
     )
     assert tuple(table.columns) == LONG_COLUMNS
     cells = table.dropna(subset="cell")

@@ -1,4 +1,4 @@
-"""Series with known answers, and the check that an error bar is honest."""
+"""Fixtures: series with known answers, and a test of error bars by the distribution of their z scores."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from scipy.signal import lfilter
 
 @dataclass(frozen=True)
 class Coverage:
-    """The verdict on an error bar; a failing assertion prints all of it."""
+    """Result of a test of error bars. A failing assertion prints all fields."""
 
     honest: bool
     n_scores: int
@@ -35,11 +35,12 @@ def ar1():
 
 @pytest.fixture(scope="session")
 def covers():
-    """Whether z scores say that an error bar means what it says.
+    """Return a function that tests whether error bars have the right size, from z scores (r,).
 
-    Of honest ones 68.3 % lie within one. With r scores the fraction has a standard deviation of sqrt(0.217/r); the
-    gate is `sigmas` of them, plus `slack` for an error that is itself estimated. At r = 800 and no slack it is 8
-    percentage points, and an error bar 30 % too small (51.6 %) or 50 % too large (86.6 %) misses it by another 5 sigma.
+    If the error bars are right, 68.3 % of the scores lie within one. With r scores this fraction has a standard
+    deviation of sqrt(0.217/r). The test allows `sigmas` standard deviations, plus `slack` if the error is itself
+    estimated. With r = 800 and no slack it allows 8 percentage points. An error bar that is 30 % too small (51.6 %) or
+    50 % too large (86.6 %) then lies another 5 standard deviations outside.
     """
 
     def check(z, sigmas=5.0, slack=0.0):

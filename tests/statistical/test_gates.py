@@ -52,7 +52,7 @@ def model_cell(log_q, seed, n=10_000, m=1_000, claimed=None, exact=EXACT):
 
 
 def known(model_beta):
-    """What the quantities of a Boltzmann model at `model_beta` must come to."""
+    """Return the exact quantities of a model with q = p at `model_beta`."""
     z = {beta: exact_values(L, beta)["log_z_per_site"] * N for beta in (BETA, model_beta, 2 * BETA - model_beta)}
     energy = {beta: exact_values(L, beta)["energy"] * N for beta in (BETA, model_beta)}
     kl = (BETA - model_beta) * energy[model_beta] - z[model_beta] + z[BETA]
@@ -88,7 +88,7 @@ def test_every_quantity_of_a_model(model_beta, covers):
 
 
 def test_no_false_alarm_for_log_normal_weights():
-    """40 cells at each of five ess down to 0.03; below, the p side of 1000 configurations is no measurement."""
+    """40 cells at each of five values of the ESS. Below 0.03 the p side of 1000 configurations measures nothing."""
     for ess in (0.9, 0.5, 0.3, 0.1, 0.03):
         sigma = math.sqrt(-math.log(ess))
         for seed in range(40):
@@ -117,7 +117,7 @@ def test_log_prob_off_by_one_per_cent_is_caught():
 
 
 def test_model_that_draws_what_it_does_not_claim_is_caught():
-    """Draws at 2 % another beta than ln q says: the two sides are the only witnesses where nothing exact is known."""
+    """The draws have another beta than ln q. Without exact values only the two sides can show it."""
     lying = model_cell(boltzmann(0.46), 2, n=50_000, claimed=boltzmann(0.44))
     assert any(reason.startswith("energy") for reason in validity("model", lying))
     honest = model_cell(boltzmann(0.46), 2, n=50_000)

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def git(folder: Path, *arguments: str, **settings: str) -> str:
-    """What git prints; every commit is of the same second."""
+    """Run git and return its output. All commits get the same date."""
     who = {f"GIT_{role}_{what}": "x" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
     dates = {f"GIT_{role}_DATE": "2020-01-01T00:00:00Z" for role in ("AUTHOR", "COMMITTER")}
     command = ["git", *arguments]

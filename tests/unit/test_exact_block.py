@@ -108,7 +108,7 @@ def test_float32_has_no_bias(beta: float, compiled: bool) -> None:
 
 
 def test_one_rounding_in_all_bonds_would_be_a_bias() -> None:
-    """What the test above sees: the same kernel with exp(-2 beta) rounded once."""
+    """Negative control of the test above: the same kernel with exp(-2 beta) rounded once."""
     border = borders(7, 1024, seed=4)
     once = [math.exp(-0.6)] * 7  # which float32 rounds
     log_z = solve_blocks_torch(border.float(), 7, once, border.float().new_empty(0, 1024))[1] + 0.3 * 112

@@ -1,4 +1,4 @@
-"""Which cells a run starts: those not finished, and those finished for want of something that is there now."""
+"""A run starts the cells that are not finished, and those that lacked something which is there now."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The kernel for GPUs is the plain pass, interpreted where there is no GPU, and compiles for one that is not there."""
+"""The GPU kernel agrees with the plain forward pass. Without a GPU it runs in the interpreter and is compiled only."""
 
 import math
 import os
@@ -27,7 +27,7 @@ TYPES = [(torch.float64, 1e-10), (torch.float32, 2e-6)]
 
 
 def thresholds(rows: int, n: int, dtype: torch.dtype) -> torch.Tensor:
-    """Of a seed of their own."""
+    """Return random thresholds (rows, n), logistic; the shape chooses the seed."""
     return torch.rand(rows, n, generator=torch.Generator().manual_seed(rows + n), dtype=dtype).logit()
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import commits, false_alarms, gate, measurements, suite
+from benchmarks import alarm_rate, commits, gate, measurements, suite
 from benchmarks.measurements import Measurement
+from tests.architecture.measure import graph_of, reachable, read
 from tests.performance import slowdown
 
 ROOT = Path(__file__).parents[2]
@@ -121,9 +122,9 @@ def test_commit_messages_accept_what_is_meant():
 
 
 def test_the_upper_bound_of_the_rate_of_false_alarms():
-    assert false_alarms.upper_bound(0, 10) == pytest.approx(1 - 0.05**0.1)
-    assert false_alarms.upper_bound(3, 3) == 1.0
-    assert 0.3 < false_alarms.upper_bound(1, 10) < 0.4
+    assert alarm_rate.upper_bound(0, 10) == pytest.approx(1 - 0.05**0.1)
+    assert alarm_rate.upper_bound(3, 3) == 1.0
+    assert 0.3 < alarm_rate.upper_bound(1, 10) < 0.4
 
 
 def test_stored_results_are_read_parameter_by_parameter(tmp_path):
@@ -156,8 +157,12 @@ def test_stored_results_are_read_parameter_by_parameter(tmp_path):
 
 def test_every_feature_that_a_benchmark_asks_for_is_there():
     """n/a is for older commits; here it would hide a benchmark."""
-    sources = "".join(path.read_text() for path in (ROOT / "benchmarks").glob("bench_*.py"))
-    asked = re.findall(r'feature\(\s*"([^"]+)"', sources + (ROOT / "benchmarks" / "suite.py").read_text())
+    paths = [
+        *(ROOT / "benchmarks").glob("bench_*.py"),
+        ROOT / "benchmarks" / "suite.py",
+        ROOT / "benchmarks" / "work.py",
+    ]
+    asked = re.findall(r'feature\(\s*"([^"]+)"', "".join(path.read_text() for path in paths))
     assert len(asked) > 5
     assert all(suite.feature(name) is not None for name in asked)
     with pytest.raises(NotImplementedError, match=r"no nisbench\.nothing"):
@@ -166,14 +171,16 @@ def test_every_feature_that_a_benchmark_asks_for_is_there():
         suite.feature("nisbench.cli:nothing")
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda path: path.name)
-def test_code_under_test_is_imported_by_functions_alone(path):
-    """asv imports every file of the suite with old commits on the path; the race of peers is a script on its own."""
-    if path.name == "peer_wolff.py":
-        return
-    top = [node for node in ast.parse(path.read_text()).body if isinstance(node, (ast.Import, ast.ImportFrom))]
-    names = [getattr(node, "module", None) or node.names[0].name for node in top]
-    assert not [name for name in names if name.split(".")[0] in ("nisbench", "nisbench_plugins", "torch")]
+def test_code_under_test_is_imported_by_functions_alone():
+    """asv imports the files of the benchmarks, and what they import, with old commits on the path."""
+    files = {file.module: file for file in read(ROOT, ("benchmarks",))}
+    below = reachable(graph_of(files.values()))
+    suite_files = {m for name in files if name.startswith("benchmarks.bench_") for m in (name, *below[name])}
+    assert {"benchmarks.bench_core", "benchmarks.suite", "benchmarks.work"} <= suite_files
+    for name in sorted(suite_files):
+        top = [node for node in files[name].tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
+        names = [getattr(node, "module", None) or node.names[0].name for node in top]
+        assert not [n for n in names if n.split(".")[0] in ("nisbench", "nisbench_plugins", "torch")], name
 
 
 def test_every_benchmark_has_an_explicit_version():

@@ -12,7 +12,9 @@ from nisbench.contract.catalog import Catalog, Entry, TargetEntry, load_catalog
 from nisbench.contract.records import Budget, TrainingOptions
 from nisbench.errors import InvalidValue, UnknownName, UserError
 from nisbench.harness import values
-from nisbench.harness.plan import Overrides, load_plan, plan_names
+from nisbench.harness.plan import Overrides
+from nisbench.harness.plan_files import plan_names
+from nisbench.harness.planner import load_plan
 from nisbench.physics.kaufman import BETA_CRITICAL
 
 

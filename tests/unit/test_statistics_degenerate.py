@@ -208,7 +208,7 @@ def test_one_dominating_weight():
 
 
 def test_one_leading_weight_keeps_an_honest_error():
-    """99.9 % of the weight on one draw: leaving it out moves the mean by 1, and the error says so."""
+    """One draw has 99.9 % of the weight. Leaving it out moves the mean by 1, and the error is 1."""
     log_weight, x = np.zeros(1001), np.tile([0.0, 0.2], 501)[:1001]
     log_weight[0], x[0] = math.log(1e6), 1.1
     found = model(n=1001, log_prob=-0.44 * 16 * x - log_weight, energy=16 * x, magnetisation=series(1001)[1])
@@ -216,7 +216,7 @@ def test_one_leading_weight_keeps_an_honest_error():
 
 
 def test_equal_weights():
-    """A perfect model: ln Z to rounding, and a z score that knows of the rounding of the networks."""
+    """For a perfect model ln Z is exact up to rounding, and the z score allows for the rounding of the networks."""
     energy, magnetisation = series(1000)
     log_prob = -0.44 * energy - EXACT["log_z_per_site"] * N
     found = model(log_prob=log_prob, energy=energy, magnetisation=magnetisation, reference=None)

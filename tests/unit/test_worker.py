@@ -30,6 +30,7 @@ from nisbench.harness.plan import Plan
 from nisbench.harness.store import Store
 from nisbench.harness.worker import UnavailableError, run_cell
 from nisbench.physics.ising import Ising
+from nisbench.physics.options import IsingOptions
 
 L, BETA = 3, 0.3
 
@@ -157,7 +158,7 @@ CATALOG = Catalog(
             "fitted", "density", "d", "1", options=ExactOptions, factory=f"{__name__}:FittedDensity", trains=True
         ),
     },
-    targets={"ising": TargetEntry("ising", "nisbench.physics.ising:Ising")},
+    targets={"ising": TargetEntry("ising", "nisbench.physics.ising:Ising", options=IsingOptions)},
 )
 
 
@@ -268,7 +269,7 @@ def test_subnormal_numbers_are_zero_in_the_process_of_a_cell(tmp_path, monkeypat
 
     store = Store.create(tmp_path / "run", Plan("p", "t", "d", (), (_cell("coin"),)), {})
     monkeypatch.setattr(worker, "run_cell", halved)
-    monkeypatch.setattr(worker, "load_catalog", lambda: CATALOG)
+    monkeypatch.setattr(worker, "load_catalog", lambda names: CATALOG)
     arguments = ["--store", str(store.path), "--cell", _cell("coin").cell_id]
     before = half_of(np.full(1000, np.finfo(np.float32).tiny))
     try:

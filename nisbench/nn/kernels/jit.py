@@ -21,7 +21,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 FAST = {"contract", "nsz"}
 """Fused multiply-adds are allowed and the sign of zero is ignored; infinities and NaN keep their meaning."""
 FAST_SUMS = {"contract", "nsz", "reassoc"}
-"""As FAST; sums over the samples of a tile may also be reordered, without which they are not vectorised."""
+"""As FAST, and sums over the samples of a tile may be reordered. Otherwise the compiler does not vectorise them."""
 
 U = np.uint64
 U0, U1, U2, U3, U4 = U(0), U(1), U(2), U(3), U(4)

@@ -31,7 +31,7 @@ def fill(out: Any, at: Any, rows: Any, bias: Any, first: Any) -> None:
 def multiply_row(out: Any, at: Any, weights: Any, row: Any, x: Any, start: Any, stop: Any, column: Any) -> None:
     """out[at] += sum_j weights[row, column + j] x[start + j] for start + j < stop.
 
-    Four terms a turn: four products for one load and one store of `out`.
+    The loop handles four terms at once: four products for one load and one store of `out`.
     """
     o, j, c = at * _TILE, start, column
     while j + U4 <= stop:

@@ -9,9 +9,9 @@ from nisbench.contract.quantities import (
     TAU_INT_SWEEPS_ABS_MAGNETISATION,
     TAU_INT_SWEEPS_ENERGY,
 )
-from nisbench.report.charts import MARKS, figure, size_panel
+from nisbench.report.charts import MARKS, figure, quantity_panel
 from nisbench.report.document import Block, Paragraph, Section
-from nisbench.report.selection import problem_note, shown_problems
+from nisbench.report.sweeps import sweep_note, sweeps
 from nisbench.report.tables import size_table
 from nisbench.results.cells import Results
 from nisbench.results.groups import grouped
@@ -33,8 +33,8 @@ def autocorrelation_section(results: Results) -> Section:
     """Integrated autocorrelation times against L and in a table, with the convention."""
     groups = [group for group in grouped(results.contest) if group.measured]
     panels = [
-        size_panel(results, problem, draws, also=(sweeps, ", in sweeps"), log=True, levels=(0.5,))
-        for problem in shown_problems(results)
+        quantity_panel(sweep, draws, also=(sweeps, ", in sweeps"), log=True, levels=(0.5,))
+        for sweep in sweeps(results)
         for draws, sweeps in _DRAWS_AND_SWEEPS
     ]
     caption = f"Integrated autocorrelation times. The dashed line is 1/2, the value of independent draws. {MARKS}"
@@ -47,7 +47,7 @@ def autocorrelation_section(results: Results) -> Section:
             "units of single-cluster flips, and also in sweeps, τ_int × mean cluster size / N. A chain that never "
             "moves has τ_int = ∞."
         ),
-        *problem_note(results),
+        *sweep_note(results),
         *([drawn] if drawn else []),
     ]
     if groups:

@@ -20,7 +20,7 @@ from nisbench.contract.quantities import (
     describe,
     select,
 )
-from nisbench.report.charts import MARKS, figure, size_panel, undrawn
+from nisbench.report.charts import MARKS, figure, quantity_panel, undrawn
 from nisbench.report.document import (
     MISSING,
     Block,
@@ -33,10 +33,10 @@ from nisbench.report.document import (
     plain,
     value_entry,
 )
-from nisbench.report.selection import problem_note, shown_problems
+from nisbench.report.sweeps import sweep_note, sweeps
 from nisbench.report.tables import lead_columns, lead_entries, size_table
 from nisbench.results.cells import Results
-from nisbench.results.exponents import Exponent, exponents
+from nisbench.results.exponents import MISFIT, Exponent, exponents
 from nisbench.results.groups import SeedGroup, grouped
 from nisbench.results.published import published
 
@@ -63,7 +63,7 @@ def cost_section(results: Results) -> Section:
             "Loading and first-call compilation are separate again. A host peak is the high-water mark of memory above "
             "the resident size at the start of the phase."
         ),
-        *problem_note(results),
+        *sweep_note(results),
         *_figures(results, fits, hardware),
         _exponents(results, fits, hardware),
     ]
@@ -77,10 +77,13 @@ def cost_section(results: Results) -> Section:
 
 def _figures(results: Results, fits: Sequence[Exponent], hardware: str) -> list[Block]:
     blocks: list[Block] = []
-    for problem in shown_problems(results):
+    for sweep in sweeps(results):
         for title, quantities in _DRAWN.items():
-            panels = [size_panel(results, problem, name, fits=fits, log=True) for name in quantities]
-            caption = f"{title} against L on {hardware}, with fitted powers of L (dotted). {MARKS}"
+            panels = [quantity_panel(sweep, name, fits=fits, log=True) for name in quantities]
+            fitted = (
+                ", with the powers of L that describe them (dotted)" if sweep.axis == "L" and not sweep.single else ""
+            )
+            caption = f"{title} on {hardware}{fitted}. {MARKS}"
             if drawn := figure(panels, caption):
                 blocks.append(drawn)
             blocks += undrawn(quantities, panels)
@@ -131,16 +134,19 @@ def _exponents(results: Results, fits: Sequence[Exponent], hardware: str) -> Blo
         Column("cost", numeric=False),
         Column("sizes", numeric=False),
         Column("fitted a"),
+        Column("predicted a"),
         Column("a between the two largest"),
-        Column("predicted a, this form"),
+        Column("predicted, the two largest"),
         Column("form", numeric=False),
         Column("a by the paper's counting"),
     )
     rows = [(*((plain(fit.series.problem),) if several else ()), *_exponent_row(results, fit)) for fit in fits]
     caption = (
-        f"Exponents a of cost ~ L^a on {hardware}. The prediction is the slope of its form over the same sizes; it "
-        "counts operations. At small sizes, overheads that do not grow dominate. The paper counts a full pass of the "
-        "network for each spin; the form counts the operations of this implementation."
+        f"Exponents a of cost ~ L^a on {hardware}. A fitted a is printed if a power law describes the costs: three "
+        f"sizes or more, each cost within {100 * MISFIT:.0f} % of the law. Otherwise only the exponent between the "
+        "two largest sizes is printed. The prediction is the slope of its form over the same sizes; it counts "
+        "operations. At small sizes, overheads that do not grow dominate. The paper counts a full pass of the network "
+        "for each spin; the form counts the operations of this implementation."
     )
     return Table.of(caption, heads, rows)
 
@@ -154,9 +160,20 @@ def _exponent_row(results: Results, fit: Exponent) -> tuple[Entry, ...]:
         plain(series.label),
         plain(describe(series.quantity).heading),
         plain(", ".join(map(str, series.sizes))),
-        number(fit.fitted, digits=3),
-        value_entry(fit.last_two, digits=3),
-        value_entry(prediction.exponent(series.sizes) if prediction else None, digits=3),
+        _fitted(fit),
+        value_entry(prediction.exponent(series.sizes) if prediction and fit.describes else None, digits=3),
+        number(fit.last_two, digits=3),
+        value_entry(prediction.exponent(series.sizes[-2:]) if prediction else None, digits=3),
         plain(prediction.form) if prediction else MISSING,
         MISSING if paper is None else plain(f"{paper:g}"),
     )
+
+
+def _fitted(fit: Exponent) -> Entry:
+    """The fitted exponent; if no power law describes the costs, how far they lie from it."""
+    if fit.describes:
+        return number(fit.fitted, digits=3)
+    if len(fit.series.sizes) < 3:
+        return Entry("none", note="two sizes do not show whether the cost is a power law", tone="missing")
+    off = f"no power law: a cost lies {100 * fit.misfit:.0f} % from the best one"
+    return Entry("none", note=off, tone="missing")

@@ -10,7 +10,7 @@ from nisbench.contract.quantities import (
     KL_NATS,
     LONGEST_REJECTION_RUN,
 )
-from nisbench.report.charts import MARKS, size_figures
+from nisbench.report.charts import MARKS, quantity_figures
 from nisbench.report.document import Block, Paragraph, Section
 from nisbench.report.tables import size_table
 from nisbench.results.cells import Results
@@ -33,7 +33,7 @@ def ess_section(results: Results) -> Section:
             "configurations of the reference sampler and can see it. The two sides must agree; if they differ, the "
             "model misses a tail or a mode. Values of the p side above 1 occur within the error."
         ),
-        *size_figures(results, _SIDES, MARKS, log=_any_low(groups)),
+        *quantity_figures(results, _SIDES, MARKS, log=_any_low(groups)),
     ]
     if groups:
         blocks.append(size_table("Overlap with the target.", results, groups, _COLUMNS))

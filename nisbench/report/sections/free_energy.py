@@ -13,7 +13,7 @@ from nisbench.contract.quantities import (
     describe,
     level_name,
 )
-from nisbench.report.charts import MARKS, size_figures
+from nisbench.report.charts import MARKS, quantity_figures
 from nisbench.report.document import Block, Column, Entry, Paragraph, Section, Table, number, z_entry
 from nisbench.report.tables import lead_columns, lead_entries
 from nisbench.results.cells import Results
@@ -36,7 +36,7 @@ def free_energy_section(results: Results) -> Section:
             "is useful: near convergence the effective sample size (ESS) per draw is about exp(−2 KL). The relative "
             "error of the free energy is KL divided by ln Z, so a small relative error can hide a large KL."
         ),
-        *size_figures(results, quantities, MARKS, log=True),
+        *quantity_figures(results, quantities, MARKS, log=True),
         _free_energies(results, groups),
         *_levels(results, groups),
     ]

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
-from nisbench.report.charts import figure
+from nisbench.report.charts import figure, uncrowded
 from nisbench.report.document import Block, Column, Entry, Section, Table, plain
 from nisbench.report.histogram import Histogram, magnetisation_histogram
+from nisbench.report.palette import marks
 from nisbench.report.panels import Panel, Point, Role, Series
 from nisbench.report.selection import (
     absence,
@@ -59,17 +60,17 @@ def _panel(results: Results, problem: Problem, L: int, found: _Found) -> Panel |
         return None
     bases = [baseline(results.contest, problem, L, device) for device in ("cpu", "cuda")]
     shaded = next((base.label for base in bases if base), None)
-    series = []
+    series, looks = [], marks(results.labels)
     for row, histogram in found:
         role: Role = "reference" if row.label == shaded else "sampler"
-        series.append(Series(row.label, _stairs(histogram), results.labels.index(row.label), role, "steps"))
+        series.append(Series(row.label, _stairs(histogram), looks[row.label], role, "steps"))
     series.sort(key=lambda one: one.role != "reference")  # drawn first, so that the lines lie above the shade
     return Panel(
         name=panel_name(results, problem, f"magnetisation-L{L}"),
         title=problem_title(results, problem, f"L = {L}"),
         x_label="magnetisation per site",
         y_label="density",
-        series=tuple(series),
+        series=uncrowded(series),
         x_scale="linear",
     )
 

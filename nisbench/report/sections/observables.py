@@ -1,7 +1,7 @@
 """Section on observables: their z-scores against exact values, and the values themselves."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from nisbench.contract.quantities import Part, describe, select
 from nisbench.contract.records import Estimate
@@ -21,7 +21,8 @@ from nisbench.report.document import (
     z_entry,
 )
 from nisbench.report.panels import Panel, Point, Series
-from nisbench.report.selection import absence, panel_name, problem_note, problem_title, shown_problems
+from nisbench.report.selection import absence
+from nisbench.report.sweeps import Sweep, sweep_note, sweeps
 from nisbench.report.tables import lead_columns, lead_entries
 from nisbench.results.cells import Problem, Results
 from nisbench.results.costs import baseline
@@ -41,9 +42,9 @@ def observables_section(results: Results) -> Section:
     blocks: list[Block] = []
     if zs:
         blocks.append(Paragraph(_spread(zs)))
-    blocks += problem_note(results)
-    for problem in shown_problems(results):
-        panels = [_z_panel(results, problem, name) for name in _OBSERVABLES]
+    blocks += sweep_note(results)
+    for sweep in sweeps(results):
+        panels = [_z_panel(sweep, name) for name in _OBSERVABLES]
         caption = (
             "z-scores, one mark for each cell: (value − exact)/error if the exact value is known. Otherwise the value "
             "is compared with the cheapest trusted cluster sampler, and all marks of one size share the error of that "
@@ -82,29 +83,39 @@ def _z(results: Results, problem: Problem, L: int, own: Estimate | None, name: s
     return None
 
 
-def _z_panel(results: Results, problem: Problem, name: str) -> Panel | None:
-    rows = [row for row in results.at(problem) if row.measured]
+def _z_panel(sweep: Sweep, name: str) -> Panel | None:
+    """One mark for each cell; a dot plot if all cells lie at one place."""
+    looks = sweep.marks
     series = []
-    for colour, label in enumerate(results.labels):
-        zs = [
-            (r, _z(results, problem, r.cell.L, r.quantities.get(name), name, label)) for r in rows if r.label == label
-        ]
-        points = tuple(Point(float(row.cell.L), z, None, row.trusted) for row, z in zs if z is not None)
+    for label in dict.fromkeys(sweep.name(group) for group in sweep.groups):
+        groups = [group for group in sweep.groups if sweep.name(group) == label]
+        points = tuple(point for group in groups for point in _z_points(sweep, group, name))
         if points:
-            series.append(Series(label, points, colour))
+            series.append(Series(label, points, looks[label]))
     if not series:
         return None
-    exact = any(name in row.quantities and row.quantities[name].exact is not None for row in rows)
+    rows = [row for group in sweep.groups for row in group.members]
+    exact = any(name in row.quantities and row.quantities[name].exact is not None for row in rows if row.measured)
     return Panel(
-        name=panel_name(results, problem, f"z-{name}"),
-        title=problem_title(results, problem, describe(name).heading),
-        x_label="L",
+        name=sweep.file(f"z-{name}"),
+        title=sweep.title(describe(name).heading),
+        x_label=sweep.axis,
         y_label="z against exact" if exact else "z against the cluster sampler",
         series=tuple(series),
+        x_scale="values" if sweep.axis == "β" else "size",
         y_limits=(-_Z_EDGE, _Z_EDGE),
         levels=(-5.0, 0.0, 5.0),
         joined=False,
+        rows=sweep.single,
     )
+
+
+def _z_points(sweep: Sweep, group: SeedGroup, name: str) -> Iterator[Point]:
+    place = sweep.place(group)
+    for row in (row for row in group.members if row.measured and place is not None):
+        z = _z(sweep.results, group.problem, group.L, row.quantities.get(name), name, group.label)
+        if z is not None and place is not None:
+            yield Point(place, z, None, row.trusted)
 
 
 def _table(results: Results, groups: Sequence[SeedGroup]) -> Table:

@@ -3,15 +3,16 @@
 from collections.abc import Iterator
 
 from nisbench.contract.quantities import ESS_FRACTION, KL_NATS, describe
-from nisbench.report.charts import figure, fraction_limits
+from nisbench.report.charts import figure, fraction_limits, uncrowded
 from nisbench.report.document import Block, Paragraph, Section
+from nisbench.report.palette import marks
 from nisbench.report.panels import Panel, Point, Series
 from nisbench.report.selection import panel_name, problem_note, problem_title, shown_problems, shown_sizes, size_note
 from nisbench.results.cells import CellRow, Problem, Results
 
 __all__ = ["training_section"]
 
-_ON_LOG = "Values at or below zero, which the noise of a small KL can give, are not on a logarithmic axis."
+_ON_LOG = "Arrows at the lower edge: values at or below zero, which the noise of a small KL can give."
 _LOW = 0.1
 """An ESS per draw is drawn on a logarithmic axis if its largest value is below this."""
 
@@ -37,12 +38,13 @@ def training_section(results: Results) -> Section:
 
 
 def _panel(results: Results, problem: Problem, L: int, quantity: str) -> Panel | None:
+    looks = marks(results.labels)
     series: list[Series] = []
     for row in results.at(problem):
         points = tuple(_curve(row, quantity)) if row.cell.L == L and row.cell.kind == "model" else ()
         if points:
-            colour, first = results.labels.index(row.label), row.label not in [one.label for one in series]
-            series.append(Series(row.label, points, colour, shape="curve", named=first))
+            first = row.label not in [one.label for one in series]
+            series.append(Series(row.label, points, looks[row.label], shape="curve", named=first))
     if not series:
         return None
     heading = describe(quantity)
@@ -53,8 +55,8 @@ def _panel(results: Results, problem: Problem, L: int, quantity: str) -> Panel |
         title=problem_title(results, problem, f"{heading.heading}, L = {L}"),
         x_label="training time (s)",
         y_label=heading.axis,
-        series=tuple(series),
-        x_scale="log",
+        series=uncrowded(series),
+        x_scale="linear",
         y_scale="log" if log else "linear",
         y_limits=fraction_limits(log=log) if heading.fraction else None,
         switchable=largest > 0,

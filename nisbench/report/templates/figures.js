@@ -145,7 +145,7 @@ class Picture {
 
 for (const figure of document.querySelectorAll("figure")) {
   const pictures = [...figure.querySelectorAll(".picture")].map((box) => new Picture(box));
-  const groups = [...new Set(pictures.flatMap((picture) => picture.series.map((one) => one.group)))];
+  const groups = [...new Set(pictures.flatMap((picture) => picture.series.map((one) => one.group)))].filter(Boolean);
   if (groups.length > 1) figure.prepend(toggles(groups, pictures));
 }
 

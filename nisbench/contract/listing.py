@@ -1,0 +1,66 @@
+"""The catalog as text and as JSON, for `nisbench plugins`."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+from nisbench.contract.catalog import Catalog, Entry, TargetEntry
+from nisbench.contract.options import type_text
+
+__all__ = ["details", "overview", "record"]
+
+
+def overview(catalog: Catalog) -> Iterator[str]:
+    """One line for each plugin, broken registration and target, and the options of each target."""
+    for entry in catalog.entries:
+        said = f"broken: {entry.broken}" if isinstance(entry, Entry) and entry.broken else entry.summary
+        yield f"{entry.name:<16} {_kind(entry):<8} {entry.distribution} {entry.version}  {said}"
+        if isinstance(entry, TargetEntry):
+            options = (f"{name} = {option['default']}" for name, option in _options(entry).items())
+            yield f"{'':<16} {'':<8} options: {', '.join(options) or 'none'}"
+
+
+def details(entry: Entry | TargetEntry) -> Iterator[str]:
+    """Everything that is registered of one plugin or target, a line for each option."""
+    yield f"{entry.name} ({_kind(entry)}, {entry.distribution} {entry.version})"
+    if isinstance(entry, Entry) and entry.broken:
+        yield f"  broken: {entry.broken}"
+        return
+    yield f"  {entry.summary}"
+    if isinstance(entry, Entry):
+        yield f"  devices: {', '.join(entry.devices)}"
+    for name, option in _options(entry).items():
+        yield f"  --option {entry.name}.{name}={option['default']}  ({option['type']}) {option['help']}".rstrip()
+    if entry.citation:
+        yield f"  cite: {entry.citation}"
+
+
+def record(entry: Entry | TargetEntry) -> dict[str, Any]:
+    """The same as plain JSON values."""
+    return {
+        "name": entry.name,
+        "kind": None if isinstance(entry, Entry) and entry.broken else _kind(entry),
+        "distribution": entry.distribution,
+        "version": entry.version,
+        "summary": entry.summary,
+        "devices": list(entry.devices) if isinstance(entry, Entry) else [],
+        "options": _options(entry),
+        "citation": entry.citation,
+        "broken": entry.broken if isinstance(entry, Entry) else None,
+    }
+
+
+def _kind(entry: Entry | TargetEntry) -> str:
+    return "target" if isinstance(entry, TargetEntry) else entry.kind or "-"
+
+
+def _options(entry: Entry | TargetEntry) -> dict[str, dict[str, Any]]:
+    """Type, default and help of each option by name."""
+    return {
+        field.name: {
+            "type": type_text(entry.options, field.name),
+            "default": field.default,
+            "help": field.metadata.get("help", ""),
+        }
+        for field in dataclasses.fields(entry.options)
+    }

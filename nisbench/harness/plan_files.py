@@ -1,0 +1,74 @@
+"""Read the tables of plans: the names of the built-in plans, the keys that a plan may have, and the TOML itself."""
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from nisbench.errors import InvalidValue, UnknownName
+
+__all__ = ["DEFAULT_PLAN", "GROUP_KEYS", "TOP_KEYS", "check_keys", "plan_names", "read_plan"]
+
+DEFAULT_PLAN = "quick"
+TOP_KEYS = (
+    "name",
+    "title",
+    "description",
+    "target",
+    "target_options",
+    "reference",
+    "reference_draws",
+    "reference_chain_draws",
+    "memory_limit",
+    "timeout",
+    "group",
+)
+GROUP_KEYS = (
+    "name",
+    "claim",
+    "plugins",
+    "sizes",
+    "beta",
+    "seeds",
+    "train_steps",
+    "train_seconds",
+    "draws",
+    "options",
+    "target",
+    "target_options",
+)
+
+
+def plan_names() -> list[str]:
+    """Return the names of the plans that come with nisbench."""
+    return sorted(file.name.removesuffix(".toml") for file in _folder().iterdir() if file.name.endswith(".toml"))
+
+
+def check_keys(table: Mapping[str, Any], known: Iterable[str], what: str = "key of a plan") -> None:
+    """Raise UnknownName for a key that does not exist."""
+    for key in table:
+        if key not in known:
+            raise UnknownName(what, key, known)
+
+
+def _folder() -> Any:
+    return resources.files("nisbench.harness") / "plans"
+
+
+def read_plan(source: str) -> dict[str, Any]:
+    """Return the table of a built-in plan or of a file."""
+    path = Path(source)
+    if path.suffix != ".toml" and not path.is_file():
+        if source not in plan_names():
+            raise UnknownName("plan", source, plan_names())
+        text = (_folder() / f"{source}.toml").read_text(encoding="utf-8")
+    else:
+        try:
+            text = path.read_text(encoding="utf-8-sig")  # some editors write a byte order mark, which TOML refuses
+        except (OSError, ValueError) as error:
+            raise InvalidValue(f"plan {source} cannot be read: {error}") from error
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidValue(f"plan {source} is not valid TOML: {error}") from error

@@ -1,0 +1,80 @@
+"""The targets of one group of a plan, each with all its options."""
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nisbench.contract.catalog import Catalog
+from nisbench.contract.records import canonical_json
+from nisbench.errors import InvalidValue
+from nisbench.harness.values import items, names
+
+__all__ = ["PlannedTarget", "planned_targets"]
+
+DEFAULT_TARGET = "ising"
+
+
+@dataclass(frozen=True)
+class PlannedTarget:
+    """A target with its options, as a cell records them."""
+
+    name: str
+    options: Mapping[str, Any]
+    version: str
+
+
+def planned_targets(
+    where: str,
+    tables: tuple[Mapping[str, Any], Mapping[str, Any]],
+    chosen: str | None,
+    given: Mapping[str, Mapping[str, Any]],
+    catalog: Catalog,
+) -> tuple[PlannedTarget, ...]:
+    """Return one target for each combination of option values.
+
+    Parameters
+    ----------
+    tables
+        The plan and its group. Options of the plan hold for the plan's target only, those of the group replace them.
+    chosen
+        Name of the target in place of the group's, or None. Options in the tables hold for the target that they name.
+    given
+        Options on the command line, by plugin and target; they replace those of the tables. Text may list values.
+
+    Raises
+    ------
+    UnknownName, InvalidValue
+        For a target, option or value that does not exist.
+    """
+    named, values = DEFAULT_TARGET, dict[str, dict[str, Any]]()
+    for table in tables:
+        named = names(f"{where}, target", table.get("target", named))
+        catalog.target(named)  # raises for a name that does not exist
+        values[named] = {**values.get(named, {}), **_option_table(where, table)}
+    entry = catalog.target(chosen or named)
+    listed = {key: _values(f"{entry.name}.{key}", value) for key, value in values.get(entry.name, {}).items()}
+    listed |= {key: items(f"{entry.name}.{key}", value, _scalar) for key, value in given.get(entry.name, {}).items()}
+    filled = [
+        entry.fill(dict(zip(listed, combination, strict=True))) for combination in itertools.product(*listed.values())
+    ]
+    unique = {canonical_json(options): options for options in filled}
+    return tuple(PlannedTarget(entry.name, options, entry.version) for options in unique.values())
+
+
+def _option_table(where: str, table: Mapping[str, Any]) -> Mapping[str, Any]:
+    options = table.get("target_options", {})
+    if not isinstance(options, dict):
+        raise InvalidValue(f'{where}: target_options = {options!r}; give a table, for example {{ boundary = "free" }}')
+    return options
+
+
+def _values(where: str, value: Any) -> tuple[Any, ...]:
+    """Return the values of a list, or the single value. Text of a plan is one value, also with commas."""
+    return items(where, value if isinstance(value, list) else [value], _scalar)
+
+
+def _scalar(where: str, value: Any) -> Any:
+    if not isinstance(value, bool | int | float | str):
+        raise InvalidValue(f"{where} = {value!r} is not a value of an option")
+    return value

@@ -1,0 +1,261 @@
+"""Plan files: turn a TOML file and the arguments of a command into the cells to run.
+
+A plan has groups. A group contains the cells for one claim: targets x plugins x sizes x beta x seeds. Each (target, L,
+beta) at which a model or density is measured gets one cell of the reference sampler, and reference cells run first. A
+cell that several groups contain runs once. The result depends on the arguments and the catalog only.
+"""
+
+import itertools
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from nisbench.contract.catalog import Catalog, Entry
+from nisbench.contract.records import Budget, Cell
+from nisbench.errors import InvalidValue
+from nisbench.harness.plan import Group, Overrides, Plan
+from nisbench.harness.plan_files import DEFAULT_PLAN, GROUP_KEYS, TOP_KEYS, check_keys, read_plan
+from nisbench.harness.plan_targets import PlannedTarget, planned_targets
+from nisbench.harness.values import integer, items, names, parse_beta, parse_bytes, parse_seconds, parse_size
+
+__all__ = ["load_plan"]
+
+REFERENCE_SEED = 0
+_DEFAULT = "default"
+
+
+def load_plan(source: str | None, overrides: Overrides, catalog: Catalog, *, device: str = "cpu") -> Plan:
+    """Return the plan with the overrides in place of the fields of every group.
+
+    Parameters
+    ----------
+    source
+        Name of a plan or path of a TOML file. None means the plan `quick`; if plugins or sizes are given, only its
+        first group.
+    device
+        Device of the plugins that support it. A plugin for the cpu only stays on the cpu.
+
+    Raises
+    ------
+    UnknownName
+        For a plan, key, plugin, option or target that does not exist.
+    InvalidValue
+        For a value that does not fit.
+    """
+    table = read_plan(source or DEFAULT_PLAN)
+    where = f"plan '{table.get('name', source)}'"
+    groups = table.get("group")
+    if not isinstance(groups, list) or not groups or not all(isinstance(group, dict) for group in groups):
+        raise InvalidValue(f"{where} has no group; give at least one [[group]] with plugins and sizes")
+    if source is None and (overrides.plugins or overrides.sizes):
+        groups = [{key: value for key, value in groups[0].items() if key != "claim"}]
+    return _Planner(where, table, overrides, catalog, device).plan(groups, custom=source is None)
+
+
+class _Planner:
+    """Turns the tables of one plan into its cells."""
+
+    def __init__(
+        self, where: str, table: Mapping[str, Any], overrides: Overrides, catalog: Catalog, device: str
+    ) -> None:
+        check_keys(table, TOP_KEYS)
+        self.where, self.table, self.overrides, self.catalog, self.device = where, table, overrides, catalog, device
+        self.reference = overrides.reference or names(f"{where}, reference", table.get("reference", "wolff"))
+        self.reference_draws = integer(1, "number of configurations")(where, table.get("reference_draws", 2000))
+        self.reference_chain_draws = integer(1, "number of draws")(where, table.get("reference_chain_draws", 20000))
+
+    def plan(self, tables: Iterable[Mapping[str, Any]], *, custom: bool) -> Plan:
+        """Return the plan; `custom` is True if no plan was named."""
+        made = [self._group(table, plugins) for table, plugins in self._selected(list(tables)) if plugins]
+        self._check_overrides([cell for _, group_cells in made for cell in group_cells])
+        cells = {cell.cell_id: cell for _, group_cells in made for cell in group_cells}
+        order = {cell_id: position for position, cell_id in enumerate(cells)}
+        ordered = sorted(cells.values(), key=lambda c: (c.reference_draws == 0, c.L, c.beta, order[c.cell_id]))
+        name, title, description = self._titles([group for group, _ in made], custom)
+        limit, timeout = self.table.get("memory_limit"), self.table.get("timeout")
+        return Plan(
+            name=name,
+            title=title,
+            description=description,
+            groups=tuple(group for group, _ in made),
+            cells=tuple(ordered),
+            memory_limit=self.overrides.memory_limit or (None if limit is None else parse_bytes(self.where, limit)),
+            timeout=self.overrides.timeout or (None if timeout is None else parse_seconds(self.where, timeout)),
+        )
+
+    def _check_overrides(self, cells: Sequence[Cell]) -> None:
+        """Refuse options of plugins and targets that the plan does not contain."""
+        plugins, targets = {cell.plugin for cell in cells}, {cell.target for cell in cells}
+        for name in self.overrides.options:
+            if name in self.catalog.targets:
+                if name not in targets:
+                    raise InvalidValue(f"--option {name}.*: the plan has no cell on {name}; give --target {name}")
+                continue
+            self._entry(name)
+            if name not in plugins:
+                raise InvalidValue(f"--option {name}.*: the plan has no cell of {name}; add it to --plugins")
+
+    def _titles(self, groups: list[Group], custom: bool) -> tuple[str, str, str]:
+        changed = self.overrides.changed
+        if "name" not in self.table:
+            raise InvalidValue(f'{self.where} has no name; give one, name = "mine"')
+        name = names(f"{self.where}, name", self.table["name"])
+        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", name):
+            raise InvalidValue(f"{self.where}: a name becomes a folder; use letters, digits, '.', '_' and '-'")
+        title, description = str(self.table.get("title", name)), str(self.table.get("description", ""))
+        if custom and (self.overrides.plugins or self.overrides.sizes):
+            sizes = ", ".join(map(str, groups[0].sizes))
+            on = f" on {self.overrides.target}" if self.overrides.target else ""
+            return "custom", f"{', '.join(groups[0].plugins)}{on} at L = {sizes}", ""
+        if changed:
+            title += f" (changed on the command line: {', '.join(changed)})"
+        return name, title, description
+
+    def _selected(self, tables: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], tuple[str, ...]]]:
+        """Yield each group with its selected plugins.
+
+        --plugins selects plugins within each group. A plugin that no group lists is added to every group.
+        """
+        own = [items(f"{self._where_of(table)}, plugins", table.get("plugins", ()), names) for table in tables]
+        planned = {name for plugins in own for name in plugins}
+        for table, plugins in zip(tables, own, strict=True):
+            asked = self.overrides.plugins
+            yield table, plugins if asked is None else tuple(p for p in asked if p in plugins or p not in planned)
+
+    def _where_of(self, table: Mapping[str, Any]) -> str:
+        return f"{self.where}, group '{table.get('name', '')}'"
+
+    def _group(self, table: Mapping[str, Any], plugins: tuple[str, ...]) -> tuple[Group, list[Cell]]:
+        """Return one group and its cells, including the reference cells."""
+        check_keys(table, GROUP_KEYS, "key of a group")
+        where, given = self._where_of(table), self.overrides
+        sizes = given.sizes or items(f"{where}, sizes", table.get("sizes", ()), parse_size)
+        betas = given.beta or items(f"{where}, beta", table.get("beta", ()), parse_beta)
+        seeds = given.seeds or items(f"{where}, seeds", table.get("seeds", 1), integer(0, "seed"))
+        entries = [self._entry(name) for name in plugins]
+        self._check_options(where, table)
+        targets = planned_targets(where, (self.table, table), given.target, given.options, self.catalog)
+        cells: dict[str, Cell] = {}
+        references: dict[str, Cell] = {}
+        for target, entry, L, beta in itertools.product(targets, entries, sizes, betas):
+            reference = self._reference_cell(target, L, beta) if entry.takes_reference else None
+            if reference:
+                references[reference.cell_id] = reference
+            for seed in seeds:
+                cell = self._cell(where, table, entry, target, L, beta, seed, reference)
+                cells[cell.cell_id] = cell
+        group = Group(
+            name=str(table.get("name", "")),
+            claim=str(table.get("claim", "")),
+            plugins=plugins,
+            sizes=sizes,
+            beta=betas,
+            seeds=seeds,
+            cells=tuple(cells),
+        )
+        return group, [*references.values(), *cells.values()]
+
+    def _check_options(self, where: str, table: Mapping[str, Any]) -> None:
+        """Refuse options of a plugin that is not in the group, and options that a plugin does not have."""
+        options = table.get("options", {})
+        if not isinstance(options, dict):
+            raise InvalidValue(f"{where}: options is a table by plugin, for example [group.options.hier]")
+        for name, own in options.items():
+            entry = self._entry(name)
+            if not isinstance(own, dict):
+                raise InvalidValue(f"{where}: options of {name} are {own!r}; give a table, [group.options.{name}]")
+            if name not in items(f"{where}, plugins", table.get("plugins", ()), names):
+                raise InvalidValue(f"{where} has options of {name} but no cell of it; add it to plugins")
+            if not entry.broken:
+                entry.fill(own)
+
+    def _cell(
+        self,
+        where: str,
+        table: Mapping[str, Any],
+        entry: Entry,
+        target: PlannedTarget,
+        L: int,
+        beta: float,
+        seed: int,
+        reference: Cell | None,
+    ) -> Cell:
+        given = {**table.get("options", {}).get(entry.name, {}), **self.overrides.options.get(entry.name, {})}
+        return Cell(
+            plugin=entry.name,
+            kind=entry.kind or "sampler",
+            plugin_version=entry.version,
+            options={} if entry.broken else entry.fill(given),
+            target=target.name,
+            target_options=target.options,
+            target_version=target.version,
+            L=L,
+            beta=beta,
+            seed=seed,
+            draws=self.overrides.draws or self._draws(where, table, entry.name),
+            budget=self._budget(where, table, entry.name) if entry.takes_budget else None,
+            device=self._device(entry),
+            reference=reference.cell_id if reference else None,
+        )
+
+    def _reference_cell(self, target: PlannedTarget, L: int, beta: float) -> Cell | None:
+        if self.reference == "none":
+            return None
+        entry = self._entry(self.reference)
+        if entry.takes_reference or entry.trains:
+            what = "a sampler that trains" if entry.kind == "sampler" else f"a {entry.kind}"
+            raise InvalidValue(f"{self.where}: reference '{entry.name}' is {what}; give a chain sampler or 'none'")
+        return Cell(
+            plugin=entry.name,
+            kind=entry.kind or "sampler",
+            plugin_version=entry.version,
+            options={} if entry.broken else entry.fill({}),
+            target=target.name,
+            target_options=target.options,
+            target_version=target.version,
+            L=L,
+            beta=beta,
+            seed=REFERENCE_SEED,
+            draws=self.reference_chain_draws,
+            device=self._device(entry),
+            reference_draws=self.reference_draws,
+        )
+
+    def _entry(self, name: str) -> Entry:
+        """Return the plugin of that name. A broken registration is returned too: its cells fail with the reason."""
+        for entry in self.catalog.broken:
+            if entry.name == name and name not in self.catalog.plugins:
+                return entry
+        return self.catalog.plugin(name)
+
+    def _device(self, entry: Entry) -> str:
+        return self.device if self.device in entry.devices else entry.devices[0]
+
+    def _draws(self, where: str, table: Mapping[str, Any], plugin: str) -> int:
+        return integer(1, "number of draws")(f"{where}, draws", self._by_plugin(where, table, "draws", plugin))
+
+    def _budget(self, where: str, table: Mapping[str, Any], plugin: str) -> Budget:
+        steps, seconds = self.overrides.train_steps, self.overrides.train_seconds
+        if steps is None and seconds is None:
+            present = [key for key in ("train_steps", "train_seconds") if key in table]
+            if len(present) != 1:
+                raise InvalidValue(f"{where}: give train_steps or train_seconds, one of the two, for {plugin}")
+            value = self._by_plugin(where, table, present[0], plugin)
+            if present == ["train_steps"]:
+                steps = integer(0, "number of steps")(f"{where}, train_steps", value)
+            else:
+                seconds = 0.0 if value == 0 else parse_seconds(f"{where}, train_seconds", value)
+        return Budget(steps=steps, seconds=seconds)
+
+    def _by_plugin(self, where: str, table: Mapping[str, Any], key: str, plugin: str) -> Any:
+        """Return the value of `key` for a plugin: one value for all, or a table by plugin with the entry `default`."""
+        if key not in table:
+            raise InvalidValue(f"{where} has no {key}; give it")
+        value = table[key]
+        if isinstance(value, dict):
+            for name in value.keys() - {_DEFAULT}:
+                self._entry(name)
+            value = value.get(plugin, value.get(_DEFAULT))
+        if value is None:
+            raise InvalidValue(f"{where}, {key} has no entry for {plugin}; add '{plugin}' or 'default'")
+        return value
