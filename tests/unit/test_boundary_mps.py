@@ -260,7 +260,7 @@ def test_low_temperature_leaves_no_nan_and_stays_normalised():
 
 def test_the_torus_and_targets_without_couplings_are_refused_in_one_line():
     reason = BoundaryMps.unsupported(glass(4, boundary="torus"), BoundaryMpsOptions())
-    assert reason == "boundary-mps needs free edges; this lattice has the boundary 'torus'"
+    assert reason == "boundary-mps needs free edges; the target 'glass' is on the torus"
     other = SimpleNamespace(name="potts", L=4, n_sites=16)
     assert "'potts'" in BoundaryMps.unsupported(other, BoundaryMpsOptions())
     assert BoundaryMps.unsupported(ferromagnet(4), BoundaryMpsOptions()) is None
