@@ -120,6 +120,17 @@ class WolffOptions:
             raise ValueError(f"burn_in_sweeps = {self.burn_in_sweeps}: give a number from 0 to 1e9")
 
 
+@dataclass(frozen=True)
+class BoundaryMpsOptions:
+    """Options of `boundary-mps`."""
+
+    chi: int = field(default=16, metadata={"help": "largest bond dimension of the row environments"})
+
+    def __post_init__(self) -> None:
+        if self.chi < 1:
+            raise ValueError(f"chi must be at least 1; got {self.chi}")
+
+
 @hookimpl
 def register_models(register: Callable[..., None]) -> None:
     """Register the trainable models of this distribution."""
@@ -143,6 +154,18 @@ def register_models(register: Callable[..., None]) -> None:
         factory="nisbench_plugins.hier_exact:HierExact",
         summary="hierarchical network, odd, whose last blocks are drawn exactly by a transfer matrix",
         citation=HIER_EXACT_CITATION,
+    )
+
+
+@hookimpl
+def register_densities(register: Callable[..., None]) -> None:
+    """Register the densities of this distribution that need no training."""
+    register(
+        "boundary-mps",
+        options=BoundaryMpsOptions,
+        factory="nisbench_plugins.boundary_mps:BoundaryMps",
+        devices=("cpu",),
+        summary="tensor-network sampling of models with free edges by boundary matrix-product states",
     )
 
 
