@@ -59,14 +59,17 @@ def marks(labels: Iterable[str]) -> dict[str, Mark]:
     """label -> its mark. A plugin of this package has a fixed mark, any other plugin a mark by a hash of its name.
 
     A variant (`plugin (width=2)`) has the colour of its plugin, and a marker and dashes by a hash of its label. Where
-    two labels of one report get the same colour and marker by chance, the second takes the next free marker.
+    two labels of one report get the same colour and marker by chance, the second takes the next free marker. The first
+    variants of a plugin also differ in their dashes.
     """
     found: dict[str, Mark] = {}
     # Bare names go first, so that a variant never takes the mark of its plugin.
     for label in sorted(set(labels), key=lambda one: (" (" in one, one)):
-        taken = {(mark.colour, mark.marker) for mark in found.values()}
-        options = _options(label)
-        found[label] = next((m for m in options if (m.colour, m.marker) not in taken), options[0])
+        options, taken = _options(label), found.values()
+        free = [m for m in options if all((m.colour, m.marker) != (one.colour, one.marker) for one in taken)]
+        # Lines without marks are told apart by their dashes, so variants of one plugin also differ in these.
+        dashed = [m for m in free if all((m.colour, m.dash) != (one.colour, one.dash) for one in taken)]
+        found[label] = next(iter((" (" in label and dashed) or free or options))
     return found
 
 

@@ -1,6 +1,7 @@
 """report.md and the figures in reports/ are, byte by byte, what the committed raw results give."""
 
 import re
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import ModuleType
@@ -8,13 +9,13 @@ from types import ModuleType
 import click
 import numpy as np
 import pytest
-from conftest import Rebuilt
 from fakes.stores import StoreMaker, quick
 
 from nisbench.harness.store import Store
 
 ROOT = Path(__file__).parents[2]
 COMMITTED = sorted(path.parent for path in (ROOT / "reports").rglob("plan.json"))
+Rebuild = Callable[[Path], tuple[Path, dict[str, bytes]]]
 DECIDING = ("contourpy", "Jinja2", "MarkupSafe", "matplotlib", "numpy", "pandas", "pillow", "scipy", "seaborn")
 """Packages that decide the bytes of a report."""
 
@@ -44,7 +45,7 @@ def differing(folder: Path, made: dict[str, bytes]) -> list[str]:
 
 
 @pytest.mark.parametrize("folder", COMMITTED, ids=lambda folder: folder.name)
-def test_committed_report_is_what_its_raw_results_give(folder: Path, script: ModuleType, rebuilt: Rebuilt):
+def test_committed_report_is_what_its_raw_results_give(folder: Path, script: ModuleType, rebuilt: Rebuild):
     raw = [path for pattern in script.RAW for path in folder.glob(pattern)]
     allowed = {*raw, *(folder / name for name in written(folder))}
     assert [path for path in folder.rglob("*") if path.is_file() and path not in allowed] == []

@@ -158,6 +158,8 @@ def test_variants_share_the_colour_of_their_plugin_and_differ_in_their_marks():
     assert {found[name].colour for name in names if name.startswith("hier")} == {found["hier"].colour}
     assert len({(mark.colour, mark.marker) for mark in found.values()}) == len(names)
     assert found["hier"] == marks(["hier"])["hier"]
+    few = marks([f"hier (learning_rate={rate})" for rate in (0.001, 0.003, 0.01, 0.03)])
+    assert len({mark.dash for mark in few.values()}) == 4
 
 
 def test_no_sampler_has_the_mark_of_a_published_value():
