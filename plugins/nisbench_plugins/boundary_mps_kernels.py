@@ -5,8 +5,6 @@ vectorises if the loop reads and writes few arrays. The limits of loops are unsi
 index for being negative. Spins are -1.0 and +1.0 in the arrays of the kernel.
 """
 
-# mypy: disallow-untyped-decorators=False
-
 from typing import Any
 
 import numpy as np
