@@ -159,7 +159,7 @@ def test_export_has_one_row_per_cell_and_quantity(run, nisbench, tmp_path):
     assert code == 0
     rows = json.loads(out)
     keys = "cell plugin kind plugin_version target L beta seed device status reason quantity value error n exact z"
-    assert all(list(row) == keys.split() for row in rows)
+    assert all(list(row) == [*keys.split(), "target_options"] for row in rows)
     for cell in run["store"].cells():
         named = {row["quantity"] for row in rows if row["cell"] == cell.cell_id}
         assert named >= set(run["store"].result(cell.cell_id).quantities)

@@ -261,7 +261,7 @@ def test_an_ess_near_one_is_drawn_as_its_distance_from_one(tmp_path: Path):
         assert panel.y_label.startswith("1 − ESS per draw")
         assert panel.y_scale == "log"
     assert panels[0].y_limits == panels[1].y_limits
-    models = [group for group in sweep.groups if group.kind == "model"]
+    models = [group for group in sweep.groups if group.trained]
     expected = [1 - group.value("ess_fraction") for group in models]
     assert [point.y for point in panels[0].series[0].points] == pytest.approx(expected)
 

@@ -8,8 +8,10 @@ import torch
 
 import nisbench_plugins.wolff as module
 from nisbench.physics.enumeration import ising_energy
+from nisbench.physics.glasses import Villain
 from nisbench.physics.ising import Ising
 from nisbench.physics.kaufman import BETA_CRITICAL
+from nisbench.physics.options import IsingOptions, VillainOptions
 from nisbench_plugins.registration import WolffOptions
 from nisbench_plugins.wolff import Wolff
 
@@ -101,10 +103,16 @@ def test_kernels_are_compiled_once_and_for_all():
         assert not kernel._can_compile
 
 
-def test_other_targets_are_refused_with_the_reason():
-    target = Ising(8)
-    target.name = "potts"
-    assert "the target is 'potts'" in Wolff.unsupported(target, WolffOptions())
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [
+        (Ising(4, IsingOptions(boundary="free")), "the target 'ising' has free edges"),
+        (Ising(4, IsingOptions(field=0.1)), "the target 'ising' has a field"),
+        (Villain(4, VillainOptions(boundary="torus")), "the target 'villain' has other couplings"),
+    ],
+)
+def test_other_targets_are_refused_with_the_reason(target, reason):
+    assert reason in Wolff.unsupported(target, WolffOptions())
     assert Wolff.unsupported(Ising(7), WolffOptions()) is None
 
 
@@ -116,5 +124,5 @@ def test_misuse_is_refused():
     with pytest.raises(RuntimeError, match="prepare"):
         Wolff(Ising(4), WolffOptions()).draw(1, generator=torch.Generator())
     for bad in ({"n_chains": 0}, {"flips_per_draw": 0}, {"burn_in_sweeps": -1.0}, {"burn_in_sweeps": float("inf")}):
-        with pytest.raises(ValueError, match="at least"):
+        with pytest.raises(ValueError, match=r"at least|from 0 to 1e9"):
             WolffOptions(**bad)
