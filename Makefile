@@ -18,7 +18,7 @@ check: .venv/installed
 
 # BASE=REF compares with another commit than the merge base; BENCH='--bench REGEX' with some of the benchmarks.
 bench: .venv/installed
-	$(BIN)/python -m pytest tests/performance --benchmark-enable --benchmark-only --benchmark-storage=.asv/micro \
+	$(BIN)/python -m pytest tests/performance -n 0 --benchmark-enable --benchmark-only --benchmark-storage=.asv/micro \
 		--benchmark-autosave --benchmark-compare -W default
 	$(BIN)/python -m benchmarks.gate $(if $(BASE),--base $(BASE)) $(BENCH)
 

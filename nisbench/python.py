@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nisbench.contract.records import Cell, CellState
+from nisbench.contract.records import Cell, CellState, Status
 from nisbench.errors import UserError
 from nisbench.harness.store import Reference, Store
 from nisbench.harness.values import assignments
@@ -66,10 +66,13 @@ class Run:
         beta: float | None = None,
         seed: int | None = None,
         target: str | None = None,
+        cell: str | None = None,
     ) -> "Density":
         """Return the model or density of a finished cell, ready for `sample` and `log_prob`, on the cpu.
 
-        `target` is the name as reports show it, for example "ising (field=0.1)".
+        `target` is the name as reports show it, for example "ising (field=0.1)". `cell` is the id of a cell, which
+        distinguishes variants of a plugin. A density with a training loop of its own trains again, which takes its
+        budget; if it trained for a time or on a GPU, it is not exactly the density that was measured.
 
         Raises
         ------
@@ -78,9 +81,9 @@ class Run:
         """
         from nisbench.harness.build import rebuild_density
 
-        wanted = {"plugin": plugin, "L": L, "beta": beta, "seed": seed, "target": target}
-        cell = self._one([c for c in self.cells if c.kind != "sampler"], "trained model", **wanted)
-        return rebuild_density(self.store, cell)
+        wanted = {"plugin": plugin, "L": L, "beta": beta, "seed": seed, "target": target, "cell_id": cell}
+        found = self._one([c for c in self.cells if c.kind != "sampler"], "model", **wanted)
+        return rebuild_density(self.store, found)
 
     def reference(self, *, L: int | None = None, beta: float | None = None, target: str | None = None) -> Reference:
         """Return the configurations of p that the reference cell left: spins (m, L, L) and the chain of each.
@@ -132,13 +135,13 @@ class Run:
             cell
             for cell in cells
             if all(value_of(cell, name) == value for name, value in given.items())
-            and self.store.result(cell.cell_id) is not None
+            and self.state(cell).status in (Status.OK, Status.UNTRUSTED)
         ]
         if len(fits) == 1:
             return fits[0]
         asked = ", ".join(f"{name}={value!r}" for name, value in given.items()) or "no arguments"
-        found = ", ".join(labels(fits[:10]).values())
-        more = f"{len(fits)} fit: {found}; give more arguments" if fits else "none fits"
+        found = ", ".join(f"{label} (cell {cell_id})" for cell_id, label in labels(fits[:10]).items())
+        more = f"{len(fits)} fit: {found}; give more arguments" if fits else "none fits; `table()` lists all cells"
         raise UserError(f"{what} with {asked} in {self.folder}: {more}")
 
 
@@ -206,6 +209,7 @@ def run(
     from nisbench.harness.execute import StoppedError
     from nisbench.harness.launch import run_plan
     from nisbench.harness.selection import select_plan
+    from nisbench.harness.values import integer
 
     given: dict[str, Any] = {
         "plugins": plugins,
@@ -220,8 +224,11 @@ def run(
         "memory_limit": memory_limit,
         "timeout": timeout,
     }
+    given = {name: _read_once(value) for name, value in given.items()}
     source = None if plan is None else str(plan)
+    options = (options,) if isinstance(options, str) else options
     options = dict(options) if isinstance(options, Mapping) else tuple(options)
+    workers = integer(1, "number of workers")("workers", workers)
     chosen = select_plan(source, device=device, options=options, **given)
     folder = Path(out) if out is not None else Path("runs") / chosen.folder_name
     try:
@@ -237,6 +244,11 @@ def run(
     except StoppedError as stopped:
         raise KeyboardInterrupt(f"stopped by {stopped.name}; the same call continues this run") from None
     return Run(store.path)
+
+
+def _read_once(value: Any) -> Any:
+    """Return an iterable as a tuple: the plan and the command both read it, and an iterator can be read only once."""
+    return tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else value
 
 
 def _display() -> "Display":

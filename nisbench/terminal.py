@@ -48,13 +48,8 @@ def summarise(store: "Store", cells: Sequence["Cell"]) -> None:
 @contextmanager
 def show_progress(beginning: "Beginning") -> Iterator[Callable[["Progress"], None]]:
     """Show a run on stderr: a live table in a terminal, otherwise a line when a cell starts or ends."""
-    due, kept = len(beginning.due), len(beginning.cells) - len(beginning.due)
-    before = f", {kept} finished before" if kept else ""
-    _say(f"{beginning.store.path}: {number_of_cells(due)} to run{before}")
-    if beginning.changed:
-        names = ", ".join(beginning.changed)
-        action = "are kept (--keep)" if beginning.keep else "run again; --keep keeps them"
-        _say(f"the source of {names} has changed since cells finished; these cells {action}")
+    for line in _opening(beginning):
+        _say(line)
     display = _Display(beginning)
     if not sys.stderr.isatty():
         yield display.show
@@ -71,6 +66,7 @@ def show_in_notebook(beginning: "Beginning") -> Iterator[Callable[["Progress"], 
     """Show a run in a notebook: a progress bar with the cells that are running."""
     from IPython.display import HTML, display
 
+    display(HTML("<br>".join(map(html.escape, _opening(beginning)))))
     named, total = labels(beginning.cells), len(beginning.cells)
     kept = total - len(beginning.due)
     shown = display(HTML(""), display_id=True)
@@ -78,15 +74,29 @@ def show_in_notebook(beginning: "Beginning") -> Iterator[Callable[["Progress"], 
 
     def show(progress: "Progress") -> None:
         nonlocal drawn
-        done = kept + len(progress.ended)
-        if done < total and time.monotonic() - drawn < _REFRESH_S:
+        done, over = kept + len(progress.ended), not progress.running and not progress.waiting
+        if not over and time.monotonic() - drawn < _REFRESH_S:
             return
         drawn = time.monotonic()
-        running = html.escape(", ".join(named[cell_id] for cell_id in progress.running) or "finished")
+        running = html.escape(
+            ", ".join(named[cell_id] for cell_id in progress.running) or ("finished" if over else "starting")
+        )
         bar = f'<progress value="{done}" max="{total}"></progress>'
         shown.update(HTML(f"{bar} {done} of {number_of_cells(total)}: {running}"))
 
     yield show
+
+
+def _opening(beginning: "Beginning") -> list[str]:
+    """Return the lines that open a run: the number of cells, and which plugins have changed."""
+    due, kept = len(beginning.due), len(beginning.cells) - len(beginning.due)
+    before = f", {kept} finished before" if kept else ""
+    lines = [f"{beginning.store.path}: {number_of_cells(due)} to run{before}"]
+    if beginning.changed:
+        names = ", ".join(beginning.changed)
+        action = "are kept (--keep)" if beginning.keep else "run again; --keep keeps them"
+        lines.append(f"the source of {names} has changed since cells finished; these cells {action}")
+    return lines
 
 
 def _table(rows: Sequence[StatusLine]) -> "Table":

@@ -322,7 +322,7 @@ class CellResult:
     reference: ReferenceState | None = None
     """None for a cell that neither uses nor leaves reference configurations."""
     source: PluginSource | None = None
-    """The source of the plugin; None for a cell that ended before its plugin was loaded."""
+    """The source of plugin and target; None for a cell that failed or needed too much memory."""
     memory_needed_bytes: int | None = None
     """Memory that the cell needs at least; known for cells that were refused for their memory."""
     notes: Mapping[str, str] = field(default_factory=dict)

@@ -8,7 +8,7 @@ import torch
 from nisbench.contract.catalog import Catalog, load_catalog
 from nisbench.contract.interfaces import Density, Model, Target
 from nisbench.contract.records import Cell
-from nisbench.errors import InvalidValue, NisbenchError
+from nisbench.errors import InvalidValue, NisbenchError, StoreError
 from nisbench.harness.seeds import seed_for
 from nisbench.harness.store import Store
 from nisbench.harness.weights import load_weights
@@ -71,14 +71,19 @@ def rebuild_density(store: Store, cell: Cell) -> Density:
 
     Raises
     ------
-    PluginError
+    UnknownName, PluginError
         If the plugin is not installed or cannot be loaded.
     StoreError
         If the run has no weights of the cell, or weights of another network.
     """
     catalog = load_catalog(names=(cell.plugin, cell.target))
     entry = catalog.plugin(cell.plugin)
-    plugin, target, options = entry.load(), build_target(cell, catalog), entry.options(**cell.options)
+    plugin, target = entry.load(), build_target(cell, catalog)
+    try:
+        options = entry.options(**cell.options)
+    except TypeError as error:
+        why = f"{cell.plugin} {entry.version} does not have its options ({error})"
+        raise StoreError(f"{cell.cell_id}: {why}; install version {cell.plugin_version}") from error
     device = torch.device("cpu")
     if issubclass(plugin, Model):
         model = build_model(plugin, target, options, cell, device)

@@ -24,8 +24,8 @@ class CellContext:
     files: CellFiles
     target: Target
     clock: Clock
-    factory: str
-    """Module and class of the plugin."""
+    factories: tuple[str, str]
+    """Module and class of the plugin and of the target."""
     memory_limit: int | None = None
     """Bytes that the cell may take; None without a limit."""
     keep: bool = False

@@ -1,7 +1,7 @@
 """Measure a density: train it if it is a model, draw from it, and estimate both sides."""
 
-import functools
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -77,8 +77,7 @@ def measure_model(context: CellContext, plugin: type[Model], options: Any) -> Ou
 def measure_density(context: CellContext, plugin: type[Density], options: Any) -> Outcome:
     """Prepare a density, after its own training if it has one, and estimate both sides."""
     # Warming up may change a density that trains itself, so the measured one is built anew.
-    thrown_away = plugin(context.target, options)
-    compile_s = timed(context, lambda: warm_up_density(context, thrown_away))
+    compile_s = timed(context, partial(warm_up_density, context, plugin(context.target, options)))
     density = plugin(context.target, options)
     prepared = fit_and_prepare(context, density, context.generator("prepare"))
     batch = independent_chunks(context.cell.draws, context.target.n_sites, context.device)[0]
@@ -102,7 +101,7 @@ def _train(context: CellContext, model: Model, options: Any) -> Training:
             files=context.files,
             clock=context.clock,
             exact_log_z=None if log_z is None else log_z * context.target.n_sites,
-            source=loaded_source(context.factory).sha256,
+            source=loaded_source(*context.factories).sha256,
             keep=context.keep,
         )
     if training.resumed:
@@ -161,7 +160,7 @@ def _count_launches(context: CellContext, density: Density, batch: int) -> dict[
     if context.device.type != "cuda":
         return {}
     generator = context.generator("warm-up")  # the draws are dropped, and the stream `draw` stays as it was
-    draw = functools.partial(density.sample, batch, beta=context.cell.beta, generator=generator)
+    draw = partial(density.sample, batch, beta=context.cell.beta, generator=generator)
     return {KERNEL_LAUNCHES_PER_DRAW: kernel_launches(draw)}
 
 

@@ -1,15 +1,17 @@
 """Start or resume the run of a plan in its folder."""
 
+import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from nisbench.contract.records import Cell
+from nisbench.errors import UserError
 from nisbench.harness.environment import available_cores, describe
 from nisbench.harness.execute import Progress, run_cells
 from nisbench.harness.plan import Plan
-from nisbench.harness.resume import changed_plugins, unfinished
+from nisbench.harness.resume import outdated, unfinished
 from nisbench.harness.store import Store
 
 __all__ = ["Beginning", "Display", "run_plan"]
@@ -61,18 +63,27 @@ def run_plan(
     ------
     StoreError
         If the folder holds something else or another run uses it.
+    UserError
+        If this is not the main thread.
     StoppedError
         If a signal stopped the run; calling this function again continues it.
     """
+    if threading.current_thread() is not threading.main_thread():
+        raise UserError("a run handles signals, so it must be started from the main thread")
     environment = describe(command)
     store = Store(folder)
     with store.lock():
         Store.create(folder, plan, environment, fresh=fresh)
-        due = unfinished(store, memory_limit=plan.memory_limit, keep=keep)
+        old, changed = outdated(store)
+        if not keep:
+            # Before anything runs, so that a run which is stopped half-way still repeats all of them.
+            for cell in old:
+                store.files(cell.cell_id).clear()
+        due = unfinished(store, memory_limit=plan.memory_limit)
         # Equal only at the first start, which has just written it: a later start has another start time.
         if due and store.environment() != environment:
             store.note_resumed(environment)
-        beginning = Beginning(store, plan.cells, due, changed_plugins(store), keep)
+        beginning = Beginning(store, plan.cells, due, changed, keep)
         with display(beginning) if display else nullcontext() as watch:
             run_cells(
                 store,

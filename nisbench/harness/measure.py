@@ -130,7 +130,7 @@ def draw_chain(
     largest = min(_CHAIN_SPINS // (n_chains * sampler.target.n_sites), math.ceil(per_chain / _LEAST_CHUNKS))
     for size in chunk_sizes(per_chain, max(1, largest)):
         before = _drawing_s(clock)
-        with clock.phase("draw") as phase:
+        with clock.phase("draw") as phase, torch.no_grad():
             series = sampler.draw_series(size, generator=generator)
         chunk_s.append((phase.seconds - before) / (size * n_chains))
         # (size, n_chains) each
@@ -156,7 +156,7 @@ def draw_weighted(
     normalised = True
     for size in independent_chunks(n, sampler.target.n_sites, clock.device):
         before = _drawing_s(clock)
-        with clock.phase("draw") as phase:
+        with clock.phase("draw") as phase, torch.no_grad():
             draws = sampler.draw(size, generator=generator)
             check_weighted_draws(draws, size, sampler.target.L)
             parts.append({"log_weight": to_numpy(draws.log_weight), **_scalars(sampler.target, draws.spins)})

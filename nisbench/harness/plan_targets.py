@@ -8,7 +8,7 @@ from typing import Any
 from nisbench.contract.catalog import Catalog
 from nisbench.contract.records import canonical_json
 from nisbench.errors import InvalidValue
-from nisbench.harness.values import items, names
+from nisbench.harness.values import items, parse_name
 
 __all__ = ["PlannedTarget", "planned_targets"]
 
@@ -49,7 +49,7 @@ def planned_targets(
     """
     named, values = DEFAULT_TARGET, dict[str, dict[str, Any]]()
     for table in tables:
-        named = names(f"{where}, target", table.get("target", named))
+        named = parse_name(f"{where}, target", table.get("target", named))
         catalog.target(named)  # raises for a name that does not exist
         values[named] = {**values.get(named, {}), **_option_table(where, table)}
     entry = catalog.target(chosen or named)

@@ -16,7 +16,7 @@ from nisbench.errors import InvalidValue
 from nisbench.harness.plan import Group, Overrides, Plan
 from nisbench.harness.plan_files import DEFAULT_PLAN, GROUP_KEYS, TOP_KEYS, check_keys, read_plan
 from nisbench.harness.plan_targets import PlannedTarget, planned_targets
-from nisbench.harness.values import integer, items, names, parse_beta, parse_bytes, parse_seconds, parse_size
+from nisbench.harness.values import integer, items, parse_beta, parse_bytes, parse_name, parse_seconds, parse_size
 
 __all__ = ["load_plan"]
 
@@ -60,7 +60,7 @@ class _Planner:
     ) -> None:
         check_keys(table, TOP_KEYS)
         self.where, self.table, self.overrides, self.catalog, self.device = where, table, overrides, catalog, device
-        self.reference = overrides.reference or names(f"{where}, reference", table.get("reference", "wolff"))
+        self.reference = overrides.reference or parse_name(f"{where}, reference", table.get("reference", "wolff"))
         self.reference_draws = integer(1, "number of configurations")(where, table.get("reference_draws", 2000))
         self.reference_chain_draws = integer(1, "number of draws")(where, table.get("reference_chain_draws", 20000))
 
@@ -85,7 +85,11 @@ class _Planner:
 
     def _check_overrides(self, cells: Sequence[Cell]) -> None:
         """Refuse options of plugins and targets that the plan does not contain."""
-        plugins, targets = {cell.plugin for cell in cells}, {cell.target for cell in cells}
+        # Reference cells keep the default options, so an option for them would have no effect.
+        plugins = {cell.plugin for cell in cells if not cell.reference_draws}
+        targets = {cell.target for cell in cells}
+        if self.overrides.reference not in (None, "none"):
+            self._entry(str(self.overrides.reference))
         for name in self.overrides.options:
             if name in self.catalog.targets:
                 if name not in targets:
@@ -99,7 +103,7 @@ class _Planner:
         changed = self.overrides.changed
         if "name" not in self.table:
             raise InvalidValue(f'{self.where} has no name; give one, name = "mine"')
-        name = names(f"{self.where}, name", self.table["name"])
+        name = parse_name(f"{self.where}, name", self.table["name"])
         if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", name):
             raise InvalidValue(f"{self.where}: a name becomes a folder; use letters, digits, '.', '_' and '-'")
         title, description = str(self.table.get("title", name)), str(self.table.get("description", ""))
@@ -116,7 +120,7 @@ class _Planner:
 
         --plugins selects plugins within each group. A plugin that no group lists is added to every group.
         """
-        own = [items(f"{self._where_of(table)}, plugins", table.get("plugins", ()), names) for table in tables]
+        own = [items(f"{self._where_of(table)}, plugins", table.get("plugins", ()), parse_name) for table in tables]
         planned = {name for plugins in own for name in plugins}
         for table, plugins in zip(tables, own, strict=True):
             asked = self.overrides.plugins
@@ -165,7 +169,7 @@ class _Planner:
             entry = self._entry(name)
             if not isinstance(own, dict):
                 raise InvalidValue(f"{where}: options of {name} are {own!r}; give a table, [group.options.{name}]")
-            if name not in items(f"{where}, plugins", table.get("plugins", ()), names):
+            if name not in items(f"{where}, plugins", table.get("plugins", ()), parse_name):
                 raise InvalidValue(f"{where} has options of {name} but no cell of it; add it to plugins")
             if not entry.broken:
                 entry.fill(own)
@@ -265,4 +269,4 @@ class _Planner:
 def _texts(where: str, given: Any) -> tuple[str, ...]:
     """Return one text or a list of texts; a text is not split at its commas."""
     texts = [given] if isinstance(given, str) else given
-    return items(where, texts, names) if texts else ()
+    return items(where, texts, parse_name) if texts else ()

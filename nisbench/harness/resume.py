@@ -2,27 +2,35 @@
 
 import math
 
-from nisbench.contract.records import Cell, ReferenceState
-from nisbench.harness.environment import physical_memory
+from nisbench.contract.records import Cell, ReferenceState, Status
+from nisbench.harness.environment import default_device, physical_memory
 from nisbench.harness.source import has_changed
 from nisbench.harness.store import Store
 
-__all__ = ["changed_plugins", "lacks_reference", "unfinished"]
+__all__ = ["lacks_reference", "outdated", "unfinished"]
 
 
-def unfinished(store: Store, *, memory_limit: int | None = None, keep: bool = False) -> tuple[Cell, ...]:
+def outdated(store: Store) -> tuple[tuple[Cell, ...], tuple[str, ...]]:
+    """Return the finished cells whose source has changed, and the names of the plugins that have changed.
+
+    A cell is also outdated if the source of its reference cell has changed: its p side rests on the draws of the old
+    source.
+    """
+    cells = [cell for cell in store.cells() if store.state(cell.cell_id).finished]
+    results = {cell.cell_id: store.result(cell.cell_id) for cell in cells}
+    sources = {cell_id: result.source for cell_id, result in results.items() if result and result.source}
+    changed = {source for source in set(sources.values()) if has_changed(source)}
+    ids = {cell_id for cell_id, source in sources.items() if source in changed}
+    old = tuple(cell for cell in cells if cell.cell_id in ids or cell.reference in ids)
+    return old, tuple(sorted({cell.plugin for cell in cells if cell.cell_id in ids}))
+
+
+def unfinished(store: Store, *, memory_limit: int | None = None) -> tuple[Cell, ...]:
     """Return the cells that a run of this store starts, in plan order.
 
-    `memory_limit` is in bytes; None means the memory of the machine. With `keep`, a finished cell stays although the
-    source of its plugin has changed.
+    `memory_limit` is in bytes; None means the memory of the machine.
     """
-    return tuple(cell for cell in store.cells() if _is_due(store, cell, memory_limit, keep))
-
-
-def changed_plugins(store: Store) -> tuple[str, ...]:
-    """Return the names of the plugins whose source has changed since one of their cells finished."""
-    changed = {cell.plugin for cell in store.cells() if store.state(cell.cell_id).finished and _outdated(store, cell)}
-    return tuple(sorted(changed))
+    return tuple(cell for cell in store.cells() if _is_due(store, cell, memory_limit))
 
 
 def lacks_reference(store: Store, cell: Cell) -> bool:
@@ -34,31 +42,22 @@ def lacks_reference(store: Store, cell: Cell) -> bool:
     return without and store.reference(cell.reference) is None
 
 
-def _is_due(store: Store, cell: Cell, memory_limit: int | None, keep: bool) -> bool:
+def _is_due(store: Store, cell: Cell, memory_limit: int | None) -> bool:
     """Return True if the cell is not finished, or if something that it lacked is there now."""
     result = store.result(cell.cell_id) if store.state(cell.cell_id).finished else None
     if result is None:
         return True
-    if not keep and _outdated(store, cell):
-        return True
-    # The rest are finished cells that lacked memory or configurations.
     if result.memory_needed_bytes is not None:
         # Only a worker can ask a GPU for its memory, so a cell on a GPU is tried again.
         machine = physical_memory() if cell.device == "cpu" else math.inf
         return result.memory_needed_bytes <= (memory_limit or machine)
+    if result.status is Status.UNAVAILABLE and cell.device == "cuda":
+        return default_device() == "cuda"  # it may have been refused on a machine without a GPU
+    # A lost file of configurations is made again, but not for a cell that has left none.
     if result.reference is ReferenceState.LEFT:
         return store.reference(cell.cell_id) is None
     if result.reference is ReferenceState.MISSING and cell.reference is not None:
         if store.reference(cell.reference) is not None:
             return True
-        return _is_due(
-            store, store.cell(cell.reference), memory_limit, keep
-        )  # a new run of the reference may leave them
+        return _is_due(store, store.cell(cell.reference), memory_limit)
     return False
-
-
-def _outdated(store: Store, cell: Cell) -> bool:
-    """Return True if the source of the cell's plugin, or of its reference's plugin, has changed since it finished."""
-    # The reference counts too: the p side of the cell depends on its configurations.
-    results = [store.result(cell_id) for cell_id in (cell.cell_id, cell.reference) if cell_id]
-    return any(result is not None and result.source is not None and has_changed(result.source) for result in results)

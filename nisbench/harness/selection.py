@@ -18,15 +18,15 @@ def _several(read: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
 
 
 _READERS: Mapping[str, Callable[[str, Any], Any]] = {
-    "plugins": _several(values.names),
+    "plugins": _several(values.parse_name),
     "sizes": _several(values.parse_size),
     "beta": _several(values.parse_beta),
     "seeds": _several(values.integer(0, "seed")),
     "train_steps": values.integer(0, "number of steps"),
     "train_seconds": values.parse_seconds,
     "draws": values.integer(1, "number of draws"),
-    "target": values.names,
-    "reference": values.names,
+    "target": values.parse_name,
+    "reference": values.parse_name,
     "memory_limit": values.parse_bytes,
     "timeout": values.parse_seconds,
 }

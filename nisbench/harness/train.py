@@ -226,7 +226,7 @@ def _load(path: Path, model: Model, optimizer: torch.optim.Optimizer, source: st
 
     With source = None every source fits.
     """
-    tensors, facts = read_tensors(path, next(model.parameters()).device)
+    tensors, facts = read_tensors(path, next(model.parameters()).device, advice="delete it to train anew")
     if source is not None and facts.get("source") != source:
         return None
     try:

@@ -1,6 +1,7 @@
 """Read values from the command line (text) or from a plan (TOML types). A wrong value raises InvalidValue."""
 
 import math
+import operator
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -11,10 +12,10 @@ __all__ = [
     "assignments",
     "integer",
     "items",
-    "names",
     "options",
     "parse_beta",
     "parse_bytes",
+    "parse_name",
     "parse_seconds",
     "parse_size",
 ]
@@ -43,7 +44,7 @@ def items(where: str, given: Any, read: Callable[[str, Any], T]) -> tuple[T, ...
     return values
 
 
-def names(where: str, value: Any) -> str:
+def parse_name(where: str, value: Any) -> str:
     """Return a name, which is text that is not empty."""
     if not isinstance(value, str) or not value:
         raise InvalidValue(f"{where}: {value!r} is not a name")
@@ -55,10 +56,10 @@ def integer(smallest: int, what: str) -> Callable[[str, Any], int]:
 
     def read(where: str, value: Any) -> int:
         try:
-            number = int(value) if isinstance(value, str) else value
-        except ValueError:
+            number = int(value) if isinstance(value, str) else operator.index(value)  # takes NumPy's integers too
+        except (TypeError, ValueError):
             number = None
-        if not isinstance(number, int) or isinstance(number, bool) or number < smallest:
+        if number is None or isinstance(value, bool) or number < smallest:
             raise InvalidValue(f"{where}: '{value}' is not a {what}; give a whole number >= {smallest}")
         return number
 

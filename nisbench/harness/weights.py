@@ -1,5 +1,6 @@
 """Files of tensors: the weights of a finished model, and the checkpoint of a training. Nothing is ever unpickled."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,11 +21,12 @@ def save_weights(model: nn.Module, path: Path) -> None:
 
 def load_weights(model: nn.Module, path: Path) -> None:
     """Read the parameters and buffers of `model` in place. Raises StoreError if the file does not fit the model."""
-    tensors, _ = read_tensors(path, "cpu")
+    again = f"delete {path.parent} and run again"
+    tensors, _ = read_tensors(path, "cpu", advice=again)
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
-        raise StoreError(f"{path} does not fit this model ({str(error).splitlines()[0]})") from error
+        raise StoreError(f"{path} does not fit this model ({str(error).splitlines()[0]}); {again}") from error
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> None:
@@ -36,15 +38,16 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str,
         # Tied weights share their memory, which the format refuses; each name gets a copy.
         separate[name] = tensor.clone() if tensor.data_ptr() in storages else tensor
         storages.add(tensor.data_ptr())
-    temporary = path.with_suffix(".tmp")  # in the same folder, because a rename is atomic within one file system
+    # In the same folder, because a rename is atomic within one file system; CellFiles.clear removes it after a kill.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     save_file(separate, temporary, metadata=dict(facts))
     temporary.replace(path)
 
 
-def read_tensors(path: Path, device: str | torch.device) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Return the tensors on `device` and the facts. Raises StoreError if the file is damaged or missing."""
+def read_tensors(path: Path, device: str | torch.device, *, advice: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return the tensors on `device` and the facts. Raises StoreError, ending with `advice`, for an unreadable file."""
     try:
         with safe_open(path, framework="pt", device=str(device)) as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except (SafetensorError, RuntimeError, OSError) as error:
-        raise StoreError(f"{path} cannot be read ({str(error).splitlines()[0]}); delete it to train anew") from error
+        raise StoreError(f"{path} cannot be read ({str(error).splitlines()[0]}); {advice}") from error

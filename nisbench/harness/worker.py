@@ -63,7 +63,8 @@ def run_cell(
     # The limit starts here, after the libraries are loaded; the error names what they have taken.
     if memory_limit is not None:
         limit_memory(memory_limit, clock.device)
-    context = CellContext(cell, store, files, target, clock, entry.factory, memory_limit, keep)
+    factories = entry.factory, catalog.target(cell.target).factory
+    context = CellContext(cell, store, files, target, clock, factories, memory_limit, keep)
     outcome = _measure(context, plugin, options)
     loading = replace(outcome.quantities[COMPILE_S], value=load_s + (outcome.quantities[COMPILE_S].value or 0.0))
     quantities = {**outcome.quantities, COMPILE_S: loading, **phase_memory(clock.phases)}
@@ -78,7 +79,7 @@ def run_cell(
         hardware=_hardware(clock.device),
         cost_basis=outcome.cost_basis,
         reference=outcome.reference,
-        source=loaded_source(entry.factory, catalog.target(cell.target).factory),
+        source=loaded_source(*factories),
         notes=outcome.notes,
     )
 
@@ -127,11 +128,12 @@ def _guarded(store: Store, cell: Cell, memory_limit: int | None, keep: bool) -> 
     """Return the result of the cell, or its failure as a result."""
     empty = CellResult(cell.cell_id, Status.FAILED, "nothing ran")
     try:
-        return run_cell(
-            store, cell, load_catalog(names=(cell.plugin, cell.target)), memory_limit=memory_limit, keep=keep
-        )
+        catalog = load_catalog(names=(cell.plugin, cell.target))
+        return run_cell(store, cell, catalog, memory_limit=memory_limit, keep=keep)
     except UnavailableError as error:
-        return replace(empty, status=Status.UNAVAILABLE, reason=str(error))
+        # With its source, so that a plugin which learns to run the cell is asked again.
+        source = loaded_source(catalog.plugin(cell.plugin).factory, catalog.target(cell.target).factory)
+        return replace(empty, status=Status.UNAVAILABLE, reason=str(error), source=source)
     except OverLimitError as error:
         return replace(empty, status=Status.UNAVAILABLE, reason=str(error), memory_needed_bytes=error.needed)
     except Exception as error:  # a plugin may raise anything, and this costs its own cell only

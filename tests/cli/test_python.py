@@ -87,7 +87,7 @@ def test_the_reference_is_of_the_right_size(run):
 @pytest.mark.parametrize(
     ("ask", "message"),
     [
-        (lambda run: run.model("hier"), "2 fit: hier L=4 beta=0.3 seed=1, hier L=8"),
+        (lambda run: run.model("hier"), r"2 fit: hier L=4 beta=0.3 seed=1 \(cell hier-L4-\w+\), hier L=8"),
         (lambda run: run.model("van"), "none fits"),
         (lambda run: run.reference(), "2 fit"),
         (lambda run: run.reference(L=5), "none fits"),

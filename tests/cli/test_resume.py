@@ -165,7 +165,7 @@ def test_export_has_one_row_per_cell_and_quantity(run, nisbench, tmp_path):
         assert named >= set(run["store"].result(cell.cell_id).quantities)
     code, table, _ = nisbench(tmp_path, "export", run["store"].path, "--format", "csv")
     assert code == 0
-    assert table.splitlines()[0] == ",".join(keys.split())
+    assert table.splitlines()[0] == ",".join([*keys.split(), "target_options"])
 
 
 def test_status_shows_every_cell(run, nisbench, tmp_path):

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from nisbench.contract.records import Budget, Cell, CellResult, PluginSource, Status
+from nisbench.harness.launch import run_plan
 from nisbench.harness.plan import Plan
-from nisbench.harness.resume import changed_plugins, unfinished
+from nisbench.harness.resume import outdated
 from nisbench.harness.source import has_changed, loaded_source
 from nisbench.harness.store import Store
 
@@ -59,7 +60,7 @@ def test_the_toolkit_of_the_networks_counts():
     assert not [name for name in modules if name.startswith("nisbench.harness")]
 
 
-def test_finished_cells_of_a_changed_plugin_run_again(package, tmp_path):
+def test_finished_cells_of_a_changed_plugin_run_again(package, tmp_path, monkeypatch):
     reference = Cell("r", "sampler", "1", {}, "ising", 2, 0.3, 0, 10, reference_draws=5)
     model = Cell("m", "model", "1", {}, "ising", 2, 0.3, 1, 10, Budget(steps=1), reference=reference.cell_id)
     other = Cell("o", "sampler", "1", {}, "ising", 2, 0.3, 1, 10)
@@ -67,9 +68,13 @@ def test_finished_cells_of_a_changed_plugin_run_again(package, tmp_path):
     source = loaded_source("made_up_plugin.sampler:Sampler")
     for cell, known in ((reference, source), (model, None), (other, None)):
         store.files(cell.cell_id).write_result(CellResult(cell.cell_id, Status.OK, source=known))
-    assert unfinished(store) == ()
-    assert changed_plugins(store) == ()
+    plan = Plan("p", "t", "d", groups=(), cells=(reference, model, other))
+    ran = []
+    monkeypatch.setattr("nisbench.harness.launch.run_cells", lambda store, cells, **_: ran.append(cells))
+    assert outdated(store) == ((), ())
     Path(package / "kernel.py").write_text("x = 2\n")
-    assert unfinished(store) == (reference, model)  # the model was judged on draws of the old reference
-    assert changed_plugins(store) == ("m", "r")
-    assert unfinished(store, keep=True) == ()
+    assert outdated(store) == ((reference, model), ("r",))  # the model was judged on draws of the old reference
+    run_plan(plan, store.path, command="", keep=True)
+    run_plan(plan, store.path, command="")
+    run_plan(plan, store.path, command="")  # the first of these two was stopped before the model ran
+    assert ran == [(), (reference, model), (reference, model)]
