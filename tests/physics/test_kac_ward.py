@@ -38,7 +38,7 @@ def glass(L, disorder, instance=1):
     return EdwardsAnderson(L, EdwardsAndersonOptions(disorder=disorder, instance=instance)).lattice
 
 
-@pytest.mark.parametrize("L", FREE)
+@pytest.mark.parametrize("L", [pytest.param(L, marks=pytest.mark.slow) if L >= 64 else L for L in FREE])
 def test_published_values_of_the_ferromagnet(L):
     lattice = square_lattice(L, "free")
     for beta, log_z in zip((0.44, BETA_CRITICAL, 1.0), FREE[L], strict=False):
@@ -68,7 +68,7 @@ def test_published_instance():
 
 
 @pytest.mark.parametrize("disorder", ["pm1", "gaussian"])
-@pytest.mark.parametrize("L", [2, 3, 4, 5])
+@pytest.mark.parametrize("L", [2, 3, 4, pytest.param(5, marks=pytest.mark.slow)])
 def test_enumeration(L, disorder):
     for instance in (1, 2, 3) if L < 5 else (1,):
         lattice = glass(L, disorder, instance)
