@@ -77,7 +77,7 @@ def measure_model(context: CellContext, plugin: type[Model], options: Any) -> Ou
 def measure_density(context: CellContext, plugin: type[Density], options: Any) -> Outcome:
     """Prepare a density, after its own training if it has one, and estimate both sides."""
     # Warming up may change a density that trains itself, so the measured one is built anew.
-    compile_s = timed(context, partial(warm_up_density, context, plugin(context.target, options)))
+    compile_s = timed(context, lambda: warm_up_density(context, plugin(context.target, options)))
     density = plugin(context.target, options)
     prepared = fit_and_prepare(context, density, context.generator("prepare"))
     batch = independent_chunks(context.cell.draws, context.target.n_sites, context.device)[0]

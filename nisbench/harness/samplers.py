@@ -1,6 +1,5 @@
 """Measure chains and weighted draws: prepare, draw, estimate."""
 
-from functools import partial
 from typing import Any
 
 from nisbench.contract.interfaces import ChainSampler, WeightedSampler
@@ -19,7 +18,7 @@ __all__ = ["measure_chains", "measure_weighted"]
 def measure_chains(context: CellContext, plugin: type[ChainSampler], options: Any) -> Outcome:
     """Measure chains. A reference cell also leaves configurations for other cells."""
     # Warming up moves the chains, so the measured sampler is built anew.
-    compile_s = timed(context, partial(warm_up_chains, context, plugin(context.target, options)))
+    compile_s = timed(context, lambda: warm_up_chains(context, plugin(context.target, options)))
     sampler, generator, cell = plugin(context.target, options), context.generator("draw"), context.cell
     # One stream for burn-in, draws and reference configurations: the chains go on through all three.
     prepared = fit_and_prepare(context, sampler, generator)
@@ -46,7 +45,7 @@ def measure_chains(context: CellContext, plugin: type[ChainSampler], options: An
 def measure_weighted(context: CellContext, plugin: type[WeightedSampler], options: Any) -> Outcome:
     """Measure independent draws with weights."""
     # Warming up may change the sampler, so the measured one is built anew.
-    compile_s = timed(context, partial(warm_up_weighted, context, plugin(context.target, options)))
+    compile_s = timed(context, lambda: warm_up_weighted(context, plugin(context.target, options)))
     sampler, generator, cell = plugin(context.target, options), context.generator("draw"), context.cell
     prepared = fit_and_prepare(context, sampler, generator)
     context.stage("draw")
