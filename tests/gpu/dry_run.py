@@ -1,7 +1,6 @@
 """One dry run of the GPU command in a bare checkout."""
 
 import os
-import resource
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -18,8 +17,6 @@ class DryRun:
     folder: Path
     code: int
     output: str
-    cpu_s: float
-    """of all its processes"""
 
 
 def bare_environment() -> dict[str, str]:
@@ -31,7 +28,6 @@ def bare_environment() -> dict[str, str]:
 def dry_run(folder: Path) -> DryRun:
     """`python -m benchmarks.gpu --dry`; the generous time is for a machine with other work."""
     command = [sys.executable, "-m", "benchmarks.gpu", "--dry", "--minutes", "9", "--out", str(folder)]
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
         command,
         cwd=ROOT,
@@ -41,6 +37,4 @@ def dry_run(folder: Path) -> DryRun:
         text=True,
         check=False,
     )
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return DryRun(folder, done.returncode, done.stdout, cpu_s)
+    return DryRun(folder, done.returncode, done.stdout)
