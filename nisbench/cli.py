@@ -134,9 +134,10 @@ def run(
         sys.exit(130)
     page = None
     if not no_report:
+        from nisbench.contract.catalog import load_catalog
         from nisbench.report.page import build_report
 
-        page = build_report([store], folder)  # before anything is printed: the reader of a pipe may have gone
+        page = build_report([store], folder, catalog=load_catalog())  # before anything is printed: the reader of a pipe may have gone
     summarise(store, chosen.cells)
     if page is not None:
         click.echo(str(page))
@@ -167,12 +168,14 @@ def plan(**selection: Any) -> None:
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the report [the run folder].")
 def report(runs: Sequence[Path], out: Path | None) -> None:
     """Write report.html, report.md and figures from one or several runs."""
+    from nisbench.contract.catalog import load_catalog
     from nisbench.harness.store import Store
     from nisbench.report.page import build_report
 
     if len(runs) > 1 and out is None:
         raise UserError("a report on several runs needs a folder of its own; give --out DIR")
-    click.echo(str(build_report([Store.open(path) for path in runs], out or runs[0])))
+    stores = [Store.open(path) for path in runs]
+    click.echo(str(build_report(stores, out or runs[0], catalog=load_catalog())))
 
 
 @cli.command()

@@ -101,9 +101,11 @@ class Run:
 
     def report(self, out: str | Path | None = None) -> Path:
         """Write report.html, report.md and the figures into `out` (default: the run folder); return the page's path."""
+        from nisbench.contract.catalog import load_catalog
         from nisbench.report.page import build_report
 
-        return build_report([self.store], Path(out) if out is not None else self.folder)
+        folder = Path(out) if out is not None else self.folder
+        return build_report([self.store], folder, catalog=load_catalog())
 
     def __repr__(self) -> str:
         counts: dict[str, int] = {}

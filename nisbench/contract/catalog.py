@@ -44,6 +44,8 @@ class Entry:
     """True for a density or sampler with a training loop of its own."""
     citation: str = ""
     """The publication of the method."""
+    bibtex: str = ""
+    """The same as a BibTeX entry; its `doi` becomes the link of a report to the publication."""
     broken: str | None = None
 
     @property
@@ -145,10 +147,10 @@ class _Registry:
         self.plugins: list[Entry] = []
         self.targets: list[TargetEntry] = []
 
-    def model(self, name: str, *, options: type[Any], factory: str, summary: str, citation: str = "") -> None:
+    def model(self, name: str, *, options: type[Any], factory: str, summary: str, **cited: str) -> None:
         if not (isinstance(options, type) and issubclass(options, TrainingOptions)):
             raise PluginError(f"the options of model '{name}' do not inherit nisbench.TrainingOptions")
-        self._add(name, "model", options=options, factory=factory, summary=summary, citation=citation)
+        self._add(name, "model", options=options, factory=factory, summary=summary, **cited)
 
     def density(self, name: str, *, factory: str, summary: str, **given: Any) -> None:
         self._add(name, "density", factory=factory, summary=summary, **given)
@@ -174,13 +176,15 @@ class _Registry:
         devices: tuple[str, ...] = ("cpu", "cuda"),
         trains: bool = False,
         citation: str = "",
+        bibtex: str = "",
     ) -> None:
         _check_name(name)
         check_options(name, options)
         if not devices or not set(devices) <= {"cpu", "cuda"}:
             raise PluginError(f"the devices of '{name}' are {devices!r}; give a tuple of 'cpu' and 'cuda'")
         source = self.distribution, self.version
-        self.plugins.append(Entry(name, kind, *source, summary, options, factory, tuple(devices), trains, citation))
+        cited = {"citation": citation, "bibtex": bibtex}
+        self.plugins.append(Entry(name, kind, *source, summary, options, factory, tuple(devices), trains, **cited))
 
 
 def load_catalog(points: Iterable[EntryPoint] | None = None, *, names: Iterable[str] | None = None) -> Catalog:

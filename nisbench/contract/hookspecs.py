@@ -5,7 +5,8 @@ imported by the worker process of its own cells.
 
 Common arguments of `register`: the name, of letters, digits, ".", "_" and "-"; `factory="module:Class"`; `summary`, one
 line; `options`, a frozen dataclass whose fields are bool, int, float, str or Literal, each with a finite default;
-`devices`, by default ("cpu", "cuda"); `citation`, the publication of the method.
+`devices`, by default ("cpu", "cuda"); `citation`, the publication of the method;
+`bibtex`, the same as a BibTeX entry with a `doi`, which reports print and link.
 
 Changes of the process by a registration module are undone: `nisbench.contract.surroundings` lists them.
 """

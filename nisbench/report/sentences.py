@@ -34,7 +34,8 @@ def lead_sentences(results: Results) -> tuple[str, ...]:
     parts = [f"{waiting} not finished"] if waiting else []
     parts += [f"{empty} ended without numbers"] if empty else []
     state = ", ".join(parts) or "all finished"
-    return (*descriptions, f"{counted}; {state}. {problems or 'Nothing to sample'}; {results.hardware}.")
+    sizes = f"; {sizes_text(row.cell.L for row in results.rows)}" if results.rows else ""
+    return (*descriptions, f"{counted}; {state}. {problems or 'Nothing to sample'}{sizes}; {results.hardware}.")
 
 
 def verdict_sentences(results: Results) -> tuple[str, ...]:

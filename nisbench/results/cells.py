@@ -9,7 +9,7 @@ from typing import Any
 from nisbench.contract.records import Cell, CellResult, CellState, CostBasis, Estimate, Hardware, Status
 from nisbench.harness.store import Store
 from nisbench.results.numbers import join
-from nisbench.results.targets import target_label
+from nisbench.results.targets import beta_text, target_label
 from nisbench.results.variants import variant_names
 
 __all__ = ["CellRow", "Problem", "Results", "StoredRun", "load", "status_counts"]
@@ -24,7 +24,8 @@ class Problem:
     beta: float
 
     def __str__(self) -> str:
-        return f"{self.target}, β = {self.beta:.16g}"
+        text = beta_text(self.beta)
+        return f"{self.target}, critical β" if text == "critical" else f"{self.target}, β = {text}"
 
 
 @dataclass(frozen=True)

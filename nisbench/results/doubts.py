@@ -1,12 +1,64 @@
-"""Doubts about trusted groups: the two sides of a density differ, although every validity gate passed."""
+"""Doubts about numbers: the gates that runs did not pass, and trusted groups whose two sides differ."""
 
 import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from nisbench.contract.quantities import ESS_FRACTION, ESS_FRACTION_P
-from nisbench.contract.records import Estimate
+from nisbench.contract.records import Estimate, Status
+from nisbench.results.cells import CellRow
 from nisbench.results.groups import SeedGroup
 
-__all__ = ["doubt", "weak"]
+__all__ = ["Gate", "doubt", "gates", "weak"]
+
+_GATES = {
+    "below 10/n": "ESS too small to measure with n samples: read it as an upper limit",
+    "shorter than 50 tau_int": "chain too short: fewer than 50 autocorrelation times",
+    "standard errors from exact": "far from an exact value: more than 5 standard errors",
+    "combined errors apart": "q side and p side differ",
+    "side disagree": "q side and p side differ",
+    "kl_forward_nats =": "q side and p side differ",
+    "p side was not judged": "no usable reference",
+    "not finite": "NaN or infinity in the draws",
+}
+"""Gate in words, by a part of the reasons that it gives. Stores of earlier versions use the same parts."""
+_OTHER = "other reasons"
+_SIDES_DIFFER = "weak: every gate passed, but q side and p side differ"
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A gate, or another cause why runs are not `ok`, with the seed groups that it concerns."""
+
+    text: str
+    groups: tuple[SeedGroup, ...]
+    runs: int
+    example: str
+    """The reason of the first run in full."""
+
+
+def gates(groups: Iterable[SeedGroup]) -> tuple[Gate, ...]:
+    """The causes why runs of these groups are not `ok`, or are weak; the cause of the most runs first."""
+    found: dict[str, list[tuple[SeedGroup, str]]] = {}
+    for group in groups:
+        for member in group.members:
+            for cause, reason in dict(_causes(member)).items():
+                found.setdefault(cause, []).append((group, reason))
+        if why := doubt(group):
+            found.setdefault(_SIDES_DIFFER, []).append((group, why))
+    made = (Gate(cause, tuple(group for group, _ in runs), len(runs), runs[0][1]) for cause, runs in found.items())
+    return tuple(sorted(made, key=lambda gate: -gate.runs))
+
+
+def _causes(row: CellRow) -> Iterator[tuple[str, str]]:
+    """Each cause why a run is not `ok`, with its reason."""
+    if row.status is None:
+        yield "not finished", row.reason or "waiting for its turn"
+    elif row.status is Status.UNTRUSTED:
+        for reason in (row.reason or "").split("; "):
+            yield next((gate for part, gate in _GATES.items() if part in reason), _OTHER), reason
+    elif not row.trusted:
+        yield f"ended without numbers: {row.state}", row.reason or ""
 
 _ERRORS = 3.0
 """Two sides further apart than this many combined errors differ; by chance, one in 400 does."""

@@ -15,6 +15,35 @@ HIER_CITATION = (
     "Comput. Phys. Commun. 281, 108502 (2022), arXiv:2203.10989"
 )
 HIER_EXACT_CITATION = f"nisbench, docs/methods/hier-exact.md; the method builds on {HIER_CITATION}"
+VAN_BIBTEX = """@article{Wu2019,
+  author  = {Wu, Dian and Wang, Lei and Zhang, Pan},
+  title   = {Solving Statistical Mechanics Using Variational Autoregressive Networks},
+  journal = {Phys. Rev. Lett.},
+  volume  = {122},
+  pages   = {080602},
+  year    = {2019},
+  doi     = {10.1103/PhysRevLett.122.080602},
+  eprint  = {1809.10606}
+}"""
+HIER_BIBTEX = """@article{Bialas2022,
+  author  = {Bia{\\l}as, Piotr and Korcyl, Piotr and Stebel, Tomasz},
+  title   = {Hierarchical autoregressive neural networks for statistical systems},
+  journal = {Comput. Phys. Commun.},
+  volume  = {281},
+  pages   = {108502},
+  year    = {2022},
+  doi     = {10.1016/j.cpc.2022.108502},
+  eprint  = {2203.10989}
+}"""
+WOLFF_BIBTEX = """@article{Wolff1989,
+  author  = {Wolff, Ulli},
+  title   = {Collective {Monte Carlo} Updating for Spin Systems},
+  journal = {Phys. Rev. Lett.},
+  volume  = {62},
+  pages   = {361},
+  year    = {1989},
+  doi     = {10.1103/PhysRevLett.62.361}
+}"""
 WOLFF_CITATION = 'U. Wolff, "Collective Monte Carlo Updating for Spin Systems", Phys. Rev. Lett. 62, 361 (1989)'
 
 
@@ -140,6 +169,7 @@ def register_models(register: Callable[..., None]) -> None:
         factory="nisbench_plugins.van:Van",
         summary="variational autoregressive network of full width (Wu, Wang, Zhang 2019)",
         citation=VAN_CITATION,
+        bibtex=VAN_BIBTEX,
     )
     register(
         "hier",
@@ -147,6 +177,7 @@ def register_models(register: Callable[..., None]) -> None:
         factory="nisbench_plugins.hier:Hier",
         summary="hierarchical autoregressive network (Bialas, Korcyl, Stebel 2022)",
         citation=HIER_CITATION,
+        bibtex=HIER_BIBTEX,
     )
     register(
         "hier-exact",
@@ -154,6 +185,7 @@ def register_models(register: Callable[..., None]) -> None:
         factory="nisbench_plugins.hier_exact:HierExact",
         summary="hierarchical network, odd, whose last blocks are drawn exactly by a transfer matrix",
         citation=HIER_EXACT_CITATION,
+        bibtex=HIER_BIBTEX,
     )
 
 
@@ -179,4 +211,5 @@ def register_samplers(register: Callable[..., None]) -> None:
         devices=("cpu",),
         summary="single-cluster Monte Carlo (Wolff 1989), compiled, several chains",
         citation=WOLFF_CITATION,
+        bibtex=WOLFF_BIBTEX,
     )

@@ -52,4 +52,4 @@ def autocorrelation_section(results: Results) -> Section:
     ]
     if groups:
         blocks.append(size_table("Autocorrelation of the chains.", results, groups, _COLUMNS))
-    return Section("autocorrelation", "Autocorrelation times", tuple(blocks))
+    return Section("autocorrelation", "How many draws make one independent sample?", tuple(blocks), "Autocorrelation")

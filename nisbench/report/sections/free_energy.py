@@ -29,7 +29,7 @@ _KL_COLUMN = Column(describe(KL_NATS).heading, describe(KL_NATS).unit, key=KL_NA
 def free_energy_section(results: Results) -> Section:
     """Free-energy error and KL against L; tables of the three free energies and of the KL of each level."""
     groups = [group for group in grouped(results.contest) if group.measured]
-    quantities = (RELATIVE_FREE_ENERGY_ERROR, KL_NATS, KL_FORWARD_NATS)
+    quantities = (RELATIVE_FREE_ENERGY_ERROR, KL_FORWARD_NATS)
     blocks: list[Block] = [
         Paragraph(
             "The Kullback-Leibler divergence KL(q‖p) in nats, for the whole lattice, decides whether a trained model "
@@ -40,7 +40,7 @@ def free_energy_section(results: Results) -> Section:
         _free_energies(results, groups),
         *_levels(results, groups),
     ]
-    return Section("free-energy", "Free energy and Kullback-Leibler divergence", tuple(blocks))
+    return Section("free-energy", "How close is each model to the target?", tuple(blocks), "Free energy and KL")
 
 
 def _free_energies(results: Results, groups: Sequence[SeedGroup]) -> Block:
@@ -74,7 +74,7 @@ def _free_energies(results: Results, groups: Sequence[SeedGroup]) -> Block:
         "estimates from q and from p must enclose the exact value within their errors. If q misses a mode, only the "
         "estimate from p is right."
     )
-    return Table.of(caption, heads, rows)
+    return Table.of(caption, heads, rows).shorter()
 
 
 def _exact(group: SeedGroup) -> Entry:
@@ -110,4 +110,4 @@ def _levels(results: Results, groups: Sequence[SeedGroup]) -> list[Block]:
         "computed to second order, from the variance of ln w between draws that share the spins of the levels before. "
         "Level 0 is the remainder."
     )
-    return [Table.of(caption, heads, rows)]
+    return [Table.of(caption, heads, rows).shorter()]

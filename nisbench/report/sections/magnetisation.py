@@ -41,7 +41,8 @@ def magnetisation_section(results: Results) -> Section:
         lines += [_line(results, row, histogram) for here in found.values() for row, histogram in here]
     if lines:
         blocks.append(_table(results, lines))
-    return Section("magnetisation", "Magnetisation: has a model collapsed?", tuple(blocks) or (absence("a series"),))
+    title = "Has a model collapsed onto one phase?"
+    return Section("magnetisation", title, tuple(blocks) or (absence("a series"),), "Magnetisation")
 
 
 def _histograms(results: Results, problem: Problem, L: int) -> Iterator[tuple[CellRow, Histogram]]:
@@ -95,10 +96,10 @@ def _line(results: Results, row: CellRow, histogram: Histogram) -> tuple[Entry, 
 def _table(results: Results, lines: list[tuple[Entry, ...]]) -> Table:
     heads = (
         *((Column("target and β", numeric=False),) if len(results.problems) > 1 else ()),
-        Column("L"),
-        Column("sampler", numeric=False),
+        Column("L", key="size"),
+        Column("sampler", numeric=False, key="sampler"),
         Column("draws with m > 0", "%"),
         Column("mean |m| of raw draws"),
         Column("seed"),
     )
-    return Table("The same in numbers. Without a field, half of the draws have m > 0.", heads, tuple(lines))
+    return Table("The same in numbers. Without a field, half of the draws have m > 0.", heads, tuple(lines)).shorter()

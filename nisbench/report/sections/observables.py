@@ -60,7 +60,8 @@ def observables_section(results: Results) -> Section:
     groups = [group for group in grouped(results.contest) if group.measured]
     if groups:
         blocks.append(_table(results, groups))
-    return Section("observables", "Observables against exact values", tuple(blocks) or (absence("an observable"),))
+    title = "Do the observables agree with exact values?"
+    return Section("observables", title, tuple(blocks) or (absence("an observable"),), "Observables")
 
 
 def _spread(zs: Sequence[float]) -> str:
