@@ -233,7 +233,7 @@ class Document:
     @property
     def main_pictures(self) -> tuple[Picture, ...]:
         """The drawings of the Markdown: the first of each open figure, then those of the last figure."""
-        figures = [figure for section in self.open for figure in section.figures]
+        figures = [block for section in self.open for block in section.blocks if isinstance(block, Figure)]
         first = [figure.pictures[0] for figure in figures]
         rest = [one for figure in reversed(figures) for one in figure.pictures[1:]]
         return tuple([*first, *rest][:_MAIN_PICTURES])

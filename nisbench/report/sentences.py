@@ -13,6 +13,7 @@ from nisbench.results.costs import baseline_or_stand_in, cost_of
 from nisbench.results.doubts import weak
 from nisbench.results.groups import SeedGroup
 from nisbench.results.numbers import in_words, join, seconds_text, significant
+from nisbench.results.targets import beta_text
 from nisbench.results.totals import Contender, Span
 
 __all__ = ["lead_sentences", "verdict_sentences"]
@@ -23,11 +24,14 @@ _SHOWN_BREAK_EVENS = 4
 """Largest number of samplers whose break-even gets a sentence; the table contains all."""
 
 
+_TIMES = "The times are those of this machine"
+
+
 def lead_sentences(results: Results) -> tuple[str, ...]:
     """Sentences on what was run: the descriptions of the plans, and the number of runs with the hardware."""
     descriptions = dict.fromkeys(str(run.plan["description"]) for run in results.runs if run.plan.get("description"))
     references = sum(row.cell.reference_draws > 0 for row in results.rows)
-    problems = join(results.problems) if len(results.problems) < 5 else f"{len(results.problems)} targets and betas"
+    problems = join(_problems(results)) if len(results.problems) < 9 else f"{len(results.problems)} targets and betas"
     counted = f"{len(results.rows)} runs (one per sampler, size and seed), {references} of them reference chains"
     waiting = sum(row.status is None for row in results.rows)
     empty = sum(not row.measured for row in results.rows) - waiting
@@ -36,6 +40,14 @@ def lead_sentences(results: Results) -> tuple[str, ...]:
     state = ", ".join(parts) or "all finished"
     sizes = f"; {sizes_text(row.cell.L for row in results.rows)}" if results.rows else ""
     return (*descriptions, f"{counted}; {state}. {problems or 'Nothing to sample'}{sizes}; {results.hardware}.")
+
+
+def _problems(results: Results) -> list[str]:
+    """Each target with all its temperatures."""
+    found: dict[str, list[str]] = {}
+    for problem in results.problems:
+        found.setdefault(problem.target, []).append(beta_text(problem.beta))
+    return [f"{target}, β {join(betas)}" for target, betas in found.items()]
 
 
 def verdict_sentences(results: Results) -> tuple[str, ...]:
@@ -50,7 +62,8 @@ def verdict_sentences(results: Results) -> tuple[str, ...]:
     for place in places[:_SHOWN_PLACES]:
         first, *rest = _about(results, place)
         where = f"{_where(results, place)}: " if len(places) > 1 else ""
-        sentences += [where + first, *rest]
+        # The machine is named once.
+        sentences += [where + first, *(text for text in rest if text not in sentences or not text.startswith(_TIMES))]
     if (others := len(places) - _SHOWN_PLACES) > 0:
         sentences.append(f"The table also contains {others} more of the targets, temperatures and machines.")
     sentences += claim_sentence(results)
@@ -84,9 +97,9 @@ def _about(results: Results, place: Sequence[Advice]) -> list[str]:
     else:
         sentences.append("No sampler passed every validity gate, so none is recommended.")
     if weakly:
-        sentences.append(f"Passed, but weak: {by_label(weakly)}; the two sides differ, as the table shows.")
+        sentences.append(f"Passed, but weak: {by_label(weakly)}; the two sides differ, see the reasons below the main table.")
     if doubtful:
-        sentences.append(f"Not to be trusted: {by_label(doubtful)}; the table gives the reasons.")
+        sentences.append(f"Not to be trusted: {by_label(doubtful)}; the reasons are below the main table.")
     return sentences
 
 
@@ -162,7 +175,7 @@ def _machine(place: Sequence[Advice]) -> Iterator[str]:
     if rivals:
         counts = sorted({len(group.members) for group in rivals})
         seeds = f"{counts[0]} to {counts[-1]} seeds" if len(counts) > 1 else _seeds(counts[0])
-        yield f"The times are those of this machine ({rivals[0].machine}), from {seeds} per sampler and size."
+        yield f"{_TIMES} ({rivals[0].machine}), from {seeds} per sampler and size."
 
 
 def _break_even(results: Results, trusted: Sequence[SeedGroup]) -> Iterator[str]:

@@ -26,7 +26,7 @@ def glance_section(results: Results) -> Section:
     rest = (Fold("The other targets, temperatures and sizes", tuple(drawn[1:])),) if drawn[1:] else ()
     blocks: tuple[Block, ...] = (*sweep_note(results), *drawn[:1], *rest)
     title = "How good are the models, and what does a sample cost?"
-    return Section("quality", title, blocks or (absence("a number"),), "Quality and cost")
+    return Section("figures", title, blocks or (absence("a number"),), "Quality and cost")
 
 
 def _figure(results: Results, sweep: Sweep, fits: Sequence[Exponent]) -> list[Block]:

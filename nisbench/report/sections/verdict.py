@@ -88,12 +88,12 @@ def verdict_table(results: Results) -> Table:
         Column("break-even, best stop (at)", "samples"),
         Column("break-even, whole budget", "samples", key=BREAK_EVEN_SAMPLES),
         Column("status", numeric=False),
-        Column("cost based on", numeric=False),
         Column(kl.heading, kl.unit, key=KL_NATS),
         Column("ESS q side", key=ESS_FRACTION),
         Column("ESS p side", key=ESS_FRACTION_P),
         Column("z of ln Z"),
         Column("z of energy"),
+        Column("cost based on", numeric=False),
         *((Column("device", numeric=False),) if _several_devices(results) else ()),
     )
     caption = (
@@ -117,12 +117,12 @@ def _row(results: Results, at: Advice, group: SeedGroup) -> tuple[Entry, ...]:
         _best_stop(results, group),
         _break_even(break_even_of(results, group)),
         status_entry(group),
-        _basis(group),
         number(group.estimate(KL_NATS)),
         number(group.estimate(ESS_FRACTION)),
         number(group.estimate(ESS_FRACTION_P)),
         z_entry(group.z(LOG_Z_PER_SITE)),
         z_entry(group.z(ENERGY)),
+        _basis(group),
         *((plain(_device(group)),) if _several_devices(results) else ()),
     )
 
