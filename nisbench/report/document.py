@@ -106,14 +106,14 @@ class Table:
         return tuple(i for i, one in enumerate(self.columns) if one.key in _NAMING) or (0,)
 
     def shorter(self) -> Table:
-        """The table without columns that have one text in all rows; the caption states these texts.
+        """The table without columns that have one text in all rows; the caption states these texts except `n/a`.
 
         Columns that name the row stay. A table with a single row stays as it is.
         """
         if len(self.rows) < 2:
             return self
         same = [i for i, one in enumerate(self.columns) if one.key not in _NAMING and self._constant(i)]
-        told = [f"{self.columns[i].heading}: {self.rows[0][i].text}" for i in same]
+        told = [f"{self.columns[i].heading}: {self.rows[0][i].text}" for i in same if self.rows[0][i].text != ABSENT]
         left = [i for i in range(len(self.columns)) if i not in same]
         caption = f"{self.caption} In all rows: {'; '.join(told)}." if told else self.caption
         rows = tuple(tuple(row[i] for i in left) for row in self.rows)

@@ -47,7 +47,8 @@ def _problems(results: Results) -> list[str]:
     found: dict[str, list[str]] = {}
     for problem in results.problems:
         found.setdefault(problem.target, []).append(beta_text(problem.beta))
-    return [f"{target}, β {join(betas)}" for target, betas in found.items()]
+    several = {target: f"{target}, β = {join(betas)}" for target, betas in found.items() if len(betas) > 1}
+    return [several.get(problem.target, str(problem)) for problem in {p.target: p for p in results.problems}.values()]
 
 
 def verdict_sentences(results: Results) -> tuple[str, ...]:

@@ -45,7 +45,7 @@ def gates(groups: Iterable[SeedGroup]) -> tuple[Gate, ...]:
             for cause, reason in dict(_causes(member)).items():
                 found.setdefault(cause, []).append((group, reason))
         if why := doubt(group):
-            found.setdefault(_SIDES_DIFFER, []).append((group, why))
+            found.setdefault(_SIDES_DIFFER, []).extend([(group, why)] * len(group.members))
     made = (Gate(cause, tuple(group for group, _ in runs), len(runs), runs[0][1]) for cause, runs in found.items())
     return tuple(sorted(made, key=lambda gate: -gate.runs))
 

@@ -102,7 +102,7 @@ def verdict_table(results: Results) -> Table:
     )
     places = {g.members[0].cell.cell_id: (at, g) for place in advice(results) for at in place for g in at.groups}
     ordered = [places[group.members[0].cell.cell_id] for group in grouped(results.contest)]
-    return Table.of(caption, heads, (_row(results, at, group) for at, group in ordered))
+    return Table(caption, heads, tuple(_row(results, at, group) for at, group in ordered))
 
 
 def _row(results: Results, at: Advice, group: SeedGroup) -> tuple[Entry, ...]:
