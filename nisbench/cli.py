@@ -137,7 +137,9 @@ def run(
         from nisbench.contract.catalog import load_catalog
         from nisbench.report.page import build_report
 
-        page = build_report([store], folder, catalog=load_catalog())  # before anything is printed: the reader of a pipe may have gone
+        page = build_report(
+            [store], folder, catalog=load_catalog()
+        )  # before anything is printed: the reader of a pipe may have gone
     summarise(store, chosen.cells)
     if page is not None:
         click.echo(str(page))

@@ -1,7 +1,7 @@
 """Build the committed reports: `make.py RUN NAME` adds one from a run folder, `make.py` rebuilds all of them.
 
-`reports/NAME` holds compact raw data, report.md and its figures, at most four. The full page (HTML, and every figure as SVG
-and PDF) is written to `build/reports/NAME`, which git ignores.
+`reports/NAME` holds compact raw data, report.md and its figures, at most four. The full page (HTML, and every figure as
+SVG and PDF) is written to `build/reports/NAME`, which git ignores.
 """
 
 import re
@@ -112,13 +112,15 @@ def _page(text: str) -> str:
     """report.md whose last line says how to get the page, which is not committed."""
     body, last = text.rstrip().rsplit("\n", 1)
     if "report.html" not in last:
-        raise click.ClickException(f"report.md ends with {last!r}, not with a line on report.html; adapt reports/make.py")
+        raise click.ClickException(
+            f"report.md ends with {last!r}, not with a line on report.html; adapt reports/make.py"
+        )
     return f"{body.rstrip()}\n\n{_PAGE}\n"
 
 
 _PAGE = (
-    "`make reports` builds report.html with all tables and figures, the reasons of every status, and the BibTeX to cite, "
-    "and every figure as SVG and PDF."
+    "`make reports` builds report.html with all tables and figures, the reasons of every status, and the BibTeX to "
+    "cite, and every figure as SVG and PDF."
 )
 
 

@@ -94,7 +94,7 @@ class Table:
         return str(self.notes.index(entry.note) + 1) if entry.note else ""
 
     @classmethod
-    def of(cls, caption: str, columns: Iterable[Column], rows: Iterable[Sequence[Entry]]) -> "Table":
+    def of(cls, caption: str, columns: Iterable[Column], rows: Iterable[Sequence[Entry]]) -> Table:
         """The table without the columns that contain neither a number nor a note in any row."""
         heads, lines = list(columns), [tuple(row) for row in rows]
         used = [i for i in range(len(heads)) if any(line[i].text != ABSENT or line[i].note for line in lines)]

@@ -98,7 +98,9 @@ def _about(results: Results, place: Sequence[Advice]) -> list[str]:
     else:
         sentences.append("No sampler passed every validity gate, so none is recommended.")
     if weakly:
-        sentences.append(f"Passed, but weak: {by_label(weakly)}; the two sides differ, see the reasons below the main table.")
+        sentences.append(
+            f"Passed, but weak: {by_label(weakly)}; the two sides differ, see the reasons below the main table."
+        )
     if doubtful:
         sentences.append(f"Not to be trusted: {by_label(doubtful)}; the reasons are below the main table.")
     return sentences

@@ -9,7 +9,9 @@ __all__ = ["spoken", "spoken_unit"]
 
 _UNITS = {"s": "seconds", "ms": "milliseconds", "GiB": "gibibytes", "MiB": "mebibytes", "%": "percent", "nats": "nats"}
 _POWERS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
-_NUMBER = re.compile(r"(?P<value>[−\d.\u202f]+)\((?P<error>[\d.\u202f]+)\)(?P<power>×10[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)?(?P<rest>.*)", re.DOTALL)
+_NUMBER = re.compile(
+    r"(?P<value>[−\d.\u202f]+)\((?P<error>[\d.\u202f]+)\)(?P<power>×10[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)?(?P<rest>.*)", re.DOTALL
+)
 
 
 def spoken(entry: Entry) -> str:

@@ -60,6 +60,7 @@ def _causes(row: CellRow) -> Iterator[tuple[str, str]]:
     elif not row.trusted:
         yield f"ended without numbers: {row.state}", row.reason or ""
 
+
 _ERRORS = 3.0
 """Two sides further apart than this many combined errors differ; by chance, one in 400 does."""
 _LOG_RATIO = 0.3

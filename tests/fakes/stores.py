@@ -59,11 +59,10 @@ HOSTILE = (
 
 @dataclass(frozen=True)
 class Sixty:
-    """A report on 65 cells and the processor seconds that it took."""
+    """A report on 65 cells."""
 
     page: Path
     n_cells: int
-    seconds: float
 
 
 @dataclass

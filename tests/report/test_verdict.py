@@ -291,7 +291,10 @@ def test_reasons_are_grouped_by_gate(tmp_path: Path):
     late = replace(HIER, plugin="late", status=Status.TIMEOUT, reason="no result after 60 s; give a larger --timeout")
     made_store(tmp_path / "run", WOLFF, *bad, late)
     found = reasons(tmp_path)
-    assert found["ESS too small to measure with n samples: read it as an upper limit"] == (told.split("; ")[0], 2)
+    assert found["ESS too small to measure with n samples: read it as an upper limit"] == (
+        told.split("; ", maxsplit=1)[0],
+        2,
+    )
     assert found["far from an exact value: more than 5 standard errors"] == (told.split("; ")[1], 2)
     assert found["ended without numbers: timeout"] == ("no result after 60 s; give a larger --timeout", 1)
     assert len(found) == 3
@@ -312,5 +315,7 @@ def test_every_gate_of_the_statistics_has_words(tmp_path: Path):
     nan = {**broken, "energy": Estimate.missing("energy is not finite")}
     told = [reason for given in (broken, low, nan) for reason in validity("model", given)]
     assert len(told) > 10
-    made_store(tmp_path / "run", *(replace(HIER, status=Status.UNTRUSTED, reason=r, seed=i) for i, r in enumerate(told)))
+    made_store(
+        tmp_path / "run", *(replace(HIER, status=Status.UNTRUSTED, reason=r, seed=i) for i, r in enumerate(told))
+    )
     assert "other reasons" not in reasons(tmp_path)

@@ -138,7 +138,9 @@ def _cells(results: Results) -> Table:
         Column("device", numeric=False),
         Column("notes", numeric=False),
     )
-    return Table.of("All cells, each seed separately.", heads, (_cell_row(row, several) for row in results.rows)).shorter()
+    return Table.of(
+        "All cells, each seed separately.", heads, (_cell_row(row, several) for row in results.rows)
+    ).shorter()
 
 
 def _cell_row(row: CellRow, several: bool) -> tuple[Entry, ...]:

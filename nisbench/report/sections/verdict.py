@@ -97,8 +97,8 @@ def verdict_table(results: Results) -> Table:
         *((Column("device", numeric=False),) if _several_devices(results) else ()),
     )
     caption = (
-        f"Measured on {results.hardware}{f'; {shared}' if (shared := place_text(results)) else ''}. Bold: the smallest cost of a trusted sampler at that size, and costs within "
-        f"{TIMING_CHANGE:.0%} of it."
+        f"Measured on {'; '.join(filter(None, (results.hardware, place_text(results))))}. Bold: the smallest cost of a "
+        f"trusted sampler at that size, and costs within {TIMING_CHANGE:.0%} of it."
     )
     places = {g.members[0].cell.cell_id: (at, g) for place in advice(results) for at in place for g in at.groups}
     ordered = [places[group.members[0].cell.cell_id] for group in grouped(results.contest)]
