@@ -147,10 +147,12 @@ class _Registry:
         self.plugins: list[Entry] = []
         self.targets: list[TargetEntry] = []
 
-    def model(self, name: str, *, options: type[Any], factory: str, summary: str, **cited: str) -> None:
+    def model(
+        self, name: str, *, options: type[Any], factory: str, summary: str, citation: str = "", bibtex: str = ""
+    ) -> None:
         if not (isinstance(options, type) and issubclass(options, TrainingOptions)):
             raise PluginError(f"the options of model '{name}' do not inherit nisbench.TrainingOptions")
-        self._add(name, "model", options=options, factory=factory, summary=summary, **cited)
+        self._add(name, "model", options=options, factory=factory, summary=summary, citation=citation, bibtex=bibtex)
 
     def density(self, name: str, *, factory: str, summary: str, **given: Any) -> None:
         self._add(name, "density", factory=factory, summary=summary, **given)

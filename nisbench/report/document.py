@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from nisbench.contract.records import Estimate
 from nisbench.report.methods import Method
-from nisbench.report.panels import Drawing
+from nisbench.report.panels import Drawing, visible
 from nisbench.results.numbers import concise, score
 from nisbench.results.targets import beta_text
 
@@ -141,7 +141,7 @@ class Picture:
         """The drawing in one short text: its title and its series. The values are in the tables and at the pointer."""
         labels = list(dict.fromkeys(one.group or one.label for one in self.drawing.series))
         text = f"{self.title}: {', '.join(labels)}" if labels else self.alt
-        return text if len(text) <= _LONGEST_ALT else f"{text[: _LONGEST_ALT - 2]} …"
+        return visible(text if len(text) <= _LONGEST_ALT else f"{text[: _LONGEST_ALT - 2]} …")
 
 
 @dataclass(frozen=True)

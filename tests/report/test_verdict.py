@@ -218,8 +218,8 @@ def test_costs_of_two_machines_are_not_compared(tmp_path: Path):
 def test_lead_counts_runs(tmp_path: Path):
     lead = lead_sentences(load([made_store(tmp_path / "run", WOLFF, HIER)]))
     assert lead[-1] == (
-        "2 runs (one per sampler, size and seed), 0 of them reference chains; all finished. ising, β = 0.44; L = 16; CPU "
-        f"{DEVICE_NAME}."
+        "2 runs (one per sampler, size and seed), 0 of them reference chains; all finished. ising, β = 0.44; L = 16; "
+        f"CPU {DEVICE_NAME}."
     )
 
 
