@@ -19,7 +19,7 @@ from nisbench.contract.quantities import (
     describe,
     select,
 )
-from nisbench.report.charts import MARKS, figure, quantity_panel, undrawn
+from nisbench.report.charts import figure, quantity_panel, undrawn
 from nisbench.report.document import (
     MISSING,
     Block,
@@ -34,6 +34,7 @@ from nisbench.report.document import (
 )
 from nisbench.report.sweeps import sweep_note, sweeps
 from nisbench.report.tables import lead_columns, lead_entries, size_table
+from nisbench.report.words import AS_ABOVE
 from nisbench.results.cells import Results
 from nisbench.results.exponents import MISFIT, Exponent, exponents
 from nisbench.results.groups import SeedGroup, grouped
@@ -83,7 +84,7 @@ def _figures(results: Results, fits: Sequence[Exponent], hardware: str) -> list[
             fitted = (
                 ", with the powers of L that describe them (dotted)" if sweep.axis == "L" and not sweep.single else ""
             )
-            caption = f"{title} on {hardware}{fitted}. {MARKS}"
+            caption = f"{title} on {hardware}{fitted}. {AS_ABOVE}"
             if drawn := figure(panels, caption):
                 blocks.append(drawn)
             blocks += undrawn(quantities, panels)

@@ -13,9 +13,10 @@ from nisbench.contract.quantities import (
     describe,
     level_name,
 )
-from nisbench.report.charts import MARKS, quantity_figures
+from nisbench.report.charts import quantity_figures
 from nisbench.report.document import Block, Column, Entry, Paragraph, Section, Table, number, z_entry
 from nisbench.report.tables import lead_columns, lead_entries
+from nisbench.report.words import AS_ABOVE
 from nisbench.results.cells import Results
 from nisbench.results.groups import SeedGroup, grouped
 from nisbench.results.numbers import concise
@@ -36,7 +37,7 @@ def free_energy_section(results: Results) -> Section:
             "is useful: near convergence the effective sample size (ESS) per draw is about exp(−2 KL). The relative "
             "error of the free energy is KL divided by ln Z, so a small relative error can hide a large KL."
         ),
-        *quantity_figures(results, quantities, MARKS, log=True),
+        *quantity_figures(results, quantities, f"Free energy and KL from the p side. {AS_ABOVE}", log=True),
         _free_energies(results, groups),
         *_levels(results, groups),
     ]
