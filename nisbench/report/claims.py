@@ -32,7 +32,7 @@ def claim_blocks(results: Results) -> list[Block]:
             f"{len(found)} {'claim' if len(found) == 1 else 'claims'} of the plan.",
             tuple(Column(head, numeric=False) for head in heads),
             tuple(map(_row, found)),
-        ),
+        ).shorter(),
         Fold("How a claim is checked", (Paragraph(_RULE),)),
     ]
 

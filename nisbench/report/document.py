@@ -112,7 +112,7 @@ class Table:
         """
         if len(self.rows) < 2:
             return self
-        same = [i for i, one in enumerate(self.columns) if one.key not in _NAMING and self._constant(i)]
+        same = [i for i in range(len(self.columns)) if i not in self.headers and self._constant(i)]
         shown = [(self.columns[i], self.rows[0][i].text) for i in same if self.rows[0][i].text != ABSENT]
         told = [f"{one.heading}: {text}{f' {one.unit}' if one.unit else ''}" for one, text in shown]
         left = [i for i in range(len(self.columns)) if i not in same]
