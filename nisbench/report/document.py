@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from nisbench.contract.records import Estimate
-from nisbench.report.panels import Drawing
+from nisbench.report.panels import AnyPanel, Drawing
 from nisbench.results.numbers import concise, score
 
 __all__ = [
@@ -98,6 +98,8 @@ class Picture:
     other_scale: str = ""
     """Name of the other scale."""
     title: str = ""
+    panel: AnyPanel | None = None
+    """The content of the drawing, from which it is drawn again for a paper."""
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from nisbench.report.sections.provenance import provenance_section
 from nisbench.report.sections.published import published_section
 from nisbench.report.sections.training import training_section
 from nisbench.report.sections.verdict import verdict_section
+from nisbench.report.sections.what_to_use import what_to_use_section
 from nisbench.report.sentences import lead_sentences, verdict_sentences
 from nisbench.results.break_even import with_break_even
 from nisbench.results.cells import Results, load
@@ -35,6 +36,7 @@ __all__ = ["build_report", "rendered"]
 
 _SECTIONS = (
     verdict_section,
+    what_to_use_section,
     free_energy_section,
     ess_section,
     autocorrelation_section,

@@ -1,0 +1,94 @@
+"""Draws a grid: one row of coloured cells for each label; neighbours with the same name share one frame."""
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from nisbench.report.lettering import printable, shortened, width
+from nisbench.report.palette import INK, MUTED, PALETTE
+from nisbench.report.panels import Grid, GridCell
+from nisbench.report.sheet import Sheet
+
+__all__ = ["draw_grid"]
+
+_TEXT = 0.83
+"""Size of the text in the cells in units of the size of the sheet."""
+_LINE = 1.25
+"""Height of a line in the cells in units of its text."""
+_BELOW, _RIGHT = 32.0, 6.0
+"""Points below the cells, for their numbers and the label of the axis, and at their right."""
+_GAP = 1.5
+"""Points between two frames."""
+_SIGN = 10.0
+"""Points in front of a name for the mark of its sampler."""
+
+
+def draw_grid(grid: Grid, sheet: Sheet) -> Figure:
+    """The rows from top to bottom; every text is inside the figure."""
+    title, text = sheet.title(grid.title), _TEXT * sheet.size
+    names = [shortened(printable(name), sheet.small, 0.2 * sheet.width) for name, _ in grid.rows]
+    left = sheet.margin + sheet.line(1) + max(width(name, sheet.small) for name in names) + 6
+    n_lines = 1 + max(len(cell.lines) for _, cells in grid.rows for cell in cells)
+    cell_height = _LINE * text * n_lines + 8
+    inner_height, above = cell_height * len(names), 10 + sheet.line(len(title))
+    height = above + inner_height + _BELOW
+    figure = Figure(figsize=(sheet.width / 72, height / 72))
+    inner = sheet.width - left - _RIGHT
+    axes = figure.add_axes((left / sheet.width, _BELOW / height, inner / sheet.width, inner_height / height))
+    # One unit of the axes is one point, y downwards.
+    axes.set(xlim=(0, inner), ylim=(inner_height, 0))
+    across = inner / len(grid.columns)
+    for r, (_, cells) in enumerate(grid.rows):
+        _draw_row(axes, cells, (across, cell_height), r * cell_height, text)
+    axes.set_xticks([(k + 0.5) * across for k in range(len(grid.columns))], grid.columns)
+    axes.set_yticks([(r + 0.5) * cell_height for r in range(len(names))], names)
+    axes.tick_params(length=0, pad=4)
+    axes.grid(visible=False)
+    axes.set_xlabel(shortened(printable(grid.x_label), sheet.size, inner))
+    axes.set_ylabel(shortened(printable(grid.y_label), sheet.size, inner_height))
+    axes.yaxis.set_label_coords(-(left - sheet.margin - 0.5 * sheet.size) / inner, 0.5)
+    axes.spines[:].set_visible(False)
+    sheet.write_title(figure, title)
+    return figure
+
+
+def _draw_row(axes: Axes, cells: Sequence[GridCell], pitch: tuple[float, float], top: float, size: float) -> None:
+    across, high = pitch
+    for first, together in _frames(cells):
+        x, wide, cell = first * across, across * len(together), together[0]
+        shade = MUTED if cell.mark is None else PALETTE[cell.mark.colour]
+        corner, extent = (x + _GAP / 2, top + _GAP / 2), (wide - _GAP, high - _GAP)
+        if not cell.empty:
+            axes.add_patch(Rectangle(corner, *extent, facecolor=shade, edgecolor="none", alpha=0.16))
+        dash = (0, (3, 2)) if cell.empty else "-"
+        axes.add_patch(Rectangle(corner, *extent, facecolor="none", edgecolor=shade, linewidth=0.9, linestyle=dash))
+        middle = top + 4 + 0.5 * _LINE * size
+        _write_name(axes, cell, x + wide / 2, middle, wide - 6, size)
+        for k, one in enumerate(together):
+            for line, words in enumerate(one.lines, 1):
+                place = (x + (k + 0.5) * across, middle + line * _LINE * size)
+                shown = shortened(printable(words), size, across - 3)
+                axes.text(*place, shown, size=size, ha="center", va="center", color=INK)
+
+
+def _frames(cells: Sequence[GridCell]) -> Iterator[tuple[int, list[GridCell]]]:
+    """The index of the first cell of each frame, and its cells."""
+    for _, found in groupby(enumerate(cells), key=lambda pair: (pair[1].label, pair[1].mark, pair[1].empty)):
+        together = list(found)
+        yield together[0][0], [cell for _, cell in together]
+
+
+def _write_name(axes: Axes, cell: GridCell, x: float, y: float, room: float, size: float) -> None:
+    """The name in bold in the middle of the frame, with the mark of its sampler in front of it if there is room."""
+    name = printable(cell.label)
+    sign = _SIGN if cell.mark is not None and width(name, size, bold=True) + _SIGN <= room else 0.0
+    shown = shortened(name, size, room - sign, bold=True)
+    axes.text(x + sign / 2, y, shown, size=size, ha="center", va="center", weight="bold", color=INK)
+    if sign and cell.mark is not None:
+        place = x + sign / 2 - width(shown, size, bold=True) / 2 - 0.5 * _SIGN
+        shade = PALETTE[cell.mark.colour]
+        look = {"markersize": 4.5, "markerfacecolor": shade, "markeredgecolor": shade, "linestyle": "none"}
+        axes.plot([place], [y], marker=cell.mark.marker, **look)
