@@ -123,7 +123,7 @@ def _thinned(axis: Axis, ticks: Sequence[float], room: float, size: float) -> li
 
 
 def _linear_ticks(axis: Axis, span: float) -> None:
-    axis.set_major_locator(MaxNLocator(6))
+    axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     axis.set_major_formatter(FuncFormatter(lambda value, _: _plain(value, span)))
 
 
@@ -164,11 +164,12 @@ def _limits(panel: Panel) -> tuple[float, float]:
     if not points:
         return (0.5, 2.0)
     high = max(point.y + (point.error or 0.0) for point in points)
+    above = 0.12 if any(point.open for point in points) else 0.0  # room for the arrow of a lower limit
     if panel.y_scale == "log":
         # A bar longer than its value would reach minus infinity; it counts down to 0.3 of the value.
         low = min(max(point.y - (point.error or 0.0), 0.3 * point.y) for point in points)
         wide = max((high / low) ** 0.08, 1.15)
-        return low / wide, high * wide
+        return low / wide, high * wide * (high / low * wide) ** above
     low = min(point.y - (point.error or 0.0) for point in points)
     margin = 0.06 * (high - low) or 0.1 * abs(high) or 1.0
-    return low - margin, high + margin
+    return low - margin, high + margin + above * (high - low + margin)

@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from nisbench.report.lettering import printable, shortened, width
-from nisbench.report.palette import INK, MUTED, PALETTE
+from nisbench.report.lettering import printable, shortened, width, wrapped
+from nisbench.report.palette import GRID, INK, MUTED, PALETTE
 from nisbench.report.panels import Grid, GridCell
 from nisbench.report.sheet import Sheet
 
@@ -22,6 +22,8 @@ _BELOW, _RIGHT = 32.0, 6.0
 """Points below the cells, for their numbers and the label of the axis, and at their right."""
 _GAP = 1.5
 """Points between two frames."""
+_SMALLEST = 0.8
+"""Size of a long name in units of the text of the cells; a name that is still too long is shortened."""
 _SIGN = 10.0
 """Points in front of a name for the mark of its sampler."""
 
@@ -30,7 +32,7 @@ def draw_grid(grid: Grid, sheet: Sheet) -> Figure:
     """The rows from top to bottom; every text is inside the figure."""
     title, text = sheet.title(grid.title), _TEXT * sheet.size
     names = [shortened(printable(name), sheet.small, 0.2 * sheet.width) for name, _ in grid.rows]
-    left = sheet.margin + sheet.line(1) + max(width(name, sheet.small) for name in names) + 6
+    left = sheet.margin + max(width(name, sheet.small) for name in names) + 6
     n_lines = 1 + max(len(cell.lines) for _, cells in grid.rows for cell in cells)
     cell_height = _LINE * text * n_lines + 8
     inner_height, above = cell_height * len(names), 10 + sheet.line(len(title))
@@ -42,33 +44,35 @@ def draw_grid(grid: Grid, sheet: Sheet) -> Figure:
     axes.set(xlim=(0, inner), ylim=(inner_height, 0))
     across = inner / len(grid.columns)
     for r, (_, cells) in enumerate(grid.rows):
-        _draw_row(axes, cells, (across, cell_height), r * cell_height, text)
+        _draw_row(axes, cells, (across, cell_height, r * cell_height), text, n_lines)
     axes.set_xticks([(k + 0.5) * across for k in range(len(grid.columns))], grid.columns)
     axes.set_yticks([(r + 0.5) * cell_height for r in range(len(names))], names)
     axes.tick_params(length=0, pad=4)
     axes.grid(visible=False)
     axes.set_xlabel(shortened(printable(grid.x_label), sheet.size, inner))
-    axes.set_ylabel(shortened(printable(grid.y_label), sheet.size, inner_height))
-    axes.yaxis.set_label_coords(-(left - sheet.margin - 0.5 * sheet.size) / inner, 0.5)
     axes.spines[:].set_visible(False)
     sheet.write_title(figure, title)
     return figure
 
 
-def _draw_row(axes: Axes, cells: Sequence[GridCell], pitch: tuple[float, float], top: float, size: float) -> None:
-    across, high = pitch
+def _draw_row(axes: Axes, cells: Sequence[GridCell], box: tuple[float, float, float], size: float, n_lines: int) -> None:
+    """The frames of one row; `box`: width and height of a cell and the upper edge of the row."""
+    across, high, top = box
     for first, together in _frames(cells):
         x, wide, cell = first * across, across * len(together), together[0]
         shade = MUTED if cell.mark is None else PALETTE[cell.mark.colour]
         corner, extent = (x + _GAP / 2, top + _GAP / 2), (wide - _GAP, high - _GAP)
         if not cell.empty:
-            axes.add_patch(Rectangle(corner, *extent, facecolor=shade, edgecolor="none", alpha=0.16))
+            fill = {"hatch": "///", "edgecolor": GRID} if cell.mark is None else {"facecolor": shade, "alpha": 0.16}
+            axes.add_patch(Rectangle(corner, *extent, **({"facecolor": "none", "linewidth": 0} | fill)))
         dash = (0, (3, 2)) if cell.empty else "-"
         axes.add_patch(Rectangle(corner, *extent, facecolor="none", edgecolor=shade, linewidth=0.9, linestyle=dash))
+        names, small = _name_lines(cell, wide - 5, size, n_lines - max(len(one.lines) for one in together))
         middle = top + 4 + 0.5 * _LINE * size
-        _write_name(axes, cell, x + wide / 2, middle, wide - 6, size)
+        for k, name in enumerate(names):
+            _write_name(axes, cell, name, (x + wide / 2, middle + k * _LINE * size), small)
         for k, one in enumerate(together):
-            for line, words in enumerate(one.lines, 1):
+            for line, words in enumerate(one.lines, len(names)):
                 place = (x + (k + 0.5) * across, middle + line * _LINE * size)
                 shown = shortened(printable(words), size, across - 3)
                 axes.text(*place, shown, size=size, ha="center", va="center", color=INK)
@@ -81,14 +85,27 @@ def _frames(cells: Sequence[GridCell]) -> Iterator[tuple[int, list[GridCell]]]:
         yield together[0][0], [cell for _, cell in together]
 
 
-def _write_name(axes: Axes, cell: GridCell, x: float, y: float, room: float, size: float) -> None:
-    """The name in bold in the middle of the frame, with the mark of its sampler in front of it if there is room."""
-    name = printable(cell.label)
-    sign = _SIGN if cell.mark is not None and width(name, size, bold=True) + _SIGN <= room else 0.0
-    shown = shortened(name, size, room - sign, bold=True)
-    axes.text(x + sign / 2, y, shown, size=size, ha="center", va="center", weight="bold", color=INK)
-    if sign and cell.mark is not None:
-        place = x + sign / 2 - width(shown, size, bold=True) / 2 - 0.5 * _SIGN
+def _name_lines(cell: GridCell, room: float, size: float, lines: int) -> tuple[list[str], float]:
+    """The name in at most this many lines, and the size of its text, which is smaller if a long name then fits."""
+    room -= _SIGN if cell.mark is not None else 0.0
+    name, bold = printable(cell.label), _bold(cell)
+    longest = max((width(word, size, bold=bold) for word in name.split(" ")), default=0.0)
+    small = size * min(1.0, max(room / longest, _SMALLEST)) if longest else size
+    return wrapped(name, small, room, lines, bold=bold), small
+
+
+def _bold(cell: GridCell) -> bool:
+    """True if the cell has a winner; the names of a tie are not bold."""
+    return cell.mark is not None
+
+
+def _write_name(axes: Axes, cell: GridCell, name: str, place: tuple[float, float], size: float) -> None:
+    """One line of the name in bold around `place`, with the mark of its sampler in front of it."""
+    sign = _SIGN if cell.mark is not None else 0.0
+    x, y = place
+    axes.text(x + sign / 2, y, name, size=size, ha="center", va="center", weight="bold" if _bold(cell) else "normal", color=INK)
+    if cell.mark is not None:
         shade = PALETTE[cell.mark.colour]
         look = {"markersize": 4.5, "markerfacecolor": shade, "markeredgecolor": shade, "linestyle": "none"}
-        axes.plot([place], [y], marker=cell.mark.marker, **look)
+        left = x + sign / 2 - width(name, size, bold=True) / 2 - 0.5 * _SIGN
+        axes.plot([left], [y], marker=cell.mark.marker, **look)

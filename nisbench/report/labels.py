@@ -59,13 +59,14 @@ def name_ends(axes: Axes, panel: Panel, named: Sequence[int], sheet: Sheet) -> N
 def draw_notes(axes: Axes, panel: Panel, inner: float, sheet: Sheet) -> None:
     """A ring at each marked place, a line down to the x axis, and the text beside the line where it fits."""
     low, high = axes.get_xlim()
-    bottom, top = axes.get_ylim()
+    bottom, _ = axes.get_ylim()
+    places = [math.log(note.x / low) / math.log(high / low) * inner for note in panel.notes]
     for k, note in enumerate(panel.notes):
         axes.plot([note.x, note.x], [bottom, note.y], color=INK, linewidth=0.9, linestyle=(0, (2, 2)), zorder=1.5)
         ring = {"markerfacecolor": PAPER, "markeredgecolor": INK, "markersize": 5.5, "linestyle": "none"}
         axes.plot([note.x], [note.y], marker="o", zorder=4, **ring)
-        across = (math.log(note.x / low) / math.log(high / low)) * inner
-        left = across + 3 + width(note.text, sheet.small) > inner
+        end = places[k] + 6 + width(note.text, sheet.small)
+        left = end > inner or any(places[k] < other < end for other in places)
         axes.annotate(
             note.text,
             (note.x, bottom),

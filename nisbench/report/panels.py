@@ -65,6 +65,8 @@ class Series:
     shape: Shape = "points"
     named: bool = True
     """True if the legend names the series; the seeds of one sampler are named once."""
+    thin: bool = False
+    """True for a thin line behind the marks."""
     group: str = ""
     """Name of the set of series that the page shows and hides together; empty: the label."""
 
@@ -138,7 +140,7 @@ class GridCell:
     lines: tuple[str, ...]
     """Short texts under the name."""
     mark: Mark | None = None
-    """The look of the sampler; None for a grey cell."""
+    """The look of the sampler; None for a tie, which is hatched."""
     empty: bool = False
     """True for a white cell with a dashed frame: nothing was chosen there."""
 
@@ -150,7 +152,6 @@ class Grid:
     name: str
     title: str
     x_label: str
-    y_label: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, tuple[GridCell, ...]], ...]
     """Label of the row, and one cell for each column."""

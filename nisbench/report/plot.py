@@ -132,7 +132,7 @@ def _draw_series(axes: Axes, panel: Panel, series: Series, label: str) -> None:
     """Draws one series; `label` is its name in the legend."""
     style: dict[str, Any] = {"color": colour(series), "label": label}
     x = shifted(panel, series)
-    wide, dash = (0.6, "-") if series.role == "other" else (1.3, series.mark.dash)
+    wide, dash = (0.6, "-") if series.role == "other" or series.thin else (1.3, series.mark.dash)
     y = np.array([point.y for point in series.points])
     if series.shape == "steps":
         fill = series.role == "reference"

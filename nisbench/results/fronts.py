@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from nisbench.contract.quantities import ESS_FRACTION, KL_NATS, TRAIN_S
 from nisbench.contract.records import Estimate
+from nisbench.results.costs import TIMING_CHANGE
 from nisbench.results.groups import SeedGroup
 
 __all__ = ["Trained", "front", "measure_of", "trained"]
@@ -41,10 +42,19 @@ def trained(groups: Iterable[SeedGroup], quantity: str) -> tuple[Trained, ...]:
 
 
 def front(known: Sequence[Trained]) -> tuple[Trained, ...]:
-    """The trusted samplers that no other trusted sampler beats in both, by training time."""
-    kept: list[Trained] = []
+    """The trusted samplers that no other trusted sampler beats, by training time.
+
+    A sampler beats another if its loss is smaller and its training is not longer by more than TIMING_CHANGE: trainings
+    with the same budget of seconds differ by the length of their last step.
+    """
     able = [one for one in known if one.group.trusted]
-    for one in sorted(able, key=lambda one: (one.train_s, one.loss.value)):
-        if not kept or (one.loss.value or 0.0) < (kept[-1].loss.value or 0.0):
-            kept.append(one)
-    return tuple(kept)
+    kept = [one for one in able if not any(_beats(other, one) for other in able)]
+    return tuple(sorted(kept, key=lambda one: one.train_s))
+
+
+def _beats(one: Trained, other: Trained) -> bool:
+    return _loss(one) < _loss(other) and one.train_s <= (1 + TIMING_CHANGE) * other.train_s
+
+
+def _loss(one: Trained) -> float:
+    return math.nan if one.loss.value is None else one.loss.value

@@ -19,9 +19,14 @@ class Goal:
     quantity: str
     value: float
 
+    @property
+    def sign(self) -> str:
+        """Sign between the quantity and the value: at least, or at most."""
+        return "≥" if describe(self.quantity).better == "higher" else "≤"
+
     def met(self, value: float) -> bool:
         """True if a value is at least as good as the goal."""
-        return value >= self.value if describe(self.quantity).better == "higher" else value <= self.value
+        return value >= self.value if self.sign == "≥" else value <= self.value
 
 
 GOALS = (Goal(KL_NATS, 0.1), Goal(KL_NATS, 0.01), Goal(ESS_FRACTION, 0.5), Goal(ESS_FRACTION, 0.9))

@@ -19,7 +19,7 @@ __all__ = ["what_to_use_section"]
 _N = "effective samples wanted"
 _CROWD = 6
 """Largest number of samplers in one panel."""
-_OTHER_WORDS = {"alone": "alone", "alone trusted": "only trusted"}
+_NO_CHOICE = {"alone": "alone", "alone trusted": "the only one trusted"}
 
 
 def what_to_use_section(results: Results) -> Section:
@@ -46,9 +46,9 @@ _TOTAL_CAPTION = (
 _CROWD_CAPTION = f" Of more than {_CROWD} samplers, those are drawn that come closest to the smallest total."
 _GRID_CAPTION = (
     "The trusted sampler with the smallest total time, training included, by size and number of effective samples "
-    "wanted. Below the name: the total time, and how many times longer the next sampler takes. Grey: a tie, two totals "
-    "that do not differ beyond errors and 20 %. Dashed: no choice, because no other sampler was run (alone), because "
-    "no other passed every validity gate (only trusted), or because none passed."
+    "wanted. Below the name: the total time, and how many times longer the next sampler takes. Hatched: a tie, totals "
+    "that do not differ beyond errors and 20 %. Dashed: no choice, because no other sampler was run, or because at "
+    "most one passed every validity gate."
 )
 
 
@@ -91,10 +91,10 @@ def _notes(found: Sequence[Span]) -> list[Note]:
 
 
 def _in_words(found: Sequence[Span]) -> str:
-    """The winners in order: `wolff, from 3 million on hier`."""
-    first, *later = found
-    parts = [first.winner.group.label, *(f"from {in_words(s.first)} on {s.winner.group.label}" for s in later)]
-    return ", ".join(parts)
+    """The winners in order: `wolff up to 3 million, then hier`."""
+    *before, last = found
+    parts = [f"{span.winner.group.label} up to {in_words(span.last)}" for span in before]
+    return f"{', '.join(parts)}, then {last.winner.group.label}" if parts else last.winner.group.label
 
 
 def _totals_in_words(at: Advice) -> str:
@@ -115,9 +115,8 @@ def _grid(results: Results, place: Sequence[Advice]) -> Grid:
         name=place_file(results, place[0], "what-to-use", sized=False),
         title=place_title(results, place[0], "What to use"),
         x_label=_N,
-        y_label="L",
         columns=tuple(power_of_ten(n) for n in COUNTS),
-        rows=tuple((str(at.L), tuple(_cell(one, looks) for one in found)) for at, found in rows),
+        rows=tuple((f"L = {at.L}", tuple(_cell(one, looks) for one in found)) for at, found in rows),
         words=" ".join(f"L = {at.L}: {_row_in_words(found)}." for at, found in rows),
     )
 
@@ -125,12 +124,11 @@ def _grid(results: Results, place: Sequence[Advice]) -> Grid:
 def _cell(one: Choice, looks: Mapping[str, Mark]) -> GridCell:
     if one.kind == "nobody" or one.total_s is None:
         return GridCell("none trusted", (), empty=True)
-    time = seconds_text(one.total_s.value or math.nan)
-    label = one.labels[0]
+    time, label = seconds_text(one.total_s.value or math.nan), one.labels[0]
     if one.kind == "tie":
-        return GridCell(" ≈ ".join(one.labels), (time, "tie"))
+        return GridCell(" ≈ ".join(sorted(one.labels)), (time,))
     if one.kind != "clear":
-        return GridCell(label, (time, _OTHER_WORDS[one.kind]), empty=True)
+        return GridCell(f"{label}, {_NO_CHOICE[one.kind]}", (time,), empty=True)
     lead = "" if one.lead is None else f"{significant(float(f'{one.lead.value:.1e}'), 2)}×"
     return GridCell(label, (time, lead), looks[label])
 
@@ -140,7 +138,7 @@ def _row_in_words(found: Sequence[Choice]) -> str:
     parts: list[str] = []
     last = ""
     for one in found:
-        name = " or ".join(one.labels) or "none trusted"
+        name = " or ".join(sorted(one.labels)) or "none trusted"
         if name != last:
             parts.append(f"{name} from {power_of_ten(one.n)}")
         last = name
