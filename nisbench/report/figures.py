@@ -36,7 +36,7 @@ def draw(panel: AnyPanel, *, pdf: bool = True, sheet: Sheet = PAGE) -> Drawing:
     Parameters
     ----------
     sheet
-        PAGE, or COLUMN for one column of a paper; configurations have a size of their own.
+        PAGE, or COLUMN for one column of a paper.
     """
     with _style(panel.name, sheet):
         figure = _figure(panel, sheet)
@@ -50,7 +50,7 @@ def draw(panel: AnyPanel, *, pdf: bool = True, sheet: Sheet = PAGE) -> Drawing:
 
 def _figure(panel: AnyPanel, sheet: Sheet) -> Figure:
     if isinstance(panel, ConfigurationPanel):
-        return draw_configurations(panel)
+        return draw_configurations(panel, sheet)
     if isinstance(panel, Grid):
         return draw_grid(panel, sheet)
     return draw_dots(panel, sheet) if panel.rows else draw_plot(panel, sheet)

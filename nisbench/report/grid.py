@@ -20,6 +20,8 @@ _LINE = 1.25
 """Height of a line in the cells in units of its text."""
 _BELOW, _RIGHT = 32.0, 6.0
 """Points below the cells, for their numbers and the label of the axis, and at their right."""
+_NARROWEST = 36.0
+"""Smallest width of a column in points, which a time or a factor needs."""
 _GAP = 1.5
 """Points between two frames."""
 _SMALLEST = 0.8
@@ -29,7 +31,7 @@ _SIGN = 10.0
 
 
 def draw_grid(grid: Grid, sheet: Sheet) -> Figure:
-    """The rows from top to bottom; every text is inside the figure."""
+    """The rows from top to bottom; every text is inside the figure. A narrow sheet shows every second column."""
     title, text = sheet.title(grid.title), _TEXT * sheet.size
     names = [shortened(printable(name), sheet.small, 0.2 * sheet.width) for name, _ in grid.rows]
     left = sheet.margin + max(width(name, sheet.small) for name in names) + 6
@@ -42,10 +44,12 @@ def draw_grid(grid: Grid, sheet: Sheet) -> Figure:
     axes = figure.add_axes((left / sheet.width, _BELOW / height, inner / sheet.width, inner_height / height))
     # One unit of the axes is one point, y downwards.
     axes.set(xlim=(0, inner), ylim=(inner_height, 0))
-    across = inner / len(grid.columns)
+    step = 1 if inner / len(grid.columns) >= _NARROWEST else 2
+    columns = grid.columns[::step]
+    across = inner / len(columns)
     for r, (_, cells) in enumerate(grid.rows):
-        _draw_row(axes, cells, (across, cell_height, r * cell_height), text, n_lines)
-    axes.set_xticks([(k + 0.5) * across for k in range(len(grid.columns))], grid.columns)
+        _draw_row(axes, cells[::step], (across, cell_height, r * cell_height), text, n_lines)
+    axes.set_xticks([(k + 0.5) * across for k in range(len(columns))], columns)
     axes.set_yticks([(r + 0.5) * cell_height for r in range(len(names))], names)
     axes.tick_params(length=0, pad=4)
     axes.grid(visible=False)
@@ -55,7 +59,9 @@ def draw_grid(grid: Grid, sheet: Sheet) -> Figure:
     return figure
 
 
-def _draw_row(axes: Axes, cells: Sequence[GridCell], box: tuple[float, float, float], size: float, n_lines: int) -> None:
+def _draw_row(
+    axes: Axes, cells: Sequence[GridCell], box: tuple[float, float, float], size: float, n_lines: int
+) -> None:
     """The frames of one row; `box`: width and height of a cell and the upper edge of the row."""
     across, high, top = box
     for first, together in _frames(cells):
@@ -103,7 +109,16 @@ def _write_name(axes: Axes, cell: GridCell, name: str, place: tuple[float, float
     """One line of the name in bold around `place`, with the mark of its sampler in front of it."""
     sign = _SIGN if cell.mark is not None else 0.0
     x, y = place
-    axes.text(x + sign / 2, y, name, size=size, ha="center", va="center", weight="bold" if _bold(cell) else "normal", color=INK)
+    axes.text(
+        x + sign / 2,
+        y,
+        name,
+        size=size,
+        ha="center",
+        va="center",
+        weight="bold" if _bold(cell) else "normal",
+        color=INK,
+    )
     if cell.mark is not None:
         shade = PALETTE[cell.mark.colour]
         look = {"markersize": 4.5, "markerfacecolor": shade, "markeredgecolor": shade, "linestyle": "none"}

@@ -15,9 +15,11 @@ from nisbench.harness.store import Store
 from nisbench.report.data import COLOURS, page_data, sort_key
 from nisbench.report.document import Code, Document, Entry, Figure, Paragraph, Picture, Table
 from nisbench.report.panels import Drawing, visible
+from nisbench.report.paper import write_paper
 from nisbench.report.sections.autocorrelation import autocorrelation_section
 from nisbench.report.sections.configurations import configurations_section
 from nisbench.report.sections.cost import cost_section
+from nisbench.report.sections.error_bars import error_bars_section
 from nisbench.report.sections.ess import ess_section
 from nisbench.report.sections.failures import failures_section
 from nisbench.report.sections.free_energy import free_energy_section
@@ -25,6 +27,8 @@ from nisbench.report.sections.magnetisation import magnetisation_section
 from nisbench.report.sections.observables import observables_section
 from nisbench.report.sections.provenance import provenance_section
 from nisbench.report.sections.published import published_section
+from nisbench.report.sections.quality import quality_section
+from nisbench.report.sections.relative_cost import relative_cost_section
 from nisbench.report.sections.training import training_section
 from nisbench.report.sections.verdict import verdict_section
 from nisbench.report.sections.what_to_use import what_to_use_section
@@ -40,8 +44,11 @@ _SECTIONS = (
     free_energy_section,
     ess_section,
     autocorrelation_section,
+    relative_cost_section,
     cost_section,
+    quality_section,
     training_section,
+    error_bars_section,
     observables_section,
     magnetisation_section,
     configurations_section,
@@ -54,11 +61,11 @@ _SECTIONS = (
 _SCRIPTS = ("tables.js", "figures.js", "report.js")
 
 
-def build_report(stores: Sequence[Store], out: Path) -> Path:
+def build_report(stores: Sequence[Store], out: Path, *, paper: bool = False) -> Path:
     """Writes report.html, report.md and figures/ for the runs in `stores` into `out`; returns the path of report.html.
 
     The report of a half-finished run shows the cells that have ended. Raises StoreError if a file of a store is damaged
-    or if the folder cannot be written.
+    or if the folder cannot be written. With `paper` also paper/, with figures for one column and tables in LaTeX.
     """
     results = with_break_even(load(stores))
     document = _document(results)
@@ -69,6 +76,8 @@ def build_report(stores: Sequence[Store], out: Path) -> Path:
     markdown = _environment().get_template("report.md.j2").render(document=document)
     write_text(out / "report.md", markdown)
     write_text(out / "report.html", rendered(document, results))
+    if paper:
+        write_paper(document, out / "paper")
     return out / "report.html"
 
 

@@ -100,11 +100,6 @@ class Panel:
     """The content in words, where it is more than a list of values."""
 
     @property
-    def empty(self) -> bool:
-        """True if no sampler has a point."""
-        return not any(series.points for series in self.series if series.role in ("sampler", "other"))
-
-    @property
     def alt(self) -> str:
         """The drawing in words, for readers who cannot see it."""
         if self.words:

@@ -41,7 +41,9 @@ def left_out(results: Results, places: Sequence[Place]) -> list[Paragraph]:
     sentences = []
     every = len([place for place in advice(results) if any(g.measured for at in place for g in at.groups)])
     if every > len(places):
-        sentences.append(f"{len(places)} of {every} targets, temperatures and machines are drawn, those with most runs.")
+        sentences.append(
+            f"{len(places)} of {every} targets, temperatures and machines are drawn, those with most runs."
+        )
     shown = shown_advice(places)
     if smaller := [at.L for at in _with_choice(places) if at not in shown]:
         sentences.append(f"No panel for smaller sizes: L = {join(sorted(set(smaller)))}.")
@@ -58,7 +60,11 @@ def place_title(results: Results, at: Advice, text: str) -> str:
     """The text, followed by the target, beta and machine where the report has several."""
     group = at.groups[0]
     titled = problem_title(results, group.problem, text)
-    return f"{titled}, {_machine(at)}" if len({_machine(one) for place in advice(results) for one in place}) > 1 else titled
+    return (
+        f"{titled}, {_machine(at)}"
+        if len({_machine(one) for place in advice(results) for one in place}) > 1
+        else titled
+    )
 
 
 def place_file(results: Results, at: Advice, name: str, *, sized: bool = True) -> str:
