@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -69,8 +70,9 @@ def _draw_row(
         shade = MUTED if cell.mark is None else PALETTE[cell.mark.colour]
         corner, extent = (x + _GAP / 2, top + _GAP / 2), (wide - _GAP, high - _GAP)
         if not cell.empty:
-            fill = {"hatch": "///", "edgecolor": GRID} if cell.mark is None else {"facecolor": shade, "alpha": 0.16}
-            axes.add_patch(Rectangle(corner, *extent, **({"facecolor": "none", "linewidth": 0} | fill)))
+            fill: dict[str, Any] = {"facecolor": "none", "linewidth": 0}
+            fill |= {"hatch": "///", "edgecolor": GRID} if cell.mark is None else {"facecolor": shade, "alpha": 0.16}
+            axes.add_patch(Rectangle(corner, *extent, **fill))
         dash = (0, (3, 2)) if cell.empty else "-"
         axes.add_patch(Rectangle(corner, *extent, facecolor="none", edgecolor=shade, linewidth=0.9, linestyle=dash))
         names, small = _name_lines(cell, wide - 5, size, n_lines - max(len(one.lines) for one in together))
@@ -106,21 +108,18 @@ def _bold(cell: GridCell) -> bool:
 
 
 def _write_name(axes: Axes, cell: GridCell, name: str, place: tuple[float, float], size: float) -> None:
-    """One line of the name in bold around `place`, with the mark of its sampler in front of it."""
+    """One line of the name around `place`, with the mark of its sampler in front of it."""
     sign = _SIGN if cell.mark is not None else 0.0
     x, y = place
-    axes.text(
-        x + sign / 2,
-        y,
-        name,
-        size=size,
-        ha="center",
-        va="center",
-        weight="bold" if _bold(cell) else "normal",
-        color=INK,
-    )
+    look: dict[str, Any] = {"size": size, "weight": "bold" if _bold(cell) else "normal", "color": INK}
+    axes.text(x + sign / 2, y, name, ha="center", va="center", **look)
     if cell.mark is not None:
         shade = PALETTE[cell.mark.colour]
-        look = {"markersize": 4.5, "markerfacecolor": shade, "markeredgecolor": shade, "linestyle": "none"}
+        sign_look: dict[str, Any] = {
+            "markersize": 4.5,
+            "markerfacecolor": shade,
+            "markeredgecolor": shade,
+            "linestyle": "none",
+        }
         left = x + sign / 2 - width(name, size, bold=True) / 2 - 0.5 * _SIGN
-        axes.plot([left], [y], marker=cell.mark.marker, **look)
+        axes.plot([left], [y], marker=cell.mark.marker, **sign_look)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 
@@ -63,7 +64,12 @@ def draw_notes(axes: Axes, panel: Panel, inner: float, sheet: Sheet) -> None:
     places = [math.log(note.x / low) / math.log(high / low) * inner for note in panel.notes]
     for k, note in enumerate(panel.notes):
         axes.plot([note.x, note.x], [bottom, note.y], color=INK, linewidth=0.9, linestyle=(0, (2, 2)), zorder=1.5)
-        ring = {"markerfacecolor": PAPER, "markeredgecolor": INK, "markersize": 5.5, "linestyle": "none"}
+        ring: dict[str, Any] = {
+            "markerfacecolor": PAPER,
+            "markeredgecolor": INK,
+            "markersize": 5.5,
+            "linestyle": "none",
+        }
         axes.plot([note.x], [note.y], marker="o", zorder=4, **ring)
         end = places[k] + 6 + width(note.text, sheet.small)
         left = end > inner or any(places[k] < other < end for other in places)

@@ -81,8 +81,8 @@ class Panel:
     y_label: str
     series: tuple[Series, ...]
     x_scale: Literal["size", "values", "linear", "log"] = "size"
-    """`size`: logarithmic, a tick at each x of a sampler. `values`: linear with such ticks. `linear`: even ticks. `log`:
-    a tick at each power of ten."""
+    """`size`: logarithmic, a tick at each x of a sampler. `values`: linear with such ticks. `linear`: even ticks.
+    `log`: a tick at each power of ten."""
     y_scale: Literal["linear", "log"] = "linear"
     y_limits: tuple[float, float] | None = None
     levels: tuple[float, ...] = ()

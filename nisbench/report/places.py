@@ -41,9 +41,7 @@ def left_out(results: Results, places: Sequence[Place]) -> list[Paragraph]:
     sentences = []
     every = len([place for place in advice(results) if any(g.measured for at in place for g in at.groups)])
     if every > len(places):
-        sentences.append(
-            f"{len(places)} of {every} targets, temperatures and machines are drawn, those with most runs."
-        )
+        sentences.append(f"{len(places)} of {every} targets, temperatures and machines are drawn.")
     shown = shown_advice(places)
     if smaller := [at.L for at in _with_choice(places) if at not in shown]:
         sentences.append(f"No panel for smaller sizes: L = {join(sorted(set(smaller)))}.")
@@ -60,18 +58,19 @@ def place_title(results: Results, at: Advice, text: str) -> str:
     """The text, followed by the target, beta and machine where the report has several."""
     group = at.groups[0]
     titled = problem_title(results, group.problem, text)
-    return (
-        f"{titled}, {_machine(at)}"
-        if len({_machine(one) for place in advice(results) for one in place}) > 1
-        else titled
-    )
+    return f"{titled}, {_machine(at)}" if len(_machines(results)) > 1 else titled
 
 
 def place_file(results: Results, at: Advice, name: str, *, sized: bool = True) -> str:
     """File name of a panel, unique within the report."""
-    machines = list(dict.fromkeys(_machine(one) for place in advice(results) for one in place))
+    machines = _machines(results)
     number = f"-m{machines.index(_machine(at)) + 1}" if len(machines) > 1 else ""
     return panel_name(results, at.groups[0].problem, f"{name}{number}{f'-L{at.L}' if sized else ''}")
+
+
+def _machines(results: Results) -> list[str]:
+    """The machines of all places, each once."""
+    return list(dict.fromkeys(_machine(one) for place in advice(results) for one in place))
 
 
 def _machine(at: Advice) -> str:

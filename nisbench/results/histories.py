@@ -1,5 +1,6 @@
 """Training histories of a seed group: means over seeds, and the time that a training takes to reach a target."""
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -80,7 +81,7 @@ def time_to(row: CellRow, goal: Goal) -> tuple[float, bool] | None:
     known = [(seconds, goal.met(value)) for _, seconds, value in evaluations(row, goal.quantity)]
     if not known:
         return None
-    for (seconds, met), (_, next_met) in zip(known, known[1:], strict=False):
+    for (seconds, met), (_, next_met) in itertools.pairwise(known):
         if met and next_met:
             return seconds, True
     return known[-1][0], False

@@ -1,5 +1,6 @@
 """Census of z-scores: all observables of all trusted cells against exact values, beside the normal distribution."""
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -30,4 +31,4 @@ def binned(zs: Sequence[float], width: float, edge: float) -> tuple[list[float],
 def normal_counts(n: int, edges: Sequence[float]) -> list[float]:
     """Expected number in each bin of n independent normal z-scores; the outer bins have the tails."""
     below = [0.0, *(0.5 * (1 + math.erf(edge / math.sqrt(2))) for edge in edges[1:-1]), 1.0]
-    return [n * (b - a) for a, b in zip(below, below[1:], strict=False)]
+    return [n * (b - a) for a, b in itertools.pairwise(below)]

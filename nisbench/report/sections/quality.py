@@ -44,9 +44,9 @@ def quality_section(results: Results) -> Section:
 
 _FRONT_CAPTION = (
     "Distance from p against training time. Marks: the end of the whole training, measured with all draws. Thin lines: "
-    "the training history, mean over seeds, from 1 % of the training on. Dotted: the Pareto front, the trusted samplers "
-    "that no other one beats, if there are two or more; trainings whose times differ by less than 20 % count as equally long. Hollow: untrusted. "
-    "Error bars: one standard error."
+    "the training history, mean over seeds, from 1 % of the training on. Dotted: the Pareto front, the trusted "
+    "samplers that no other one beats, if there are two or more; trainings whose times differ by less than 20 % count "
+    "as equally long. Hollow: untrusted. Error bars: one standard error."
 )
 _GOAL_CAPTION = (
     "Training time until the history reaches a quality: the first of two successive evaluations that both meet it, "

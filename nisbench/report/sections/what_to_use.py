@@ -23,7 +23,7 @@ _NO_CHOICE = {"alone": "alone", "alone trusted": "the only one trusted"}
 
 
 def what_to_use_section(results: Results) -> Section:
-    """Total time of n effective samples for each trusted sampler, and a table of the sampler to use for each n and L."""
+    """Total time of n effective samples for each trusted sampler, and the sampler to use for each n and L."""
     places = measured_places(results)
     shown = shown_advice(places)
     blocks: list[Block] = []
@@ -41,7 +41,8 @@ def what_to_use_section(results: Results) -> Section:
 _TOTAL_CAPTION = (
     "Time for n effective samples: preparation + training + n × time per effective sample. A training ends at the step "
     "of its history that is best for n, if the history shows one; its line then bends. Rings: the number of samples "
-    "from which another sampler is cheaper beyond errors. Shaded: one standard error of the cost. Trusted samplers only."
+    "from which another sampler is cheaper beyond errors. Shaded: one standard error of the cost. Only trusted "
+    "samplers are drawn."
 )
 _CROWD_CAPTION = f" Of more than {_CROWD} samplers, those are drawn that come closest to the smallest total."
 _GRID_CAPTION = (
