@@ -115,11 +115,6 @@ def _write_name(axes: Axes, cell: GridCell, name: str, place: tuple[float, float
     axes.text(x + sign / 2, y, name, ha="center", va="center", **look)
     if cell.mark is not None:
         shade = PALETTE[cell.mark.colour]
-        sign_look: dict[str, Any] = {
-            "markersize": 4.5,
-            "markerfacecolor": shade,
-            "markeredgecolor": shade,
-            "linestyle": "none",
-        }
+        sign_look: dict[str, Any] = {"markersize": 4.5, "color": shade, "linestyle": "none"}
         left = x + sign / 2 - width(name, size, bold=True) / 2 - 0.5 * _SIGN
         axes.plot([left], [y], marker=cell.mark.marker, **sign_look)

@@ -31,7 +31,7 @@ class Text:
 
 def with_published(*sizes: float) -> set[float]:
     """The sizes, and those of published values up to twice the largest one, which an axis of L may show."""
-    return {*sizes, *(float(value.L) for value in published().values if value.L <= 2 * max(sizes))}
+    return {*sizes, *(float(value.L) for value in published().values if 2 * max(sizes) >= value.L)}
 
 
 def texts(svg: str) -> tuple[list[Text], float, float]:
