@@ -19,7 +19,7 @@ __all__ = ["quality_section"]
 
 _SHOWN_HISTORY = 0.01
 """A history is drawn from this fraction of its time on; before, little changes."""
-_SHOWN_SIZES = 6
+_SHOWN_SIZES = 4
 """Largest number of sizes with a panel of the front."""
 _CROWD = 6
 """Of more samplers at one size, only those on the front have a colour and a name."""
