@@ -168,7 +168,8 @@ def plan(**selection: Any) -> None:
 @cli.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the report [the run folder].")
-def report(runs: Sequence[Path], out: Path | None) -> None:
+@click.option("--paper", is_flag=True, help="Also write paper/: figures for one column as PDF, tables as LaTeX.")
+def report(runs: Sequence[Path], out: Path | None, paper: bool) -> None:
     """Write report.html, report.md and figures from one or several runs."""
     from nisbench.contract.catalog import load_catalog
     from nisbench.harness.store import Store
@@ -177,7 +178,7 @@ def report(runs: Sequence[Path], out: Path | None) -> None:
     if len(runs) > 1 and out is None:
         raise UserError("a report on several runs needs a folder of its own; give --out DIR")
     stores = [Store.open(path) for path in runs]
-    click.echo(str(build_report(stores, out or runs[0], catalog=load_catalog())))
+    click.echo(str(build_report(stores, out or runs[0], catalog=load_catalog(), paper=paper)))
 
 
 @cli.command()

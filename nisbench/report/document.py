@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from nisbench.contract.records import Estimate
 from nisbench.report.methods import Method
-from nisbench.report.panels import Drawing, visible
+from nisbench.report.panels import AnyPanel, Drawing, visible
 from nisbench.results.numbers import concise, score
 from nisbench.results.targets import beta_text
 
@@ -136,6 +136,8 @@ class Picture:
     other_scale: str = ""
     """Name of the other scale."""
     title: str = ""
+    panel: AnyPanel | None = None
+    """The content of the drawing, from which it is drawn again for a paper."""
 
     @property
     def short_alt(self) -> str:

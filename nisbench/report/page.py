@@ -17,10 +17,12 @@ from nisbench.report.data import COLOURS, page_data, sort_key
 from nisbench.report.document import Code, Document, Entry, Figure, Fold, Paragraph, Picture, Related, Table
 from nisbench.report.methods import Method, methods_of
 from nisbench.report.panels import Drawing, visible
+from nisbench.report.paper import write_paper
 from nisbench.report.sections.autocorrelation import autocorrelation_section
 from nisbench.report.sections.citing import citing_section
 from nisbench.report.sections.configurations import configurations_section
 from nisbench.report.sections.cost import cost_section
+from nisbench.report.sections.error_bars import error_bars_section
 from nisbench.report.sections.ess import ess_section
 from nisbench.report.sections.failures import failures_section
 from nisbench.report.sections.free_energy import free_energy_section
@@ -29,8 +31,11 @@ from nisbench.report.sections.magnetisation import magnetisation_section
 from nisbench.report.sections.observables import observables_section
 from nisbench.report.sections.provenance import provenance_section
 from nisbench.report.sections.published import published_section
+from nisbench.report.sections.quality import quality_section
+from nisbench.report.sections.relative_cost import relative_cost_section
 from nisbench.report.sections.training import training_section
 from nisbench.report.sections.verdict import claims_section, verdict_section
+from nisbench.report.sections.what_to_use import what_to_use_section
 from nisbench.report.sentences import lead_sentences, verdict_sentences
 from nisbench.report.spoken import spoken, spoken_unit
 from nisbench.results.break_even import with_break_even
@@ -40,6 +45,7 @@ __all__ = ["build_report", "rendered"]
 
 _OPEN = (
     verdict_section,
+    what_to_use_section,
     claims_section,
     glance_section,
 )
@@ -49,8 +55,11 @@ _FOLDED = (
     free_energy_section,
     ess_section,
     autocorrelation_section,
+    relative_cost_section,
     cost_section,
+    quality_section,
     training_section,
+    error_bars_section,
     observables_section,
     magnetisation_section,
     configurations_section,
@@ -66,7 +75,12 @@ _SCRIPTS = ("tables.js", "figures.js", "report.js")
 
 
 def build_report(
-    stores: Sequence[Store], out: Path, *, catalog: Catalog | None = None, related: Sequence[Related] = ()
+    stores: Sequence[Store],
+    out: Path,
+    *,
+    catalog: Catalog | None = None,
+    related: Sequence[Related] = (),
+    paper: bool = False,
 ) -> Path:
     """Writes report.html, report.md and figures/ for the runs in `stores` into `out`; returns the path of report.html.
 
@@ -79,6 +93,8 @@ def build_report(
         Describes the methods: names in full, publications, BibTeX, method cards. Without it they are left out.
     related
         Other reports on the same question, to which the page links.
+    paper
+        Also write paper/, with figures for one column and tables in LaTeX.
     """
     results = with_break_even(load(stores))
     document = _document(results, methods_of(results, catalog), tuple(related))
@@ -89,6 +105,8 @@ def build_report(
     markdown = _environment().get_template("report.md.j2").render(document=document, most_rows=_MOST_ROWS)
     write_text(out / "report.md", markdown)
     write_text(out / "report.html", rendered(document, results))
+    if paper:
+        write_paper(document, out / "paper")
     return out / "report.html"
 
 

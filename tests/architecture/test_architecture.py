@@ -48,7 +48,7 @@ PRINTS = {"nisbench/cli.py"}
 ENVIRONMENT = {"nisbench/cli.py", "nisbench/harness/execute.py", "nisbench/contract/surroundings.py"}
 PLOTTING = {
     f"nisbench/report/{name}.py"
-    for name in ("axes", "dots", "figures", "fonts", "lettering", "mosaic", "plot", "sheet")
+    for name in ("axes", "dots", "figures", "fonts", "grid", "labels", "lettering", "mosaic", "plot", "sheet")
 }
 PLOTTING_MODULES = {"matplotlib", "seaborn", "plotly"}
 HEAVY = {"torch", "matplotlib", "seaborn", "numba", "pandas"}

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from figure_files import with_published
 
 from nisbench.contract.records import SCHEMA_VERSION
 from nisbench.harness.store import Store
@@ -121,7 +122,7 @@ def test_committed_reports_on_screen_phone_and_paper(browser, folder, rebuilt):
     if json.loads((folder / "plan.json").read_text())["schema_version"] != SCHEMA_VERSION:
         pytest.skip("the report is of an earlier version of the files")
     page = rebuilt(folder)[0] / "report.html"
-    sizes = sorted({cell.L for cell in Store.open(folder).cells()})
+    sizes = sorted(with_published(*(cell.L for cell in Store.open(folder).cells())))
     for width, dark in ((1440, False), (1440, True), (390, False), (390, True)):
         browser.open(page, width=width, height=SCREEN, dark=dark)
         if width == 1440:
