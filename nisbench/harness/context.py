@@ -8,9 +8,10 @@ import torch
 
 from nisbench.contract.interfaces import Target
 from nisbench.contract.records import Cell, CostBasis, Estimate, ReferenceState
+from nisbench.harness.cell_files import CellFiles
 from nisbench.harness.clock import Clock
 from nisbench.harness.seeds import seed_for
-from nisbench.harness.store import CellFiles, Store
+from nisbench.harness.store import Store
 
 __all__ = ["CellContext", "Outcome"]
 

@@ -59,6 +59,8 @@ def measure_model(context: CellContext, plugin: type[Model], options: Any) -> Ou
     model = build_model(plugin, context.target, options, context.cell, context.device)
     compile_s = timed(context, lambda: warm_up_model(context, model))
     training = _train(context, model, options)
+    if training.note:
+        notes["checkpoint"] = training.note
     model.zero_grad(set_to_none=True)  # the peak memory of drawing must not contain the gradient
     model.eval()  # layers such as BatchNorm must give one fixed density
     save_weights(model, context.files.weights)

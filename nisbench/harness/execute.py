@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from nisbench.contract.records import Cell, CellResult, Status
+from nisbench.harness.cell_files import CellFiles
 from nisbench.harness.resume import lacks_reference
-from nisbench.harness.store import CellFiles, Store
+from nisbench.harness.store import Store
 
 __all__ = ["Progress", "StoppedError", "run_cells", "worker_environment"]
 

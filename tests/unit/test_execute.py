@@ -5,8 +5,9 @@ import pytest
 
 from nisbench.contract.records import Budget, Cell, CellResult, CellState, ReferenceState, Status
 from nisbench.harness import execute, resume
+from nisbench.harness.cell_files import Reference
 from nisbench.harness.plan import Plan
-from nisbench.harness.store import Reference, Store
+from nisbench.harness.store import Store
 
 REFERENCE = Cell("s", "sampler", "1", {}, "ising", 2, 0.3, 0, 10, reference_draws=5)
 MODEL = Cell("m", "model", "1", {}, "ising", 2, 0.3, 1, 10, Budget(steps=1), reference=REFERENCE.cell_id)
@@ -57,8 +58,8 @@ def test_a_model_without_reference_is_measured_again_once_there_is_one(store):
 
 def test_a_lost_reference_is_made_again(store):
     _end(store, MODEL, Status.OK)
-    _end(store, REFERENCE, Status.OK, reference=ReferenceState.LEFT)
     store.files(REFERENCE.cell_id).write_reference(SPINS)
+    _end(store, REFERENCE, Status.OK, reference=ReferenceState.LEFT)
     assert _due(store) == []
     (store.path / "reference" / f"{REFERENCE.cell_id}.npz").unlink()
     assert _due(store) == ["s"]
