@@ -93,7 +93,7 @@ def _train(context: CellContext, model: Model, options: Any) -> Training:
     context.stage("train")
     cell = context.cell
     log_z = context.exact.get(LOG_Z_PER_SITE)  # None for a target without exact values
-    with context.clock.phase("train"):
+    with context.stop.postponed(), context.clock.phase("train"):
         training = train(
             model,
             beta=cell.beta,
@@ -105,6 +105,7 @@ def _train(context: CellContext, model: Model, options: Any) -> Training:
             exact_log_z=None if log_z is None else log_z * context.target.n_sites,
             source=loaded_source(*context.factories).sha256,
             keep=context.keep,
+            stop=context.stop,
         )
     if training.resumed:
         context.clock.phases["train"].forget_peaks("the training was resumed: its peak may lie in an earlier process")

@@ -19,6 +19,7 @@ from nisbench.errors import NisbenchError
 from nisbench.harness.cell_files import CellFiles
 from nisbench.harness.checkpoint import Progress, load_checkpoint, save_checkpoint
 from nisbench.harness.clock import Clock
+from nisbench.harness.stop import StopSignals
 
 __all__ = ["Diverged", "Training", "annealed_beta", "learning_rate", "train"]
 
@@ -56,6 +57,7 @@ def train(
     source: str = "",
     keep: bool = False,
     checkpoint_every_s: float = 15.0,
+    stop: StopSignals | None = None,
 ) -> Training:
     """Train until the budget is used up, continuing from the checkpoint in `files` if there is one.
 
@@ -72,6 +74,8 @@ def train(
 
     Raises
     ------
+    StopRequestedError
+        If a signal, which `stop` postpones, asked for the end; the checkpoint is written by then.
     Diverged
         If an evaluation or a parameter is infinite or not a number. A checkpoint never contains such a value.
     """
@@ -112,12 +116,14 @@ def train(
                 raise Diverged(f"training diverged at step {state.step}: {line}; lower learning_rate or set clip_norm")
             files.append_history({"step": state.step, "seconds": state.seconds, **line})
             next_evaluation = _following(state.step)
-        if done or clock.now() - saved_at > checkpoint_every_s:
+        if done or (stop and stop.name) or clock.now() - saved_at > checkpoint_every_s:
             # A checkpoint with NaN would make every later attempt fail in the same way.
             if not all(bool(torch.isfinite(p).all()) for p in model.parameters()):
                 raise Diverged(f"a parameter is not finite at step {state.step}; lower learning_rate or set clip_norm")
             save_checkpoint(files, model, optimizer, state, source)
             saved_at = clock.now()
+        if stop:
+            stop.check()
     return Training(state.step, state.seconds, _optimizer_bytes(optimizer), resumed, found.note)
 
 
