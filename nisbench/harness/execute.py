@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from nisbench.contract.records import Cell, CellResult, Status
+from nisbench.errors import one_line
 from nisbench.harness.cell_files import CellFiles, open_to_append
 from nisbench.harness.resume import lacks_reference
 from nisbench.harness.store import Store
@@ -26,6 +27,8 @@ _POLL_S = 0.05
 _GRACE_S = 5.0
 """Seconds that a worker has for its checkpoint, between SIGTERM and SIGKILL."""
 _GUARD = Path(__file__).with_name("guard.py")
+_TAIL_BYTES = 2**16
+"""Bytes at the end of a log in which the reason of a crash is looked for."""
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 _DEFAULTS = {
     # Threads that spin for ever while they wait make a step ten times slower once the machine has other work; threads
@@ -200,10 +203,10 @@ def _crash(code: int, last_line: str, memory_limit: int | None) -> str:
 def _tail(log: Path, start: int) -> str:
     """Return the last line after byte `start` that names an exception, or else the last line that is not empty."""
     with log.open("rb") as file:
-        file.seek(start)
+        file.seek(max(start, log.stat().st_size - _TAIL_BYTES))
         lines = [line.rstrip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
     named = [line for line in lines if _EXCEPTION.match(line)]
-    return (named or lines or [""])[-1]
+    return one_line((named or lines or [""])[-1])
 
 
 def _end_all(jobs: Sequence[_Job]) -> None:

@@ -159,7 +159,7 @@ class Store:
             raise StoreError(f"{path} is not the plan of a nisbench run")
         if plan.get("schema_version") != SCHEMA_VERSION:
             raise StoreError(
-                f"{self.path} has schema version {str(plan.get('schema_version'))[:20]}, this nisbench reads "
+                f"{path} has schema version {str(plan.get('schema_version'))[:20]}, this nisbench reads "
                 f"{SCHEMA_VERSION}; read it with the nisbench that wrote it, or run its plan again in another folder"
             )
         plan = check_seal(path, plan)

@@ -19,6 +19,7 @@ from nisbench.contract.catalog import Catalog, load_catalog
 from nisbench.contract.interfaces import ChainSampler, Density, Model
 from nisbench.contract.quantities import COMPILE_S
 from nisbench.contract.records import Cell, CellResult, Hardware, Status
+from nisbench.errors import describe
 from nisbench.harness.build import UnavailableError, build_target, select_device
 from nisbench.harness.clock import Clock
 from nisbench.harness.context import CellContext, Outcome
@@ -160,8 +161,7 @@ def _guarded(store: Store, cell: Cell, memory_limit: int | None, keep: bool, sto
 
 def _failure(error: Exception, memory_limit: int | None) -> str:
     """Return `Type: message` on one line; for lack of memory, that line with the memory limit."""
-    text = str(error).strip().splitlines()
-    message = f"{type(error).__name__}: {text[0] if text else ''}".rstrip(": ")
+    message = describe(error)
     exhausted = isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
     if not exhausted:
         return message

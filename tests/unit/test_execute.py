@@ -86,6 +86,11 @@ def test_a_reference_that_fails_again_leaves_its_models_alone(store, monkeypatch
         def wait(self, timeout=None):
             return 1
 
+        def send_signal(self, number):
+            pass
+
+        kill = poll
+
     monkeypatch.setattr(execute.subprocess, "Popen", Ended)
     execute.run_cells(store, resume.unfinished(store))
     assert started == [REFERENCE.cell_id]
@@ -118,6 +123,11 @@ def test_models_wait_for_their_reference_and_workers_are_bounded(store, monkeypa
         def wait(self, timeout=None):
             return 0
 
+        def send_signal(self, number):
+            pass
+
+        kill = wait
+
     monkeypatch.setattr(execute.subprocess, "Popen", Slow)
     seen = []
     execute.run_cells(store, (MODEL, REFERENCE), workers=4, watch=seen.append)
@@ -135,3 +145,11 @@ def test_the_last_exception_of_the_log_is_the_reason(tmp_path):
         file.write("Traceback\n  File\nnumba.core.errors.TypingError: no match\n\nDuring: typing\n  x\n")
     assert execute._tail(log, start) == "numba.core.errors.TypingError: no match"
     assert execute._tail(log, log.stat().st_size) == ""
+
+
+def test_a_log_without_a_line_end_gives_a_short_reason(tmp_path):
+    log = tmp_path / "log.txt"
+    log.write_bytes(b"\x1b[2J" + b"x" * 2**22)
+    assert execute._tail(log, 0) == "x" * 496 + " ..."
+    log.write_bytes(b"\x1b[31mValueError\x07: no\n")
+    assert execute._tail(log, 0) == " [31mValueError : no"
