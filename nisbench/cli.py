@@ -200,6 +200,20 @@ def status(run_folder: Path) -> None:
 
 @cli.command()
 @click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
+def verify(run_folder: Path) -> None:
+    """Check every file of a run against its checksum."""
+    from nisbench.harness.store import Store
+
+    store = Store.open(run_folder)
+    store.environment()
+    cells = store.cells()
+    if changed := [line for cell in cells for line in store.changed_files(cell.cell_id)]:
+        raise UserError("; ".join(changed))
+    click.echo(f"{len(cells)} cells: every file is as it was written")
+
+
+@cli.command()
+@click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
 @click.option("--format", "form", type=click.Choice(["csv", "json", "parquet"]), default="json", show_default=True)
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File to write [standard output].")
 def export(run_folder: Path, form: str, out: Path | None) -> None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from nisbench.contract.records import Cell, CellState, Status
 from nisbench.errors import UserError
-from nisbench.harness.store import Reference, Store
+from nisbench.harness.cell_files import Reference
+from nisbench.harness.store import Store
 from nisbench.harness.values import assignments
 
 if TYPE_CHECKING:

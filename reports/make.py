@@ -53,8 +53,7 @@ def collect(run: Path, folder: Path) -> int:
             copy = compacted / path.relative_to(run)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, copy)
-        if folder.name not in FULL:
-            _compact(Store.open(compacted))
+        _compact(Store.open(compacted), full=folder.name in FULL)
         files = [path for path in compacted.rglob("*") if path.is_file()]
         size = sum(path.stat().st_size for path in files)
         if size > LIMIT_BYTES:
@@ -77,19 +76,24 @@ def committed(folder: Path, page: Path) -> dict[str, bytes]:
     return files | {f"figures/{name}.svg": (page / "figures" / f"{name}.svg").read_bytes() for name in shown}
 
 
-def _compact(store: Store) -> None:
-    """Keep of samples and series what a page shows: a few configurations, and the histogram of the magnetisation."""
+def _compact(store: Store, *, full: bool) -> None:
+    """Keep what a page shows: a few configurations, and the histogram of the magnetisation; `full` keeps all series.
+
+    The checksums of the cells are renewed, because weights and configurations of references are left out as well.
+    """
     for cell in store.cells():
-        files = store.files(cell.cell_id)
-        samples = store.samples(cell.cell_id)
-        if samples is not None:
-            files.write_samples(samples[:N_PICTURES])
-        series = store.series(cell.cell_id)
-        kept = {name: _small(series[name]) for name in ("magnetisation", "log_weight") if name in series}
-        if "log_weight" not in kept:  # a histogram needs no order, and sorted integers take a tenth of the bytes
-            kept = {name: np.sort(values, axis=None) for name, values in kept.items()}
-        if kept:
-            files.write_series(kept)
+        files, state = store.files(cell.cell_id), store.state(cell.cell_id)
+        samples, series = store.samples(cell.cell_id), store.series(cell.cell_id)
+        if not full:
+            if samples is not None:
+                files.write_samples(samples[:N_PICTURES])
+            kept = {name: _small(series[name]) for name in ("magnetisation", "log_weight") if name in series}
+            if "log_weight" not in kept:  # a histogram needs no order, and sorted integers take a tenth of the bytes
+                kept = {name: np.sort(values, axis=None) for name, values in kept.items()}
+            if kept:
+                files.write_series(kept)
+        if state.status is not None:
+            files.seal(state.status, state.reason)
 
 
 def _small(values: NDArray[np.generic]) -> NDArray[np.generic]:

@@ -20,7 +20,7 @@ from nisbench.contract.distribution import own_version, plugin_points
 from nisbench.contract.options import NoOptions, check_options, fill_options
 from nisbench.contract.records import Kind, TrainingOptions
 from nisbench.contract.surroundings import preserved
-from nisbench.errors import PluginError, UnknownName
+from nisbench.errors import PluginError, UnknownName, describe
 
 __all__ = ["Catalog", "Entry", "TargetEntry", "load_catalog"]
 
@@ -220,7 +220,7 @@ def load_catalog(points: Iterable[EntryPoint] | None = None, *, names: Iterable[
             raise
         # The import of a plugin may raise anything: SystemExit, the skip of a test framework, a panic of compiled code.
         except BaseException as error:
-            broken.append(Entry(point.name, None, distribution, version, broken=_one_line(error)))
+            broken.append(Entry(point.name, None, distribution, version, broken=describe(error)))
             continue
         plugins.update({entry.name: entry for entry in registry.plugins})
         targets.update({entry.name: entry for entry in registry.targets})
@@ -255,13 +255,6 @@ def _check_name(name: object) -> None:
     """Raises PluginError for a name that cannot be written in a command, a plan and a table."""
     if not (isinstance(name, str) and _NAME.fullmatch(name)):
         raise PluginError(f"the name {name!r} is not allowed; use letters, digits, '.', '_' and '-', first no mark")
-
-
-def _one_line(error: BaseException) -> str:
-    """`Type: message` with the first line of the message, printable characters only."""
-    first = next(iter(str(error).strip().splitlines()), "")
-    text = f"{type(error).__name__}: {first}" if first else type(error).__name__
-    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def _resolve(factory: str, name: str) -> type[Any]:

@@ -8,9 +8,11 @@ import torch
 
 from nisbench.contract.interfaces import Target
 from nisbench.contract.records import Cell, CostBasis, Estimate, ReferenceState
+from nisbench.harness.cell_files import CellFiles
 from nisbench.harness.clock import Clock
 from nisbench.harness.seeds import seed_for
-from nisbench.harness.store import CellFiles, Store
+from nisbench.harness.stop import StopSignals
+from nisbench.harness.store import Store
 
 __all__ = ["CellContext", "Outcome"]
 
@@ -30,6 +32,8 @@ class CellContext:
     """Bytes that the cell may take; None without a limit."""
     keep: bool = False
     """True if a training continues although the source of the plugin has changed."""
+    stop: StopSignals = field(default_factory=StopSignals)
+    """Signals that ask this process to end."""
 
     @property
     def device(self) -> torch.device:

@@ -59,6 +59,8 @@ def measure_model(context: CellContext, plugin: type[Model], options: Any) -> Ou
     model = build_model(plugin, context.target, options, context.cell, context.device)
     compile_s = timed(context, lambda: warm_up_model(context, model))
     training = _train(context, model, options)
+    if training.note:
+        notes["checkpoint"] = training.note
     model.zero_grad(set_to_none=True)  # the peak memory of drawing must not contain the gradient
     model.eval()  # layers such as BatchNorm must give one fixed density
     save_weights(model, context.files.weights)
@@ -91,7 +93,7 @@ def _train(context: CellContext, model: Model, options: Any) -> Training:
     context.stage("train")
     cell = context.cell
     log_z = context.exact.get(LOG_Z_PER_SITE)  # None for a target without exact values
-    with context.clock.phase("train"):
+    with context.stop.postponed(), context.clock.phase("train"):
         training = train(
             model,
             beta=cell.beta,
@@ -103,6 +105,7 @@ def _train(context: CellContext, model: Model, options: Any) -> Training:
             exact_log_z=None if log_z is None else log_z * context.target.n_sites,
             source=loaded_source(*context.factories).sha256,
             keep=context.keep,
+            stop=context.stop,
         )
     if training.resumed:
         context.clock.phases["train"].forget_peaks("the training was resumed: its peak may lie in an earlier process")

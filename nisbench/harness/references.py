@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from nisbench.contract.interfaces import ChainSampler, Density
 from nisbench.contract.records import Estimate, ReferenceState
+from nisbench.harness.cell_files import Reference
 from nisbench.harness.context import CellContext
 from nisbench.harness.measure import chunk_sizes, largest_chunk, one_draw, to_numpy
-from nisbench.harness.store import Reference
 from nisbench.statistics.quantities import ReferenceSeries
 
 __all__ = ["collect_reference", "evaluate_reference", "leave_reference", "reference_series"]

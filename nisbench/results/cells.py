@@ -56,7 +56,7 @@ class CellRow:
     result: CellResult | None
     """None before the cell ends."""
 
-    @property
+    @cached_property
     def problem(self) -> Problem:
         """Target and beta of the cell."""
         return Problem(target_label(self.cell), self.cell.beta)
@@ -132,18 +132,18 @@ class Results:
     repeated: int
     """Number of cells found in several runs. Each is shown once, from the first run that finished it."""
 
-    @property
+    @cached_property
     def contest(self) -> tuple[CellRow, ...]:
         """The rows that are compared. A reference cell is left out where its sampler is also measured as itself."""
         taking_part = {_place(row) for row in self.rows if row.cell.reference_draws == 0}
         return tuple(row for row in self.rows if row.cell.reference_draws == 0 or _place(row) not in taking_part)
 
-    @property
+    @cached_property
     def problems(self) -> tuple[Problem, ...]:
         """Every target and beta, sorted."""
         return tuple(sorted({row.problem for row in self.rows}))
 
-    @property
+    @cached_property
     def labels(self) -> tuple[str, ...]:
         """Every label: models before samplers, each kind sorted by name."""
         return tuple(label for _, label in sorted({(row.cell.kind, row.label) for row in self.rows}))

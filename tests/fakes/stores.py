@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from nisbench.contract.records import Budget, Cell, CellResult, Estimate, Hardware, Status
+from nisbench.harness.cell_files import Reference
 from nisbench.harness.cost import draw_costs
 from nisbench.harness.plan import Group, Plan
-from nisbench.harness.store import Reference, Store
+from nisbench.harness.store import Store
 from nisbench.physics.kaufman import exact_values
 from nisbench.statistics.quantities import (
     ReferenceSeries,

@@ -3,9 +3,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ from fakes.stores import HOSTILE, Sixty, StoreMaker, quick
 
 from nisbench.contract.records import Estimate, Status
 from nisbench.errors import StoreError
+from nisbench.harness import atomic as atomic_module
 from nisbench.harness import store as store_module
 from nisbench.harness.store import Store
 from nisbench.report.document import Related
@@ -316,14 +315,15 @@ def test_five_hundred_cells_make_a_page(out: Path, tmp_path: Path):
 def test_each_file_of_a_run_is_read_once(quick_store: Store, out: Path, monkeypatch: pytest.MonkeyPatch):
     opened: Counter[Path] = Counter()
 
-    def count(read: Callable[[Path], object], path: Path) -> object:
-        opened[path] += path.exists()
+    def count(path: Path) -> bytes:
+        opened[path] += 1
         return read(path)
 
-    for name in ("read_json", "read_arrays", "read_history"):
-        monkeypatch.setattr(store_module, name, partial(count, getattr(store_module, name)))
-    build_report([quick_store], out)
-    names = {path.name for path, count in opened.items() if count}
+    read = atomic_module.read_bytes
+    for module in (atomic_module, store_module):
+        monkeypatch.setattr(module, "read_bytes", count)
+    build_report([Store(quick_store.path)], out)
+    names = {path.name for path in opened}
     assert names >= {"plan.json", "environment.json", "cell.json", "status.json", "result.json", "history.jsonl"}
     assert names >= {"series.npz", "samples.npz"}
     assert {str(path): count for path, count in opened.items() if count > 1} == {}

@@ -263,7 +263,7 @@ def test_subnormal_numbers_are_zero_in_the_process_of_a_cell(tmp_path, monkeypat
     """With them a gradient has been seen to take eighteen times as long."""
     seen = []
 
-    def halved(store, cell, catalog, *, memory_limit, keep):
+    def halved(store, cell, catalog, **_):
         seen.append(half_of(np.full(1000, np.finfo(np.float32).tiny)))
         return CellResult(cell.cell_id, Status.OK)
 
