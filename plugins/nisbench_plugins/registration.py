@@ -15,6 +15,10 @@ HIER_CITATION = (
     "Comput. Phys. Commun. 281, 108502 (2022), arXiv:2203.10989"
 )
 HIER_EXACT_CITATION = f"nisbench, docs/methods/hier-exact.md; the method builds on {HIER_CITATION}"
+SWENDSEN_WANG_CITATION = (
+    'R. H. Swendsen, J.-S. Wang, "Nonuniversal critical dynamics in Monte Carlo simulations", '
+    "Phys. Rev. Lett. 58, 86 (1987)"
+)
 WOLFF_CITATION = 'U. Wolff, "Collective Monte Carlo Updating for Spin Systems", Phys. Rev. Lett. 62, 361 (1989)'
 
 
@@ -103,6 +107,23 @@ class HierExactOptions(TrainingOptions):
 
 
 @dataclass(frozen=True)
+class SwendsenWangOptions:
+    """Options of `swendsen-wang`."""
+
+    n_chains: int = field(default=8, metadata={"help": "independent chains"})
+    sweeps_per_draw: int = field(default=1, metadata={"help": "updates of all clusters between two draws"})
+    burn_in_sweeps: int = field(
+        default=100, metadata={"help": "updates of each chain before its first draw; 0 keeps the start"}
+    )
+
+    def __post_init__(self) -> None:
+        if self.n_chains < 1 or self.sweeps_per_draw < 1 or self.burn_in_sweeps < 0:
+            raise ValueError(
+                f"n_chains and sweeps_per_draw must be at least 1 and burn_in_sweeps at least 0; got {self}"
+            )
+
+
+@dataclass(frozen=True)
 class WolffOptions:
     """Options of `wolff`."""
 
@@ -172,6 +193,13 @@ def register_densities(register: Callable[..., None]) -> None:
 @hookimpl
 def register_samplers(register: Callable[..., None]) -> None:
     """Register the samplers of this distribution."""
+    register(
+        "swendsen-wang",
+        options=SwendsenWangOptions,
+        factory="nisbench_plugins.swendsen_wang:SwendsenWang",
+        summary="multi-cluster Monte Carlo (Swendsen, Wang 1987), compiled; batched on a GPU",
+        citation=SWENDSEN_WANG_CITATION,
+    )
     register(
         "wolff",
         options=WolffOptions,
