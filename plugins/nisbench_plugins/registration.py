@@ -15,6 +15,10 @@ HIER_CITATION = (
     "Comput. Phys. Commun. 281, 108502 (2022), arXiv:2203.10989"
 )
 HIER_EXACT_CITATION = f"nisbench, docs/methods/hier-exact.md; the method builds on {HIER_CITATION}"
+PERFECT_CITATION = (
+    'J. G. Propp, D. B. Wilson, "Exact sampling with coupled Markov chains and applications to statistical mechanics", '
+    "Random Struct. Algorithms 9, 223 (1996)"
+)
 SWENDSEN_WANG_CITATION = (
     'R. H. Swendsen, J.-S. Wang, "Nonuniversal critical dynamics in Monte Carlo simulations", '
     "Phys. Rev. Lett. 58, 86 (1987)"
@@ -107,6 +111,17 @@ class HierExactOptions(TrainingOptions):
 
 
 @dataclass(frozen=True)
+class PerfectOptions:
+    """Options of `perfect`."""
+
+    max_doublings: int = field(default=16, metadata={"help": "a draw fails after 2^max_doublings sweeps"})
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.max_doublings <= 40:
+            raise ValueError(f"max_doublings = {self.max_doublings}: give a number from 0 to 40")
+
+
+@dataclass(frozen=True)
 class SwendsenWangOptions:
     """Options of `swendsen-wang`."""
 
@@ -193,6 +208,14 @@ def register_densities(register: Callable[..., None]) -> None:
 @hookimpl
 def register_samplers(register: Callable[..., None]) -> None:
     """Register the samplers of this distribution."""
+    register(
+        "perfect",
+        options=PerfectOptions,
+        factory="nisbench_plugins.perfect:Perfect",
+        devices=("cpu",),
+        summary="coupling from the past (Propp, Wilson 1996): independent exact draws of ferromagnets",
+        citation=PERFECT_CITATION,
+    )
     register(
         "swendsen-wang",
         options=SwendsenWangOptions,
