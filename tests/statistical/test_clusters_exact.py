@@ -122,10 +122,10 @@ def test_wolff_is_exact(target, size, beta):
     assert is_exact(Wolff, WolffOptions(flips_per_draw=3), TARGETS[target](size), beta, 25_000)
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", ["torus", "pm1", "gaussian", "random field"])
 def test_swendsen_wang_in_torch_is_exact(target):
-    options = SwendsenWangOptions(n_chains=3000, burn_in_sweeps=20)
-    assert is_exact(InTorch, options, TARGETS[target](3), 0.5, 50)
+    options = SwendsenWangOptions(n_chains=400, burn_in_sweeps=50)
+    assert is_exact(InTorch, options, TARGETS[target](3), 0.5, 300)
 
 
 @pytest.mark.parametrize(("target", "beta"), [("free", 0.44), ("pm1", 0.5), ("gaussian", 0.4), ("villain", 0.5)])
