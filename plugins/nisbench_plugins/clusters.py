@@ -28,8 +28,8 @@ class BondTables:
 
     extent: int
     codes: NDArray[np.uint8]
-    """(L stride,): bits 2 k and 2 k + 1 are those of bond k: 0 for J > 0, 1 for J < 0, 2 for a missing bond. The order is
-    that of `Lattice.couplings`: right, lower, left, upper neighbour"""
+    """(L stride,): bits 2 k and 2 k + 1 are those of bond k: 0 for J > 0, 1 for J < 0, 2 for a missing bond. The order
+    is that of `Lattice.couplings`: right, lower, left, upper neighbour"""
     missing: NDArray[np.int64]
     """(2, n_missing): the two sites of each missing bond. The kernels count it as J = +1; `missing` corrects this"""
     thresholds: NDArray[np.uint64]

@@ -1,4 +1,4 @@
-"""Method card of `perfect`: coupling from the past in the random-cluster model, independent exact draws of ferromagnets.
+"""Method card of `perfect`: coupling from the past in the random-cluster model, exact draws of ferromagnets.
 
 Samples     p(s) = exp(-beta E(s)) / Z of a pairwise model on the square lattice with couplings J >= 0 and a field of
             one sign (or none), torus or free edges, any L >= 2, beta >= 0.
@@ -64,8 +64,8 @@ class Perfect(WeightedSampler):
             return f"perfect needs the couplings of a square lattice; the target '{target.name}' has none"
         if (lattice.right < 0).any() or (lattice.down < 0).any():
             return (
-                f"perfect needs couplings J >= 0, because two chains bound all others for ferromagnets only; the target "
-                f"'{target.name}' has negative couplings"
+                f"perfect needs couplings J >= 0, because two chains bound all others for ferromagnets only; "
+                f"the target '{target.name}' has negative couplings"
             )
         if lattice.field.min() < 0 < lattice.field.max():
             return f"perfect needs a field of one sign; the field of the target '{target.name}' has both signs"
@@ -202,9 +202,7 @@ def _set(state, neighbours, site, k, is_open):  # type: ignore[no-untyped-def]
     cache=True,
     nogil=True,
 )
-def _sweep(
-    states, n_states, neighbours, low, high, key, time, marks, mark, queues, ends
-):  # type: ignore[no-untyped-def]
+def _sweep(states, n_states, neighbours, low, high, key, time, marks, mark, queues, ends):  # type: ignore[no-untyped-def]
     """Update every bond of states (n_states, n_sites) with the random numbers of `time`; return the next free mark.
 
     The first state bounds the second from above.

@@ -230,13 +230,14 @@ def _energy(spins, extent, codes, missing):  # type: ignore[no-untyped-def]
     for y in range(extent):
         start = y * extent
         above = start - extent if y > 0 else spins.size - extent
+        # slices, whose indices start at 0: the compiler then counts 16 bonds at a time
         code, row, upper = codes[start : start + extent], spins[start : start + extent], spins[above : above + extent]
+        right, its_code = row[1:], code[1:]
         opposed += (row[0] ^ row[extent - 1] ^ (code[0] >> 4)) & 1
-        # slices, not indices: the compiler then counts 16 bonds at a time
-        for spin, other, bond in zip(row[1:], row[:-1], code[1:]):
-            opposed += (spin ^ other ^ (bond >> 4)) & 1
-        for spin, other, bond in zip(row, upper, code):
-            opposed += (spin ^ other ^ (bond >> 6)) & 1
+        for x in range(extent - 1):
+            opposed += (right[x] ^ row[x] ^ (its_code[x] >> 4)) & 1
+        for x in range(extent):
+            opposed += (row[x] ^ upper[x] ^ (code[x] >> 6)) & 1
     energy = 2 * opposed - 2 * spins.size + missing.shape[1]
     for bond in range(missing.shape[1]):
         energy -= 2 * np.int64(spins[missing[0, bond]] ^ spins[missing[1, bond]])
@@ -248,9 +249,7 @@ def _energy(spins, extent, codes, missing):  # type: ignore[no-untyped-def]
     cache=True,
     nogil=True,
 )
-def _advance(
-    spins, state, extent, codes, thresholds, field, sweeps, series, configurations, missing
-):  # type: ignore[no-untyped-def]
+def _advance(spins, state, extent, codes, thresholds, field, sweeps, series, configurations, missing):  # type: ignore[no-untyped-def]
     """Make the draws of `_Chain.advance`."""
     parent, flips = np.empty(spins.size, dtype=np.int32), np.empty(spins.size, dtype=np.uint8)
     sums = np.empty(field.size, dtype=np.float64)

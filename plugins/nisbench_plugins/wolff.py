@@ -187,9 +187,7 @@ def _flip_until(spins, state, totals, extent, codes, thresholds, signed, least):
     cache=True,
     nogil=True,
 )
-def _advance(
-    spins, state, totals, extent, codes, thresholds, signed, flips, series, configurations, missing
-):  # type: ignore[no-untyped-def]
+def _advance(spins, state, totals, extent, codes, thresholds, signed, flips, series, configurations, missing):  # type: ignore[no-untyped-def]
     """Make the draws of `_Chain.advance`."""
     room = np.empty((2, extent * extent + 1), dtype=np.int32)
     stride = spins.size // extent

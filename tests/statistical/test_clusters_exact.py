@@ -34,8 +34,8 @@ POWER = 6.0
 def random_field(L):
     """Couplings and fields of both signs."""
     rng = np.random.default_rng(L)
-    right, down, field = rng.choice([-1.0, 1.0], (2, L, L)).tolist() + [0.4 * rng.normal(size=(L, L))]
-    target = PairwiseTarget(square_lattice(L, right=right, down=down, field=field))
+    right, down = rng.choice([-1.0, 1.0], (2, L, L))
+    target = PairwiseTarget(square_lattice(L, right=right, down=down, field=0.4 * rng.normal(size=(L, L))))
     target.name = "random field"
     return target
 

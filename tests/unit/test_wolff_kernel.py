@@ -10,15 +10,14 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 import nisbench_plugins.wolff as module
-from nisbench_plugins import clusters
 from nisbench.physics.enumeration import ising_energy
 from nisbench.physics.glasses import EdwardsAnderson, Villain
 from nisbench.physics.ising import Ising
 from nisbench.physics.kaufman import BETA_CRITICAL
 from nisbench.physics.options import EdwardsAndersonOptions, IsingOptions
+from nisbench_plugins import clusters
 from nisbench_plugins.registration import WolffOptions
 from nisbench_plugins.wolff import Wolff
-
 
 TARGETS = {
     "free": lambda L: Ising(L, IsingOptions(boundary="free")),
