@@ -71,7 +71,7 @@ def _read_npz(path: Path, L: int) -> tuple[_Array, _Array, _Array]:
 def _sparse_entries(path: Path, L: int) -> list[_Entry]:
     """Return the entries of a sparse matrix."""
     try:
-        matrix = sparse.load_npz(path).tocoo()
+        matrix = sparse.coo_array(sparse.load_npz(path))
     except (ValueError, KeyError, NotImplementedError) as error:
         raise InvalidValue("it is not a sparse matrix; write it with scipy.sparse.save_npz") from error
     if matrix.shape != (L * L, L * L):

@@ -48,9 +48,9 @@ class BondTables:
         lattice = lattice_of(target)
         assert lattice is not None, "unsupported() refuses targets without a lattice"
         stride = stride or lattice.L
-        couplings = np.zeros((lattice.L, stride, 4))
-        couplings[:, : lattice.L] = lattice.couplings.reshape(lattice.L, lattice.L, 4)
-        couplings = couplings.reshape(-1, 4)  # (L, stride, 4) -> (L stride, 4)
+        rows = np.zeros((lattice.L, stride, 4))
+        rows[:, : lattice.L] = lattice.couplings.reshape(lattice.L, lattice.L, 4)
+        couplings = rows.reshape(-1, 4)  # (L, stride, 4) -> (L stride, 4)
         strengths = np.abs(couplings)
         bits = ((couplings < 0) + 2 * (couplings == 0)) << 2 * np.arange(4)  # (L stride, 4)
         values = np.unique(strengths[strengths > 0])

@@ -96,20 +96,23 @@ class _Chain:
         spins = round(sweeps * self.tables.extent**2)
         if not spins:
             return
-        flips = _flip_until(*self._arrays, spins // 2)
+        flips = _flip_until(self.spins, self.state, self.totals, *self._lattice, spins // 2)
         nothing = np.empty((0, self.tables.extent, self.tables.extent), dtype=np.int8)
-        _advance(*self._arrays, flips, np.empty((3, 1), dtype=np.int64), nothing, self.tables.missing)
+        self._advance(flips, np.empty((3, 1), dtype=np.int64), nothing)
 
     def advance(self, series: NDArray[np.int64], spins: NDArray[np.int8]) -> None:
         """Make n draws, `flips_per_draw` clusters apart; fill `series` (3, n) and, unless empty, `spins` (n, L, L)."""
-        _advance(*self._arrays, self.flips_per_draw, series, spins, self.tables.missing)
+        self._advance(self.flips_per_draw, series, spins)
+
+    def _advance(self, flips: int, series: NDArray[np.int64], spins: NDArray[np.int8]) -> None:
+        """Make n draws, `flips` clusters apart."""
+        arrays = self.spins, self.state, self.totals
+        _advance(*arrays, *self._lattice, flips, series, spins, self.tables.missing)
 
     @property
-    def _arrays(self) -> tuple[Any, ...]:
-        """First arguments of the kernels."""
-        tables = self.tables
-        lattice = tables.extent, tables.codes, tables.thresholds, tables.signed
-        return self.spins, self.state, self.totals, *lattice
+    def _lattice(self) -> tuple[int, NDArray[np.uint8], NDArray[np.uint64], bool]:
+        """Arguments of the kernels."""
+        return self.tables.extent, self.tables.codes, self.tables.thresholds, self.tables.signed
 
 
 @njit("UniTuple(i8, 3)(u1[::1], i4[:, ::1], u8[::1], i8, u1[::1], u8[::1], b1)", cache=True, nogil=True)
@@ -131,7 +134,7 @@ def _flip_cluster(spins, room, state, extent, codes, thresholds, signed):  # typ
     stack[0] = site
     # With couplings of one sign, a flipped spin cannot look like one that may join, and needs no mark any more.
     mark = 4 if signed else 0
-    top, size, opposed, down = 1, 0, 0, 0
+    top, size, opposed, down = 1, 0, np.int64(0), np.int64(0)
     threshold, various = thresholds[0], thresholds.size > 1  # one threshold stays in a register
     while top > 0:
         top -= 1
