@@ -9,7 +9,7 @@ Update      a cluster grows from a random site: a neighbour joins with probabili
 One draw    `flips_per_draw` cluster flips. On the ferromagnet, the mean cluster size is about 1.1 L^1.75 spins at
             beta_c, a few spins at small beta and nearly N spins at large beta. Compare autocorrelation times in sweeps,
             therefore: tau_sweeps = tau x (mean cluster size) / N.
-Cost        proportional to the number of flipped spins, energy and magnetisation included: about 1e8 spins per second
+Cost        proportional to the number of flipped spins, energy and magnetisation included: about 9e7 spins per second
             and core on a 2024 server CPU, L = 16 to 256 (`benchmarks/peer_wolff.py` compares). If couplings other than
             -1, 0 and +1 occur, each draw also measures its energy on the configuration, N spins.
 Start       every chain starts ordered, all spins +1, and discards `burn_in_sweeps` x N flipped spins. It first makes
