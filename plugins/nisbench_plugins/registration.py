@@ -44,6 +44,14 @@ WOLFF_BIBTEX = """@article{Wolff1989,
   year    = {1989},
   doi     = {10.1103/PhysRevLett.62.361}
 }"""
+PERFECT_CITATION = (
+    'J. G. Propp, D. B. Wilson, "Exact sampling with coupled Markov chains and applications to statistical mechanics", '
+    "Random Struct. Algorithms 9, 223 (1996)"
+)
+SWENDSEN_WANG_CITATION = (
+    'R. H. Swendsen, J.-S. Wang, "Nonuniversal critical dynamics in Monte Carlo simulations", '
+    "Phys. Rev. Lett. 58, 86 (1987)"
+)
 WOLFF_CITATION = 'U. Wolff, "Collective Monte Carlo Updating for Spin Systems", Phys. Rev. Lett. 62, 361 (1989)'
 
 
@@ -132,6 +140,34 @@ class HierExactOptions(TrainingOptions):
 
 
 @dataclass(frozen=True)
+class PerfectOptions:
+    """Options of `perfect`."""
+
+    max_doublings: int = field(default=16, metadata={"help": "a draw fails after 2^max_doublings sweeps"})
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.max_doublings <= 40:
+            raise ValueError(f"max_doublings = {self.max_doublings}: give a number from 0 to 40")
+
+
+@dataclass(frozen=True)
+class SwendsenWangOptions:
+    """Options of `swendsen-wang`."""
+
+    n_chains: int = field(default=8, metadata={"help": "independent chains"})
+    sweeps_per_draw: int = field(default=1, metadata={"help": "updates of all clusters between two draws"})
+    burn_in_sweeps: int = field(
+        default=100, metadata={"help": "updates of each chain before its first draw; 0 keeps the start"}
+    )
+
+    def __post_init__(self) -> None:
+        if self.n_chains < 1 or self.sweeps_per_draw < 1 or self.burn_in_sweeps < 0:
+            raise ValueError(
+                f"n_chains and sweeps_per_draw must be at least 1 and burn_in_sweeps at least 0; got {self}"
+            )
+
+
+@dataclass(frozen=True)
 class WolffOptions:
     """Options of `wolff`."""
 
@@ -204,6 +240,21 @@ def register_densities(register: Callable[..., None]) -> None:
 @hookimpl
 def register_samplers(register: Callable[..., None]) -> None:
     """Register the samplers of this distribution."""
+    register(
+        "perfect",
+        options=PerfectOptions,
+        factory="nisbench_plugins.perfect:Perfect",
+        devices=("cpu",),
+        summary="coupling from the past (Propp, Wilson 1996): independent exact draws of ferromagnets",
+        citation=PERFECT_CITATION,
+    )
+    register(
+        "swendsen-wang",
+        options=SwendsenWangOptions,
+        factory="nisbench_plugins.swendsen_wang:SwendsenWang",
+        summary="multi-cluster Monte Carlo (Swendsen, Wang 1987), compiled; batched on a GPU",
+        citation=SWENDSEN_WANG_CITATION,
+    )
     register(
         "wolff",
         options=WolffOptions,
