@@ -88,7 +88,7 @@ class Annealed(WeightedSampler):
             part = slice(group * _GROUP, (group + 1) * _GROUP)
             bits = np.empty((len(states[part]), n_sites, LANES), dtype=np.uint8)
             _anneal(
-                *(bits, states[part], sites.visits, sites.strength, sites.weights, sites.offset),
+                *(bits, states[part], sites.visits, sites.strength, sites.weights, sites.offset, sites.uniform),
                 *(betas, sweeps, log_weight[part]),
             )
             # (blocks, n_sites, LANES) -> (blocks LANES, n_sites)
@@ -105,8 +105,8 @@ class Annealed(WeightedSampler):
 
 @njit(cache=True, nogil=True)
 def _anneal(
-    bits: Any, states: Any, visits: Any, strength: Any, weights: Any, offset: Any, betas: Any, n_sweeps: Any,
-    log_weight: Any,
+    bits: Any, states: Any, visits: Any, strength: Any, weights: Any, offset: Any, uniform: Any, betas: Any,
+    n_sweeps: Any, log_weight: Any,
 ) -> None:  # fmt: skip
     """Take blocks of spins (blocks, n_sites, LANES) from beta = 0 to the last of `betas`; add to `log_weight`."""
     energy, magnetisation = np.empty(LANES), np.empty(LANES)
@@ -118,7 +118,7 @@ def _anneal(
     for k in range(1, len(betas)):
         fill_thresholds(thresholds, strength, betas[k])
         for block in range(len(bits)):
-            measure(bits[block], visits, weights, offset, energy, magnetisation)
+            measure(bits[block], visits, weights, offset, uniform, energy, magnetisation)
             for e in range(LANES):
                 log_weight[block, e] -= (betas[k] - betas[k - 1]) * energy[e]
             for _ in range(n_sweeps):

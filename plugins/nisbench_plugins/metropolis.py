@@ -122,7 +122,7 @@ class Metropolis(ChainSampler):
             bits, state = self._bits[block], self._states[block]
             _draw(
                 *(bits, state, sites.visits, self._thresholds, base, steps, sites.weights, sites.offset),
-                *(series[:, :, lanes], spins[:, lanes]),
+                *(sites.uniform, series[:, :, lanes], spins[:, lanes]),
             )
 
         in_threads(len(self._states), work)
@@ -146,14 +146,14 @@ def _sweeps(bits: Any, state: Any, visits: Any, thresholds: Any, base: Any, n: A
 @njit(cache=True, nogil=True)
 def _draw(
     bits: Any, state: Any, visits: Any, thresholds: Any, base: Any, n_sweeps: Any, weights: Any, offset: Any,
-    series: Any, spins: Any,
+    uniform: Any, series: Any, spins: Any,
 ) -> None:  # fmt: skip
     """Make the draws of a block: fill `series` (2, n, LANES) and, unless it is empty, `spins` (n, LANES, n_sites)."""
     energy, magnetisation = np.empty(LANES), np.empty(LANES)
     for draw in range(series.shape[1]):
         for _ in range(n_sweeps):
             sweep(bits, state, visits, thresholds, base)
-        measure(bits, visits, weights, offset, energy, magnetisation)
+        measure(bits, visits, weights, offset, uniform, energy, magnetisation)
         series[0, draw], series[1, draw] = energy, magnetisation
         if spins.size:
             for e in range(LANES):

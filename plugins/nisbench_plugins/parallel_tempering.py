@@ -4,8 +4,8 @@ Samples     p(s) = exp(-beta E) / Z of any pairwise model on the L x L square la
             torus or free edges, any finite beta; also ln Z.
 Exactness   asymptotically exact, up to the rounding of probabilities to multiples of 2^-32. Successive draws are
             correlated; the burn-in reduces the bias of the start.
-Method      a system has T inverse temperatures from 0 to beta, with two replicas at each (one if houdayer_every = 0). In
-            each round every replica makes a heat-bath sweep. Then replicas at neighbouring temperatures are exchanged
+Method      a system has T inverse temperatures from 0 to beta, with two replicas at each (one if houdayer_every = 0).
+            In each round every replica makes a heat-bath sweep. Then replicas at neighbouring temperatures are exchanged
             with probability min(1, exp((beta - beta')(E - E'))), even and odd pairs in turns. Every `houdayer_every`
             rounds, a Houdayer move exchanges a cluster of differing spins between the two replicas at each temperature
             of the colder half. It keeps the sum of their energies, with a field as well.
@@ -126,7 +126,8 @@ class ParallelTempering(ChainSampler):
         """Return the tables of the kernels for a ladder."""
         sites, thresholds = self._sites, self._sites.thresholds(betas)
         return Ladder(
-            *(sites.visits, sites.weights, sites.offset, self._lattice.neighbours.copy(), thresholds, betas),
+            *(sites.visits, sites.weights, sites.offset, sites.uniform),
+            *(self._lattice.neighbours.copy(), thresholds, betas),
             houdayer_every=self.options.houdayer_every,
         )
 

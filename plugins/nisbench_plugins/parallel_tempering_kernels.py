@@ -53,6 +53,7 @@ class Ladder(NamedTuple):
     visits: NDArray[np.int32]
     weights: NDArray[np.float64]
     offset: float
+    uniform: bool
     neighbours: NDArray[np.int64]
     """(n_sites, 4) of the lattice"""
     thresholds: NDArray[np.uint32]
@@ -116,7 +117,7 @@ def _round(system: Any, ladder: Any) -> None:
     for block in range(len(system.bits)):
         lanes = slice(block * LANES, (block + 1) * LANES)
         measure(
-            *(system.bits[block], ladder.visits, ladder.weights, ladder.offset),
+            *(system.bits[block], ladder.visits, ladder.weights, ladder.offset, ladder.uniform),
             *(system.energy[lanes], system.magnetisation[lanes]),
         )
     _exchange(system, ladder.betas, system.counts[0] % 2)

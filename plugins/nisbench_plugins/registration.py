@@ -21,8 +21,8 @@ METROPOLIS_CITATION = (
 )
 TEMPERING_CITATION = (
     'K. Hukushima, K. Nemoto, "Exchange Monte Carlo Method and Application to Spin Glass Simulations", '
-    'J. Phys. Soc. Jpn. 65, 1604 (1996); J. Houdayer, "A cluster Monte Carlo algorithm for 2-dimensional spin glasses", '
-    "Eur. Phys. J. B 22, 479 (2001)"
+    'J. Phys. Soc. Jpn. 65, 1604 (1996); J. Houdayer, "A cluster Monte Carlo algorithm for 2-dimensional spin '
+    'glasses", Eur. Phys. J. B 22, 479 (2001)'
 )
 ANNEALED_CITATION = 'R. M. Neal, "Annealed importance sampling", Stat. Comput. 11, 125 (2001)'
 WOLFF_CITATION = 'U. Wolff, "Collective Monte Carlo Updating for Spin Systems", Phys. Rev. Lett. 62, 361 (1989)'
@@ -163,10 +163,10 @@ class ParallelTemperingOptions:
     def __post_init__(self) -> None:
         if self.n_temperatures and not 2 <= self.n_temperatures <= 4096:
             raise ValueError(f"n_temperatures = {self.n_temperatures}: give 0, or a number from 2 to 4096")
-        if min(self.n_chains, self.sweeps_per_draw) < 1 or min(self.houdayer_every, self.burn_in_sweeps) < 0:
-            raise ValueError(
-                f"n_chains and sweeps_per_draw must be at least 1, houdayer_every and burn_in_sweeps at least 0; got {self}"
-            )
+        if min(self.n_chains, self.sweeps_per_draw) < 1:
+            raise ValueError(f"n_chains and sweeps_per_draw must be at least 1; got {self}")
+        if min(self.houdayer_every, self.burn_in_sweeps) < 0:
+            raise ValueError(f"houdayer_every and burn_in_sweeps must be at least 0; got {self}")
 
 
 @dataclass(frozen=True)

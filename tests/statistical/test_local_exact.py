@@ -35,11 +35,11 @@ SAMPLERS = {
 }
 
 TARGETS = {
-    "ising": lambda L: Ising(L),
+    "ising": Ising,
     "ising, free": lambda L: Ising(L, IsingOptions(boundary="free")),
-    "pm1, free": lambda L: EdwardsAnderson(L),
+    "pm1, free": EdwardsAnderson,
     "gaussian, free": lambda L: EdwardsAnderson(L, EdwardsAndersonOptions(disorder="gaussian")),
-    "villain, free": lambda L: Villain(L),
+    "villain, free": Villain,
 }
 SMALL = {
     "ising, field": lambda L: Ising(L, IsingOptions(field=0.1)),
@@ -73,9 +73,7 @@ def estimates(sampler, target, beta, sampled_at, seed=1):
     else:
         draws = math.ceil(needed * 4 / sampler.options.n_chains) + 100
         series = sampler.draw_series(draws, generator=generator)
-        found = chain_observables(
-            series.energy, series.magnetisation, beta=beta, n_sites=target.n_sites, exact=exact
-        )
+        found = chain_observables(series.energy, series.magnetisation, beta=beta, n_sites=target.n_sites, exact=exact)
         ess = gamma_method(series.energy).ess
     assert ess > needed, f"ESS {ess:.0f}, {needed:.0f} are needed to see 3 % in beta with 8 standard errors"
     return found

@@ -5,6 +5,7 @@ import pytest
 import torch
 from scipy.stats import chi2
 
+from nisbench.physics.lattice import square_lattice
 from nisbench_plugins.metropolis import Metropolis
 from nisbench_plugins.registration import MetropolisOptions
 from nisbench_plugins.sweeps import (
@@ -142,11 +143,31 @@ def test_energy_and_magnetisation_are_those_of_the_target(size, kind, field, bou
     sites, bits = Sites.of(target.lattice), np.empty((size * size, LANES), dtype=np.uint8)
     randomise(bits, blocks_of_states(LANES, source())[0])
     energy, magnetisation = np.empty(LANES), np.empty(LANES)
-    measure(bits, sites.visits, sites.weights, sites.offset, energy, magnetisation)
+    measure(bits, sites.visits, sites.weights, sites.offset, sites.uniform, energy, magnetisation)
+    assert sites.uniform == (kind != "gaussian" and not field)
     spins = to_spins(bits, size)
     assert np.array_equal(magnetisation, spins.sum(axis=(1, 2)))
     difference = np.abs(energy - target.energy(torch.from_numpy(spins)).numpy()).max()
     assert difference == 0 if kind != "gaussian" and not field else difference < 1e-10
+
+
+def test_bytes_and_floats_count_the_same_energy():
+    lattice = square_lattice(17, "free", right=-0.5, down=0.5, field=0.3)
+    sites, bits = Sites.of(lattice), np.empty((289, LANES), dtype=np.uint8)
+    assert sites.uniform
+    randomise(bits, blocks_of_states(LANES, source())[0])
+    found = np.empty((2, 2, LANES))
+    for uniform in (0, 1):
+        measure(bits, sites.visits, sites.weights, sites.offset, bool(uniform), found[uniform, 0], found[uniform, 1])
+    assert np.allclose(*found, rtol=0, atol=1e-10)
+    assert np.ptp(found[0, 0]) > 10
+
+
+def test_a_lattice_with_a_missing_bond_is_not_uniform():
+    right = np.ones((4, 4))
+    right[1, 1] = 0.0
+    assert not Sites.of(square_lattice(4, "torus", right=right)).uniform
+    assert Sites.of(square_lattice(4, "free")).uniform
 
 
 def test_a_bipartite_lattice_is_visited_as_a_checkerboard():
