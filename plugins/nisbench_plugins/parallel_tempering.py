@@ -5,7 +5,7 @@ Samples     p(s) = exp(-beta E) / Z of any pairwise model on the L x L square la
 Exactness   asymptotically exact, up to the rounding of probabilities to multiples of 2^-32. Successive draws are
             correlated; the burn-in reduces the bias of the start.
 Method      a system has T inverse temperatures from 0 to beta, with two replicas at each (one if houdayer_every = 0).
-            In each round every replica makes a heat-bath sweep. Then replicas at neighbouring temperatures are exchanged
+            In each round every replica makes a heat-bath sweep. Replicas at neighbouring temperatures are exchanged
             with probability min(1, exp((beta - beta')(E - E'))), even and odd pairs in turns. Every `houdayer_every`
             rounds, a Houdayer move exchanges a cluster of differing spins between the two replicas at each temperature
             of the colder half. It keeps the sum of their energies, with a field as well.

@@ -169,7 +169,7 @@ def test_plugins_import_the_api_and_the_networks_alone(path):
         alias.name for node in ast.walk(tree(path)) if isinstance(node, ast.Import) for alias in node.names
     }
     kernels = f"nisbench_plugins.{path.stem}_kernels"  # the compiled part of this plugin
-    allowed = {"nisbench", "nisbench.api", "nisbench_plugins.registration", kernels}
+    allowed = {"nisbench", "nisbench.api", "nisbench_plugins.registration", "nisbench_plugins.sweeps", kernels}
     own = {m for m in modules if m.split(".")[0] in ("nisbench", "nisbench_plugins")}
     assert {m for m in own if not m.startswith("nisbench.nn.")} <= allowed
 

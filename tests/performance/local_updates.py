@@ -1,7 +1,7 @@
 """Measures the local updates: spins per second on one core, and `parallel-tempering` beside the package peapods.
 
-Every row is the median of some rounds, in which all contestants take turns in one process, so that a busy machine slows
-all of them. A spin update includes its share of energies, magnetisations, exchanges and clusters.
+Rates are per second of processor time. Every row is the median of some rounds, in which all contestants take turns in
+one process, so that a busy machine slows all of them. A spin update includes its share of energies, magnetisations, exchanges and clusters.
 
 Both tempering codes run the same ladder on the torus with two replicas per temperature, an exchange after every sweep
 and a Houdayer move every ten sweeps. peapods moves one cluster at every temperature, `parallel-tempering` at the colder
@@ -100,9 +100,9 @@ def rates(works: dict[str, Work], rounds: int, seconds: float) -> dict[str, floa
     found: dict[str, list[float]] = {name: [] for name in works}
     for _ in range(rounds):
         for name, work in works.items():
-            start = time.perf_counter()
+            start = time.process_time()
             updates = work(lengths[name])
-            found[name].append(updates / (time.perf_counter() - start))
+            found[name].append(updates / (time.process_time() - start))
     return {name: float(np.median(values)) for name, values in found.items()}
 
 
@@ -110,9 +110,9 @@ def calibrate(work: Work, seconds: float) -> int:
     """Return the units of work that take about `seconds`; the calls also serve as warm-up."""
     n = 1
     while True:
-        start = time.perf_counter()
+        start = time.process_time()
         work(n)
-        elapsed = time.perf_counter() - start
+        elapsed = time.process_time() - start
         if elapsed > seconds / 8:
             return max(1, round(n * seconds / elapsed))
         n *= 4
@@ -167,9 +167,9 @@ def compare(L: int, disorder: str, rounds: int = 5, seconds: float = 0.5) -> str
     found = np.empty((rounds, 2))
     for turn in range(rounds):
         for i, (name, work) in enumerate(works.items()):
-            start = time.perf_counter()
+            start = time.process_time()
             updates = work(lengths[name])
-            found[turn, i] = updates / (time.perf_counter() - start)
+            found[turn, i] = updates / (time.process_time() - start)
     mine, other = np.median(found, axis=0)
     ratio = np.median(found[:, 0] / found[:, 1])
     return (
