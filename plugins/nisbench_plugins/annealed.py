@@ -9,8 +9,9 @@ Method      a draw starts with random spins, which is exact at beta = 0, with ln
             -(beta_k - beta_(k-1)) E(s) to ln w and makes `sweeps_per_step` heat-bath sweeps at beta_k.
 Schedule    beta_0 = 0, ..., beta_K = beta at equal distances in standard deviations of the energy
             (`sweeps.energy_ladder`), K = `n_steps`.
-Cost        one draw: `n_steps` x (`sweeps_per_step` sweeps and one sum of the energy). One core of an AMD EPYC 9004
-            makes about 4e8 updates a second, energies included (`tests/performance/local_updates.py`).
+Cost        one draw: `n_steps` x (`sweeps_per_step` sweeps and one sum of the energy). One core of an AMD EPYC
+            makes about 6e8 updates a second at L = 64, 3e8 with Gaussian couplings, energies included
+            (`tests/performance/local_updates.py`).
 Randomness  128 bits of the generator for each draw, which seed a xoshiro128++ stream. Draws depend neither on the
             number of threads nor on how n is split into calls.
 Failure     the variance of ln w grows with N, so that `n_steps` must grow with N for a fixed ess_fraction. Where a

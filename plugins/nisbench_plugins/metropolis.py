@@ -9,9 +9,10 @@ Update      a sweep visits every site once, as a checkerboard: first all even si
             min(1, exp(-beta dE)); `heat-bath` draws it from its conditional distribution given the four neighbours.
             At beta = 0 Metropolis would flip all spins in each sweep, so the heat bath is used there.
 One draw    `sweeps_per_draw` sweeps of a chain. Energy and magnetisation are summed once a draw.
-Cost        a sweep has N updates. One core of an AMD EPYC 9004 makes about 5e8 Metropolis or 7e8 heat-bath updates a
-            second at L = 64, energies and magnetisations included (`tests/performance/local_updates.py`). 32 chains
-            advance together; if `n_chains` is not a multiple of 32, the rest of the last 32 is idle time.
+Cost        a sweep has N updates. One core of an AMD EPYC (family 25, model 17) makes about 7e8 updates a second at
+            L = 64, 6e8 with Gaussian couplings, energies and magnetisations included
+            (`tests/performance/local_updates.py`). 32 chains advance together: a number of chains that is not a
+            multiple of 32 costs as much as the next multiple.
 Start       random spins. beta rises in eight equal steps over the first half of the burn-in of `burn_in_sweeps`.
 Randomness  each chain has a xoshiro128++ generator, which `prepare` seeds. Draws depend neither on how they are split
             into calls nor on the number of threads.

@@ -80,12 +80,16 @@ class Sites:
         """
         couplings, field = lattice.couplings, lattice.field
         kinds = np.column_stack([np.abs(couplings), field])  # (n_sites, 5)
-        strength, classes = np.unique(kinds, axis=0, return_inverse=True)
         negative = (couplings < 0) @ (1 << np.arange(4))
-        rows = np.column_stack([np.arange(lattice.n_sites), lattice.neighbours, classes.ravel(), negative])
         row, column = np.divmod(np.arange(lattice.n_sites), lattice.L)
         bipartite = lattice.boundary == "free" or lattice.L % 2 == 0
         order = np.argsort((row + column) % 2 if bipartite else np.zeros(lattice.n_sites), kind="stable")
+        _, first, classes = np.unique(kinds[order], axis=0, return_index=True, return_inverse=True)
+        # numbered in the order of the visits, so that a sweep reads its thresholds from one end to the other
+        strength, number = kinds[order][np.sort(first)], np.argsort(np.argsort(first))
+        class_of_site = np.empty(lattice.n_sites, dtype=np.int64)
+        class_of_site[order] = number[classes.ravel()]
+        rows = np.column_stack([np.arange(lattice.n_sites), lattice.neighbours, class_of_site, negative])
         weights = 2 * np.column_stack([kinds[:, :2], -field])
         offset = field.sum() - kinds[:, :2].sum()
         exists = lattice.neighbours != np.arange(lattice.n_sites)[:, None]
