@@ -1,7 +1,8 @@
 """Measures the local updates: spins per second on one core, and `parallel-tempering` beside the package peapods.
 
 Rates are per second of processor time. Every row is the median of some rounds, in which all contestants take turns in
-one process, so that a busy machine slows all of them. A spin update includes its share of energies, magnetisations, exchanges and clusters.
+one process, so that a busy machine slows all of them. A spin update includes its share of energies, magnetisations,
+exchanges and clusters.
 
 Both tempering codes run the same ladder on the torus with two replicas per temperature, an exchange after every sweep
 and a Houdayer move every ten sweeps. peapods moves one cluster at every temperature, `parallel-tempering` at the colder
