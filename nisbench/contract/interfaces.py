@@ -113,6 +113,7 @@ class Bridges:
     """(n_bins, n_chains, n_bridges), above the fraction bar; not negative"""
     below: NDArray[np.float64]
     """(n_bins, n_chains, n_bridges), below the fraction bar; not negative"""
+    draws_per_bin: int = 1
 
 
 @dataclass(frozen=True)

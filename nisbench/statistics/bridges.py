@@ -39,4 +39,4 @@ def log_z_from_bridges(bridges: "Bridges", n_sites: int, exact: float | None = N
     y = (bridges.above / above - bridges.below / below).sum(axis=-1)  # (n_bins, n_chains)
     spread = chain_mean(y)
     error = None if spread.error is None else spread.error / n_sites
-    return Estimate(value / n_sites, error, spread.n, exact, spread.reason)
+    return Estimate(value / n_sites, error, y.size * bridges.draws_per_bin, exact, spread.reason)

@@ -114,7 +114,7 @@ class ParallelTempering(ChainSampler):
         # (n_chains, 2, BINS, T - 1) -> (2, bins, n_chains, T - 1); an incomplete last bin is left out
         terms = np.stack([system.bins for system in self._systems])[:, :, :full].transpose(1, 2, 0, 3) / counts[2]
         start = self.target.n_sites * math.log(2)
-        return Bridges(start=start, shift=self._shift, above=terms[0], below=terms[1])
+        return Bridges(start, self._shift, above=terms[0], below=terms[1], draws_per_bin=int(counts[2]))
 
     def _temperatures(self, beta: float) -> NDArray[np.float64]:
         """Return the ladder of inverse temperatures from 0 to beta."""

@@ -135,7 +135,7 @@ def test_terms_of_ln_z_do_not_depend_on_the_calls():
     a, b = split.bridges(), whole.bridges()
     assert np.array_equal(a.above, b.above)
     assert np.array_equal(a.below, b.below)
-    assert a.above.shape == (202, 3, 15)  # bins of four draws
+    assert (a.above.shape, a.draws_per_bin) == ((202, 3, 15), 4)
 
 
 def test_there_are_no_terms_before_the_first_draw():
