@@ -3,13 +3,14 @@
 from typing import Any
 
 from nisbench.contract.interfaces import ChainSampler, WeightedSampler
-from nisbench.contract.quantities import COMPILE_S, TAU_INT_ABS_MAGNETISATION, TAU_INT_ENERGY
+from nisbench.contract.quantities import COMPILE_S, LOG_Z_PER_SITE, TAU_INT_ABS_MAGNETISATION, TAU_INT_ENERGY
 from nisbench.contract.records import Estimate, ReferenceState
 from nisbench.harness.context import CellContext, Outcome
 from nisbench.harness.cost import draw_costs, stated_costs
 from nisbench.harness.measure import DrawnSeries, count_chains, draw_chain, draw_weighted
 from nisbench.harness.prepare import fit_and_prepare, timed, warm_up_chains, warm_up_weighted
 from nisbench.harness.references import leave_reference
+from nisbench.statistics.bridges import log_z_from_bridges
 from nisbench.statistics.quantities import chain_quantities, weighted_quantities
 
 __all__ = ["measure_chains", "measure_weighted"]
@@ -33,6 +34,9 @@ def measure_chains(context: CellContext, plugin: type[ChainSampler], options: An
         n_sites=context.target.n_sites,
         exact=context.exact,
     )
+    if (bridges := sampler.bridges()) is not None:
+        exact = context.exact.get(LOG_Z_PER_SITE)
+        quantities[LOG_Z_PER_SITE] = log_z_from_bridges(bridges, context.target.n_sites, exact)
     state = None
     if cell.reference_draws:  # after the estimates, because the spacing of the configurations needs tau_int
         context.stage("reference")
