@@ -166,6 +166,8 @@ def register_densities(register: Callable[..., None]) -> None:
         factory="nisbench_plugins.boundary_mps:BoundaryMps",
         devices=("cpu",),
         summary="tensor-network sampling of models with free edges by boundary matrix-product states",
+        reference_rank=1,
+        reference_needs=("pairwise", "free"),
     )
 
 
@@ -178,5 +180,7 @@ def register_samplers(register: Callable[..., None]) -> None:
         factory="nisbench_plugins.wolff:Wolff",
         devices=("cpu",),
         summary="single-cluster Monte Carlo (Wolff 1989), compiled, several chains",
+        reference_rank=2,
+        reference_needs=("pairwise", "ferromagnet", "z2"),
         citation=WOLFF_CITATION,
     )
