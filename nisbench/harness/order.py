@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from nisbench.contract.interfaces import ChainSampler, Target
-from nisbench.contract.quantities import MAGNETIC, TAU_INT_OVERLAP
+from nisbench.contract.quantities import LINK_OVERLAP, MAGNETIC, TAU_INT_OVERLAP
 from nisbench.contract.records import Estimate
 from nisbench.contract.targets import MAGNETISATION, OVERLAP, lattice_of, order_parameters_of
 from nisbench.physics.overlap import link_overlap, overlap
@@ -20,7 +20,7 @@ _LARGEST_ROWS = 4096
 """Successive draws of each chain from which overlaps are measured."""
 _SPINS = 2**25
 """Spins of all chains that are in memory at a time, at most."""
-_Q, _LINK = "overlap", "link_overlap"
+_Q = "overlap"
 _Series = Mapping[str, NDArray[Any]]
 
 
@@ -40,7 +40,7 @@ def pair_overlaps(target: Target, spins: torch.Tensor) -> dict[str, NDArray[np.f
 
 def weighted_overlaps(series: _Series, log_weight: NDArray[np.float64]) -> dict[str, Estimate]:
     """Return the overlap quantities of independent draws with weights; {} if the series have no overlaps."""
-    return overlaps_of_pairs(series[_Q], series.get(_LINK), log_weight) if _Q in series else {}
+    return overlaps_of_pairs(series[_Q], series.get(LINK_OVERLAP), log_weight) if _Q in series else {}
 
 
 def chain_overlaps(
@@ -64,10 +64,10 @@ def chain_overlaps(
         parts.append(_overlaps(target, spins[:, 0::2], spins[:, 1::2]))
         left -= size
     series = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return series, overlaps_of_chains(series[_Q], series.get(_LINK))
+    return series, overlaps_of_chains(series[_Q], series.get(LINK_OVERLAP))
 
 
 def _overlaps(target: Target, first: NDArray[np.int8], second: NDArray[np.int8]) -> dict[str, NDArray[np.float64]]:
     """Return q and, for a target with a lattice, the link overlap of each pair."""
     found, lattice = {_Q: overlap(first, second)}, lattice_of(target)
-    return found if lattice is None else found | {_LINK: link_overlap(first, second, lattice)}
+    return found if lattice is None else found | {LINK_OVERLAP: link_overlap(first, second, lattice)}

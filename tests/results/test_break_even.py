@@ -12,7 +12,8 @@ from nisbench.harness.store import Store
 from nisbench.report.sentences import verdict_sentences
 from nisbench.results.break_even import break_even, with_break_even
 from nisbench.results.cells import load
-from nisbench.results.costs import baseline, cheapest, differ, with_training
+from nisbench.results.baseline import baseline
+from nisbench.results.costs import cheapest, differ, with_training
 from nisbench.results.export import long_table
 from nisbench.results.groups import grouped
 
@@ -70,7 +71,7 @@ def _priced(store: Store, prices: dict[str, float], status: dict[str, Status] | 
         store.files(cell.cell_id).write_result(CellResult(cell.cell_id, ended, reason, quantities, known.notes))
 
 
-def test_baseline_is_the_cheapest_trusted_cluster_sampler_of_the_same_place(tmp_path: Path):
+def test_baseline_is_the_cheapest_trusted_sampler_without_training_of_the_same_place(tmp_path: Path):
     maker = StoreMaker(draws=400)
     maker.model("hier", 8)
     for plugin in ("wolff", "swendsen", "cheat"):
@@ -117,10 +118,10 @@ def test_model_without_a_baseline_has_null_and_the_reason(tmp_path: Path):
     rows = table[table.quantity == "break_even_samples"]
     assert len(rows) == 2
     assert rows.value.isna().all()
-    assert set(rows.reason) == {"no trusted cluster sampler at L = 4 on cpu"}
+    assert set(rows.reason) == {"no trusted sampler without training at L = 4 on cpu"}
 
 
-def test_model_on_a_device_without_cluster_sampler_is_held_against_another_device(tmp_path: Path):
+def test_model_on_a_device_without_a_baseline_is_held_against_another_device(tmp_path: Path):
     maker = StoreMaker(draws=400)
     maker.model("hier", 8, device="cuda")
     maker.sampler(8)
@@ -132,7 +133,7 @@ def test_model_on_a_device_without_cluster_sampler_is_held_against_another_devic
     assert found.value == pytest.approx(90 / 3e-6)
     assert found.reason == "against wolff on CPU, another device"
     told = " ".join(verdict_sentences(results))
-    assert "No cluster sampler passed on CUDA at L = 8; the baseline there is wolff on CPU" in told
+    assert "No sampler without training passed on CUDA at L = 8; the baseline there is wolff on CPU" in told
     _priced(store, {"hier": 9e-6})
     never = next(row for row in with_break_even(load([store])).rows if row.cell.plugin == "hier")
     assert "not cheaper than wolff on CPU here" in (never.quantities["break_even_samples"].reason or "")

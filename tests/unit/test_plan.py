@@ -32,7 +32,7 @@ CATALOG = Catalog(
     plugins={
         "hier": Entry("hier", "model", "d", "1", options=ModelOptions),
         "van": Entry("van", "model", "d", "1", options=ModelOptions),
-        "wolff": Entry("wolff", "sampler", "d", "1", options=SamplerOptions, devices=("cpu",)),
+        "wolff": Entry("wolff", "sampler", "d", "1", options=SamplerOptions, devices=("cpu",), reference_rank=1),
     },
     targets={"ising": TargetEntry("ising", "x:y")},
     broken=(Entry("rotten", None, "d", "2", broken="ImportError: no"),),
