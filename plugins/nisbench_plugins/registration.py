@@ -15,6 +15,16 @@ HIER_CITATION = (
     "Comput. Phys. Commun. 281, 108502 (2022), arXiv:2203.10989"
 )
 HIER_EXACT_CITATION = f"nisbench, docs/methods/hier-exact.md; the method builds on {HIER_CITATION}"
+METROPOLIS_CITATION = (
+    "N. Metropolis, A. W. Rosenbluth, M. N. Rosenbluth, A. H. Teller, E. Teller, "
+    '"Equation of State Calculations by Fast Computing Machines", J. Chem. Phys. 21, 1087 (1953)'
+)
+TEMPERING_CITATION = (
+    'K. Hukushima, K. Nemoto, "Exchange Monte Carlo Method and Application to Spin Glass Simulations", '
+    'J. Phys. Soc. Jpn. 65, 1604 (1996); J. Houdayer, "A cluster Monte Carlo algorithm for 2-dimensional spin glasses", '
+    "Eur. Phys. J. B 22, 479 (2001)"
+)
+ANNEALED_CITATION = 'R. M. Neal, "Annealed importance sampling", Stat. Comput. 11, 125 (2001)'
 WOLFF_CITATION = 'U. Wolff, "Collective Monte Carlo Updating for Spin Systems", Phys. Rev. Lett. 62, 361 (1989)'
 
 
@@ -121,6 +131,57 @@ class WolffOptions:
 
 
 @dataclass(frozen=True)
+class MetropolisOptions:
+    """Options of `metropolis`."""
+
+    update: Literal["metropolis", "heat-bath"] = field(
+        default="metropolis", metadata={"help": "rule for one spin: Metropolis or heat bath"}
+    )
+    n_chains: int = field(default=32, metadata={"help": "independent chains; 32 advance together"})
+    sweeps_per_draw: int = field(default=10, metadata={"help": "sweeps between two draws"})
+    burn_in_sweeps: int = field(default=1000, metadata={"help": "sweeps of each chain before its first draw"})
+
+    def __post_init__(self) -> None:
+        if min(self.n_chains, self.sweeps_per_draw) < 1 or self.burn_in_sweeps < 0:
+            raise ValueError(f"n_chains and sweeps_per_draw must be at least 1, burn_in_sweeps at least 0; got {self}")
+
+
+@dataclass(frozen=True)
+class ParallelTemperingOptions:
+    """Options of `parallel-tempering`."""
+
+    n_chains: int = field(default=4, metadata={"help": "independent systems, each with all temperatures"})
+    n_temperatures: int = field(
+        default=0, metadata={"help": "temperatures, beta = 0 and the target's included; 0 chooses their number"}
+    )
+    sweeps_per_draw: int = field(default=10, metadata={"help": "sweeps, each with exchanges, between two draws"})
+    houdayer_every: int = field(
+        default=10, metadata={"help": "sweeps between two Houdayer moves; 0: none, and one replica per temperature"}
+    )
+    burn_in_sweeps: int = field(default=1000, metadata={"help": "sweeps of each replica before its first draw"})
+
+    def __post_init__(self) -> None:
+        if self.n_temperatures and not 2 <= self.n_temperatures <= 4096:
+            raise ValueError(f"n_temperatures = {self.n_temperatures}: give 0, or a number from 2 to 4096")
+        if min(self.n_chains, self.sweeps_per_draw) < 1 or min(self.houdayer_every, self.burn_in_sweeps) < 0:
+            raise ValueError(
+                f"n_chains and sweeps_per_draw must be at least 1, houdayer_every and burn_in_sweeps at least 0; got {self}"
+            )
+
+
+@dataclass(frozen=True)
+class AnnealedOptions:
+    """Options of `annealed`."""
+
+    n_steps: int = field(default=1000, metadata={"help": "steps of beta from 0 to its final value"})
+    sweeps_per_step: int = field(default=1, metadata={"help": "heat-bath sweeps after each step"})
+
+    def __post_init__(self) -> None:
+        if min(self.n_steps, self.sweeps_per_step) < 1:
+            raise ValueError(f"n_steps and sweeps_per_step must be at least 1; got {self}")
+
+
+@dataclass(frozen=True)
 class BoundaryMpsOptions:
     """Options of `boundary-mps`."""
 
@@ -174,6 +235,30 @@ def register_densities(register: Callable[..., None]) -> None:
 @hookimpl
 def register_samplers(register: Callable[..., None]) -> None:
     """Register the samplers of this distribution."""
+    register(
+        "annealed",
+        options=AnnealedOptions,
+        factory="nisbench_plugins.annealed:Annealed",
+        devices=("cpu",),
+        summary="annealed importance sampling from beta = 0 by heat-bath sweeps, compiled",
+        citation=ANNEALED_CITATION,
+    )
+    register(
+        "metropolis",
+        options=MetropolisOptions,
+        factory="nisbench_plugins.metropolis:Metropolis",
+        devices=("cpu",),
+        summary="local updates, Metropolis or heat bath, compiled, many replicas",
+        citation=METROPOLIS_CITATION,
+    )
+    register(
+        "parallel-tempering",
+        options=ParallelTemperingOptions,
+        factory="nisbench_plugins.parallel_tempering:ParallelTempering",
+        devices=("cpu",),
+        summary="exchange Monte Carlo with Houdayer cluster moves, compiled; also gives ln Z",
+        citation=TEMPERING_CITATION,
+    )
     register(
         "wolff",
         options=WolffOptions,
