@@ -249,6 +249,8 @@ def register_samplers(register: Callable[..., None]) -> None:
         factory="nisbench_plugins.metropolis:Metropolis",
         devices=("cpu",),
         summary="local updates, Metropolis or heat bath, compiled, many replicas",
+        reference_rank=4,
+        reference_needs=("pairwise",),
         citation=METROPOLIS_CITATION,
     )
     register(
@@ -257,6 +259,8 @@ def register_samplers(register: Callable[..., None]) -> None:
         factory="nisbench_plugins.parallel_tempering:ParallelTempering",
         devices=("cpu",),
         summary="exchange Monte Carlo with Houdayer cluster moves, compiled; also gives ln Z",
+        reference_rank=3,
+        reference_needs=("pairwise", "frustrated"),
         citation=TEMPERING_CITATION,
     )
     register(
