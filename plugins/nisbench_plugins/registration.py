@@ -25,6 +25,10 @@ TEMPERING_CITATION = (
     "Eur. Phys. J. B 22, 479 (2001)"
 )
 ANNEALED_CITATION = 'R. M. Neal, "Annealed importance sampling", Stat. Comput. 11, 125 (2001)'
+SWENDSEN_WANG_CITATION = (
+    'R. H. Swendsen, J.-S. Wang, "Nonuniversal critical dynamics in Monte Carlo simulations", '
+    "Phys. Rev. Lett. 58, 86 (1987)"
+)
 WOLFF_CITATION = 'U. Wolff, "Collective Monte Carlo Updating for Spin Systems", Phys. Rev. Lett. 62, 361 (1989)'
 
 
@@ -110,6 +114,23 @@ class HierExactOptions(TrainingOptions):
         super().__post_init__()
         if self.block not in (1, 3, 7) or self.lines not in (1, 2) or self.width < 1:
             raise ValueError(f"block must be 1, 3 or 7, lines 1 or 2, width at least 1; got {self}")
+
+
+@dataclass(frozen=True)
+class SwendsenWangOptions:
+    """Options of `swendsen-wang`."""
+
+    n_chains: int = field(default=8, metadata={"help": "independent chains"})
+    sweeps_per_draw: int = field(default=1, metadata={"help": "updates of all clusters between two draws"})
+    burn_in_sweeps: int = field(
+        default=100, metadata={"help": "updates of each chain before its first draw; 0 keeps the start"}
+    )
+
+    def __post_init__(self) -> None:
+        if self.n_chains < 1 or self.sweeps_per_draw < 1 or self.burn_in_sweeps < 0:
+            raise ValueError(
+                f"n_chains and sweeps_per_draw must be at least 1 and burn_in_sweeps at least 0; got {self}"
+            )
 
 
 @dataclass(frozen=True)
@@ -249,7 +270,7 @@ def register_samplers(register: Callable[..., None]) -> None:
         factory="nisbench_plugins.metropolis:Metropolis",
         devices=("cpu",),
         summary="local updates, Metropolis or heat bath, compiled, many replicas",
-        reference_rank=4,
+        reference_rank=5,
         reference_needs=("pairwise",),
         citation=METROPOLIS_CITATION,
     )
@@ -259,9 +280,18 @@ def register_samplers(register: Callable[..., None]) -> None:
         factory="nisbench_plugins.parallel_tempering:ParallelTempering",
         devices=("cpu",),
         summary="exchange Monte Carlo with Houdayer cluster moves, compiled; also gives ln Z",
-        reference_rank=3,
+        reference_rank=4,
         reference_needs=("pairwise", "frustrated"),
         citation=TEMPERING_CITATION,
+    )
+    register(
+        "swendsen-wang",
+        options=SwendsenWangOptions,
+        factory="nisbench_plugins.swendsen_wang:SwendsenWang",
+        summary="multi-cluster Monte Carlo (Swendsen, Wang 1987), compiled; batched on a GPU",
+        reference_rank=3,
+        reference_needs=("pairwise", "ferromagnet"),
+        citation=SWENDSEN_WANG_CITATION,
     )
     register(
         "wolff",
