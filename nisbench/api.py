@@ -4,6 +4,7 @@ The networks of the built-in plugins are imported from `nisbench.nn`.
 """
 
 from nisbench.contract.interfaces import (
+    Bridges,
     ChainDraws,
     ChainSampler,
     ChainSeries,
@@ -20,6 +21,7 @@ from nisbench.contract.records import Budget, TrainingOptions
 from nisbench.contract.targets import lattice_of, other_than_uniform_torus
 
 __all__ = [
+    "Bridges",
     "Budget",
     "ChainDraws",
     "ChainSampler",

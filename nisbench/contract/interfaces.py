@@ -23,6 +23,7 @@ from torch import Generator, Tensor, nn
 from nisbench.contract.records import Budget
 
 __all__ = [
+    "Bridges",
     "ChainDraws",
     "ChainSampler",
     "ChainSeries",
@@ -97,6 +98,23 @@ class ChainSeries:
     """(n, n_chains), signed total"""
     cluster_size: NDArray[np.float64] | None = None
     """(n, n_chains), spins flipped by the draw; None if a draw is not a cluster flip"""
+
+
+@dataclass(frozen=True)
+class Bridges:
+    """Terms of ln Z = start + sum_k [shift_k + ln(<above_k> / <below_k>)] of a sampler with several temperatures.
+
+    Bridge k joins two temperatures, from a temperature whose ln Z is `start` to that of p. <> is the mean over bins
+    and chains. A bin is the mean of successive draws; all bins have the same number of draws.
+    """
+
+    start: float
+    shift: NDArray[np.float64]
+    """(n_bridges,) constants"""
+    above: NDArray[np.float64]
+    """(n_bins, n_chains, n_bridges), above the fraction bar; not negative"""
+    below: NDArray[np.float64]
+    """(n_bins, n_chains, n_bridges), below the fraction bar; not negative"""
 
 
 @dataclass(frozen=True)
@@ -208,6 +226,13 @@ class ChainSampler(Sampler):
         energy = self.target.energy(spins).cpu().numpy()
         magnetisation = spins.sum(dim=(-2, -1), dtype=torch.float64).cpu().numpy()
         return ChainSeries(energy=energy, magnetisation=magnetisation)
+
+    def bridges(self) -> Bridges | None:
+        """Terms of ln Z from all draws since `prepare`; None, the default, for a sampler that does not know ln Z.
+
+        The chains of the terms must be independent of each other.
+        """
+        return None
 
 
 class WeightedSampler(Sampler):

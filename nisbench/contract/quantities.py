@@ -123,8 +123,9 @@ def _row(
     return name
 
 
-# ln Z and free energies. ln Z is known from draws of a density (m, d) and from weighted draws (w).
-LOG_Z_PER_SITE = _row("log_z_per_site", "ln Z / N", Part.QUALITY, "mdw", better="same")
+# ln Z and free energies. ln Z is known from draws of a density (m, d), from weighted draws (w), and from chains with
+# several temperatures (c).
+LOG_Z_PER_SITE = _row("log_z_per_site", "ln Z / N", Part.QUALITY, "mdcw", better="same")
 FREE_ENERGY_VARIATIONAL = _row(
     "free_energy_variational", "F/N variational, upper bound", Part.QUALITY, "md", better="lower"
 )

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from nisbench.contract.interfaces import ChainSampler, WeightedSampler
-from nisbench.contract.quantities import COMPILE_S, TAU_INTS
+from nisbench.contract.quantities import COMPILE_S, LOG_Z_PER_SITE, TAU_INTS
 from nisbench.contract.records import Estimate, ReferenceState
 from nisbench.harness.context import CellContext, Outcome
 from nisbench.harness.cost import draw_costs, stated_costs
@@ -12,6 +12,7 @@ from nisbench.harness.measure import DrawnSeries, count_chains, draw_chain, draw
 from nisbench.harness.order import chain_overlaps, meaningful, weighted_overlaps
 from nisbench.harness.prepare import fit_and_prepare, timed, warm_up_chains, warm_up_weighted
 from nisbench.harness.references import NO_TAU, leave_reference
+from nisbench.statistics.bridges import log_z_from_bridges
 from nisbench.statistics.quantities import chain_quantities, weighted_quantities
 
 __all__ = ["measure_chains", "measure_weighted"]
@@ -35,6 +36,9 @@ def measure_chains(context: CellContext, plugin: type[ChainSampler], options: An
         n_sites=context.target.n_sites,
         exact=context.exact,
     )
+    if (bridges := sampler.bridges()) is not None:
+        exact = context.exact.get(LOG_Z_PER_SITE)
+        quantities[LOG_Z_PER_SITE] = log_z_from_bridges(bridges, context.target.n_sites, exact)
     # outside the phase `draw`, so that the copies of the configurations cost the sampler no time
     overlaps, of_overlap = chain_overlaps(sampler, len(drawn.series["energy"]), n_chains, generator=generator)
     drawn = replace(drawn, series=drawn.series | overlaps)

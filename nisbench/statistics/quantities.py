@@ -64,8 +64,9 @@ MODEL_QUANTITIES = select(*_STATISTICAL, kind="model")
 WEIGHTED_QUANTITIES = select(*_STATISTICAL, kind="weighted")
 """Quantities estimated from independent draws with weights."""
 
-CHAIN_QUANTITIES = select(*_STATISTICAL, kind="chain")
-"""Quantities estimated from chains; those in _CLUSTER_ONLY need draws that are cluster flips."""
+CHAIN_QUANTITIES = tuple(name for name in select(*_STATISTICAL, kind="chain") if name != LOG_Z_PER_SITE)
+"""Quantities estimated from the series of chains; those in _CLUSTER_ONLY need draws that are cluster flips. ln Z of
+chains has a module of its own, `bridges`."""
 
 REFERENCE_QUANTITIES = tuple(name for name in MODEL_QUANTITIES if QUANTITIES[name].shared_reference)
 """Quantities estimated from a model's ln q on the reference configurations. Models judged on the same configurations

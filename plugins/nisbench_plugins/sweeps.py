@@ -26,6 +26,7 @@ __all__ = [
     "HEAT_BATH",
     "LANES",
     "METROPOLIS",
+    "RUNG",
     "Sites",
     "blocks_of_states",
     "energy_ladder",
@@ -40,6 +41,8 @@ __all__ = [
 
 LANES = 32
 """Replicas that advance together."""
+RUNG = 1.5
+"""Distance of neighbouring temperatures, in standard deviations of the energy; 0.29 of the exchanges are accepted."""
 HEAT_BATH, METROPOLIS = 16, 32
 """Thresholds of one site and temperature: 16 patterns of neighbours, and for Metropolis 2 values of the own spin."""
 
@@ -100,17 +103,23 @@ def missing_lattice(name: str, target: Any, lattice: Any) -> str | None:
     return None
 
 
-def energy_ladder(lattice: Any, beta: float, n: int) -> NDArray[np.float64]:
-    """Return n >= 2 inverse temperatures from 0 to beta at equal distances in standard deviations of the energy.
+def energy_ladder(lattice: Any, beta: float, n: int = 0) -> NDArray[np.float64]:
+    """Return inverse temperatures from 0 to beta at equal distances in standard deviations of the energy.
 
     The distance is the integral of sigma(b) db. sigma(b)^2 = sum of J^2 / cosh(b J)^2 over the bonds, and in the same
     way over the fields, is the variance of E on a tree with these couplings, which stands for that of the lattice.
+
+    Parameters
+    ----------
+    n
+        Number of temperatures, at least 2; 0 chooses it such that neighbours are at most RUNG apart.
     """
     strength = np.concatenate([lattice.right.ravel(), lattice.down.ravel(), lattice.field])
     grid = np.linspace(0.0, beta, 513)
     products = np.minimum(np.abs(np.multiply.outer(grid, strength)), 300.0)  # cosh(300) is a large number, not infinity
     sigma = np.sqrt(np.sum((strength / np.cosh(products)) ** 2, axis=1)) + 1e-300
-    distance = np.concatenate([[0.0], np.cumsum((sigma[1:] + sigma[:-1]) / 2)])
+    distance = np.concatenate([[0.0], np.cumsum((sigma[1:] + sigma[:-1]) / 2)]) * abs(beta) / 512
+    n = n or 1 + max(1, math.ceil(distance[-1] / RUNG))
     ladder = np.interp(np.linspace(0.0, distance[-1], n), distance, grid)
     ladder[-1] = beta
     return ladder
