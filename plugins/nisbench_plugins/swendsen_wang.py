@@ -131,36 +131,55 @@ def _root(parent, site):  # type: ignore[no-untyped-def]
 def _connect(spins, parent, state, extent, codes, thresholds):  # type: ignore[no-untyped-def]
     """Keep bonds at random and join the sites that they connect: the parent of a site has a smaller number, or is it.
 
-    The first column and the first row of the torus meet their left and upper neighbours before these are visited,
-    therefore every site starts as its own root.
+    The bonds that wrap around are left to `_close`, because their neighbours come later.
     """
     threshold, various = thresholds[0], thresholds.size > 1  # one threshold stays in a register
     s0, s1, s2, s3 = state[0], state[1], state[2], state[3]
-    for site in range(parent.size):
-        parent[site] = site
     for y in range(extent):
+        last = 0  # root of the left neighbour
         for x in range(extent):
             site = y * extent + x
-            left = site - 1 if x > 0 else site + extent - 1
-            upper = site - extent if y > 0 else site - extent + parent.size
+            parent[site] = site
+            upper = site - extent if y > 0 else site
             # two bits for each bond: spin of a neighbour that may join, or 2 and 3 if the bond is missing
             code = np.int64(codes[site]) ^ (np.int64(spins[site]) * 0b01010101)
             word, s0, s1, s2, s3 = next_word(s0, s1, s2, s3)
-            kept = (np.int64(spins[left]) == (code >> 4) & 3) & (
-                (word >> _HALF) < (thresholds[4 * site + 2] if various else threshold)
+            left = site - 1 if x > 0 else site
+            from_left = (
+                (x > 0)
+                & (np.int64(spins[left]) == ((code >> 4) & 3))
+                & ((word >> _HALF) < (thresholds[4 * site + 2] if various else threshold))
             )
-            also = (np.int64(spins[upper]) == (code >> 6) & 3) & (
-                (word & _LOW) < (thresholds[4 * site + 3] if various else threshold)
+            from_above = (
+                (y > 0)
+                & (np.int64(spins[upper]) == ((code >> 6) & 3))
+                & ((word & _LOW) < (thresholds[4 * site + 3] if various else threshold))
             )
-            # no branch: a bond that is not kept connects the site to itself
-            a = _root(parent, left if kept else site)
-            b = _root(parent, upper if also else site)
-            c = np.int64(parent[site])
-            root = min(a, b, c)
-            parent[a] = root
-            parent[b] = root
-            parent[c] = root
-            parent[site] = root
+            # no branch on the random bits: a bond that is not kept connects the site to itself
+            a = last if from_left else site
+            b = _root(parent, np.int64(parent[upper]))
+            b = b if from_above else site
+            last = min(a, b)
+            parent[a] = last
+            parent[b] = last
+            parent[site] = last
+    state[0], state[1], state[2], state[3] = s0, s1, s2, s3
+
+
+@njit("void(u1[::1], i4[::1], u8[::1], i8, u1[::1], u8[::1])", cache=True, nogil=True)
+def _close(spins, parent, state, extent, codes, thresholds):  # type: ignore[no-untyped-def]
+    """Keep bonds that wrap around at random: left bonds of the first column and upper bonds of the first row."""
+    s0, s1, s2, s3 = state[0], state[1], state[2], state[3]
+    for i in range(extent):
+        word, s0, s1, s2, s3 = next_word(s0, s1, s2, s3)
+        for site, neighbour, toss, k in (
+            (i * extent, i * extent + extent - 1, word >> _HALF, 2),
+            (i, i + spins.size - extent, word & _LOW, 3),
+        ):
+            obstacle = np.int64(spins[site] ^ spins[neighbour]) ^ ((np.int64(codes[site]) >> (2 * k)) & 3)
+            if obstacle == 0 and toss < thresholds[4 * site + k if thresholds.size > 1 else 0]:
+                a, b = _root(parent, site), _root(parent, neighbour)
+                parent[max(a, b)] = min(a, b)
     state[0], state[1], state[2], state[3] = s0, s1, s2, s3
 
 
@@ -209,14 +228,15 @@ def _energy(spins, extent, codes, missing):  # type: ignore[no-untyped-def]
     """Return E for couplings of -1, 0 and +1."""
     opposed = 0  # bonds that are not satisfied; those with J = 0 count as J = +1
     for y in range(extent):
-        row = y * extent
-        above = row - extent if y > 0 else spins.size - extent
-        opposed += (spins[row] ^ spins[row + extent - 1] ^ (codes[row] >> 4)) & 1
-        opposed += (spins[row] ^ spins[above] ^ (codes[row] >> 6)) & 1
-        for x in range(1, extent):
-            code, spin = codes[row + x], spins[row + x]
-            opposed += (spin ^ spins[row + x - 1] ^ (code >> 4)) & 1
-            opposed += (spin ^ spins[above + x] ^ (code >> 6)) & 1
+        start = y * extent
+        above = start - extent if y > 0 else spins.size - extent
+        code, row, upper = codes[start : start + extent], spins[start : start + extent], spins[above : above + extent]
+        opposed += (row[0] ^ row[extent - 1] ^ (code[0] >> 4)) & 1
+        # slices, not indices: the compiler then counts 16 bonds at a time
+        for spin, other, bond in zip(row[1:], row[:-1], code[1:]):
+            opposed += (spin ^ other ^ (bond >> 4)) & 1
+        for spin, other, bond in zip(row, upper, code):
+            opposed += (spin ^ other ^ (bond >> 6)) & 1
     energy = 2 * opposed - 2 * spins.size + missing.shape[1]
     for bond in range(missing.shape[1]):
         energy -= 2 * np.int64(spins[missing[0, bond]] ^ spins[missing[1, bond]])
@@ -238,6 +258,7 @@ def _advance(
         flipped = 0
         for _ in range(sweeps):
             _connect(spins, parent, state, extent, codes, thresholds)
+            _close(spins, parent, state, extent, codes, thresholds)
             if field.size:
                 flipped += _flip_in_field(spins, flips, parent, state, field, sums)
             else:
