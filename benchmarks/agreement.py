@@ -8,7 +8,7 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +121,7 @@ def exact(target: Target, beta: float) -> dict[str, float]:
 _cached_exact = lru_cache(maxsize=None)(exact)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _target(name: str, options: tuple[tuple[str, Any], ...], L: int) -> Target:
     entry = load_catalog().target(name)
     built: Target = entry.build(L, entry.fill(dict(options)))
@@ -178,13 +178,14 @@ def table(found: Sequence[Agreement], command: str) -> str:
     lines = [
         "# Agreement with exact values",
         "",
-        "Every sampler without training runs with its default options on every target that it supports. The numbers are",
-        "z of the energy and z of the specific heat: (mean over five seeds - exact) / error. A sampler agrees if both are",
-        "within four errors. `-`: the target is not supported. `gate`: a validity gate failed, and the list below says",
-        "which; such a cell is `untrusted` in a run.",
+        "Every sampler without training runs with its default options on every target that it supports. The two",
+        "numbers are z of the energy and z of the specific heat, (mean over the seeds - exact) / error. A sampler agrees",
+        "if both are within four errors. `-`: the target is not supported. `gate`: a validity gate failed, and the list",
+        "below gives the reason; such a cell is `untrusted` in a run.",
         "",
-        "Exact values: Kaufman's formula on the torus and the Kac-Ward determinant for free edges; with a field, and on",
-        f"the torus with other couplings (L = 8 only), transfer matrices. [Exact values](exact-values.md) has the details.",
+        "Exact values: Kaufman's formula on the torus and the Kac-Ward determinant for free edges. With a field, and on",
+        "the torus with other couplings (L = 8 only), they are differences of ln Z by transfer matrices.",
+        "[Exact values](exact-values.md) has the details.",
         "",
         f"    {command}",
         "",
@@ -202,7 +203,10 @@ def table(found: Sequence[Agreement], command: str) -> str:
         lines.append(f"| `{place}` | {place.L} | {place.beta:.4g} | {entries} |")
     if doubted:
         lines += ["", "Gates that failed:", ""]
-        lines += [f"- {one.sampler}, {one.place}, L = {one.place.L}, beta = {one.place.beta:.4g}: {one.doubt}" for one in doubted]
+        lines += [
+            f"- {one.sampler}, {one.place}, L = {one.place.L}, beta = {one.place.beta:.4g}: {one.doubt}"
+            for one in doubted
+        ]
     return "\n".join([*lines, ""])
 
 
@@ -231,7 +235,9 @@ def main(sizes: str, seeds: int, share: float, only: str, out: Path) -> None:
     found = []
     for one in agreements(where, range(1, seeds + 1), share, [name for name in only.split(",") if name]):
         found.append(one)
-        click.echo(f"{one.place}, L = {one.place.L}, beta = {one.place.beta:.4g}, {one.sampler}: {_entry(one)} {one.doubt}")
+        click.echo(
+            f"{one.place}, L = {one.place.L}, beta = {one.place.beta:.4g}, {one.sampler}: {_entry(one)} {one.doubt}"
+        )
     out.write_text(table(found, command), encoding="utf-8")
     if not all(one.agrees for one in found if not one.doubt):
         raise SystemExit(1)

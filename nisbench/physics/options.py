@@ -84,5 +84,5 @@ class CouplingsOptions:
         object.__setattr__(self, "digest", found)
 
     def traits(self) -> tuple[str, ...]:
-        """Return the traits of the target, for the choice of its reference; any file may be frustrated or have a field."""
+        """Return the traits for the choice of the reference; the file may be frustrated and may have a field."""
         return "pairwise", self.boundary, "frustrated"

@@ -7,9 +7,9 @@ from nisbench.report.claims import claim_sentence
 from nisbench.report.ranking import ranking
 from nisbench.report.words import by_label, labels_of, sizes_text
 from nisbench.results.advice import Advice, advice
+from nisbench.results.baseline import baseline_or_stand_in
 from nisbench.results.break_even import best_break_even, break_even_of
 from nisbench.results.cells import Results, status_counts
-from nisbench.results.baseline import baseline_or_stand_in
 from nisbench.results.costs import cost_of
 from nisbench.results.doubts import weak
 from nisbench.results.groups import SeedGroup

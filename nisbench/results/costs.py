@@ -24,6 +24,7 @@ only, and the same cell run twice on one machine has differed by more."""
 SAMPLES_TO_SPREAD = 1_000_000
 """Effective samples over which the cost of training is spread in columns headed `with training`."""
 
+
 def cost_of(group: SeedGroup) -> float:
     """Seconds per effective sample, mean over seeds; NaN if unknown."""
     return group.value(S_PER_EFFECTIVE_SAMPLE)

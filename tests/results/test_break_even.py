@@ -10,9 +10,9 @@ from fakes.verdicts import Made, made_store
 from nisbench.contract.records import CellResult, Estimate, Status
 from nisbench.harness.store import Store
 from nisbench.report.sentences import verdict_sentences
+from nisbench.results.baseline import baseline
 from nisbench.results.break_even import break_even, with_break_even
 from nisbench.results.cells import load
-from nisbench.results.baseline import baseline
 from nisbench.results.costs import cheapest, differ, with_training
 from nisbench.results.export import long_table
 from nisbench.results.groups import grouped

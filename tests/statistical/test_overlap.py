@@ -75,7 +75,9 @@ def test_the_transform_is_the_double_sum():
     assert exact[LINK_OVERLAP] == pytest.approx(((p @ bonds.astype(float)) ** 2).mean(), rel=1e-12)
 
 
-@pytest.mark.parametrize(("L", "disorder", "boundary"), [(3, "pm1", "torus"), (4, "gaussian", "free"), (4, "pm1", "free")])
+@pytest.mark.parametrize(
+    ("L", "disorder", "boundary"), [(3, "pm1", "torus"), (4, "gaussian", "free"), (4, "pm1", "free")]
+)
 def test_pairs_of_exact_draws(L, disorder, boundary):
     # 40 000 pairs: errors of about 0.3 %; 10 % in beta moves link_overlap by more than 20 errors
     glass = Glass(L, disorder, boundary)

@@ -17,8 +17,8 @@ from nisbench.report.selection import (
     shown_sizes,
     size_note,
 )
-from nisbench.results.cells import CellRow, Problem, Results
 from nisbench.results.baseline import baseline
+from nisbench.results.cells import CellRow, Problem, Results
 
 __all__ = ["magnetisation_section"]
 

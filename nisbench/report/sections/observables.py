@@ -24,8 +24,8 @@ from nisbench.report.panels import Panel, Point, Series
 from nisbench.report.selection import absence
 from nisbench.report.sweeps import Sweep, sweep_note, sweeps
 from nisbench.report.tables import lead_columns, lead_entries, size_table
-from nisbench.results.cells import Problem, Results
 from nisbench.results.baseline import baseline
+from nisbench.results.cells import Problem, Results
 from nisbench.results.groups import SeedGroup, grouped
 
 __all__ = ["observables_section"]
@@ -58,7 +58,8 @@ def observables_section(results: Results) -> Section:
         caption = (
             "z-scores, one mark for each cell: (value − exact)/error if the exact value is known. Otherwise the value "
             "is compared with the baseline, the cheapest trusted sampler without training, and all marks of one size "
-            f"share its error. Nine in ten independent z-scores should lie within ±1.6; the dashed lines are 0 and ±5. {MARKS}"
+            "share its error. Nine in ten independent z-scores should lie within ±1.6; the dashed lines are 0 and ±5. "
+            f"{MARKS}"
         )
         if drawn := figure(panels, caption):
             blocks.append(drawn)
