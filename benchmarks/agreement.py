@@ -189,7 +189,7 @@ def table(found: Sequence[Agreement], command: str) -> str:
         "",
         f"    {command}",
         "",
-        f"{len(zs)} z-scores of {len(judged)} samplers and places; the largest |z| is {max(map(abs, zs)):.1f}. "
+        f"{len(zs)} z-scores of {len(judged)} samplers and places; the largest |z| is {max(map(abs, zs), default=0.0):.1f}. "
         f"{len(failed)} of {len(judged)} disagree; {len(doubted)} more did not pass a gate.",
         "",
         f"| target | L | beta | {' | '.join(samplers)} |",

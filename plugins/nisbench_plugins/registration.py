@@ -25,6 +25,10 @@ TEMPERING_CITATION = (
     "Eur. Phys. J. B 22, 479 (2001)"
 )
 ANNEALED_CITATION = 'R. M. Neal, "Annealed importance sampling", Stat. Comput. 11, 125 (2001)'
+PERFECT_CITATION = (
+    'J. G. Propp, D. B. Wilson, "Exact sampling with coupled Markov chains and applications to statistical mechanics", '
+    "Random Struct. Algorithms 9, 223 (1996)"
+)
 SWENDSEN_WANG_CITATION = (
     'R. H. Swendsen, J.-S. Wang, "Nonuniversal critical dynamics in Monte Carlo simulations", '
     "Phys. Rev. Lett. 58, 86 (1987)"
@@ -114,6 +118,17 @@ class HierExactOptions(TrainingOptions):
         super().__post_init__()
         if self.block not in (1, 3, 7) or self.lines not in (1, 2) or self.width < 1:
             raise ValueError(f"block must be 1, 3 or 7, lines 1 or 2, width at least 1; got {self}")
+
+
+@dataclass(frozen=True)
+class PerfectOptions:
+    """Options of `perfect`."""
+
+    max_doublings: int = field(default=16, metadata={"help": "a draw fails after 2^max_doublings sweeps"})
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.max_doublings <= 40:
+            raise ValueError(f"max_doublings = {self.max_doublings}: give a number from 0 to 40")
 
 
 @dataclass(frozen=True)
@@ -283,6 +298,14 @@ def register_samplers(register: Callable[..., None]) -> None:
         reference_rank=4,
         reference_needs=("pairwise", "frustrated"),
         citation=TEMPERING_CITATION,
+    )
+    register(
+        "perfect",
+        options=PerfectOptions,
+        factory="nisbench_plugins.perfect:Perfect",
+        devices=("cpu",),
+        summary="coupling from the past (Propp, Wilson 1996): independent exact draws of ferromagnets",
+        citation=PERFECT_CITATION,
     )
     register(
         "swendsen-wang",
