@@ -33,7 +33,7 @@ PAGE = Path("docs/agreement.md")
 LARGEST_Z = 4.0
 JUDGED = (ENERGY, SPECIFIC_HEAT)
 SEEDS = (1, 2, 3, 4, 5)
-DRAWS = {"chain": 20_000, "weighted": 2_000, "density": 5_000}
+DRAWS = {"chain": 10_000, "weighted": 1_000, "density": 4_000}
 """Draws of one seed, all chains together."""
 FERROMAGNET, FRUSTRATED = (0.3, 0.4406867935097715, 0.6), (0.5, 1.0, 2.0)
 TARGETS: tuple[tuple[str, Mapping[str, Any], Sequence[float]], ...] = (
