@@ -48,6 +48,17 @@ TARGETS: tuple[tuple[str, Mapping[str, Any], Sequence[float]], ...] = (
     ("villain", {}, FRUSTRATED),
     ("villain", {"boundary": "torus"}, FRUSTRATED),
 )
+INTRODUCTION = """# Agreement with exact values
+
+Every sampler without training runs with its default options on every target that it supports. The two
+numbers are z of the energy and z of the specific heat, (mean over the seeds - exact) / error. A sampler agrees
+if both are within four errors. `-`: the target is not supported. `gate`: a validity gate failed, and the list
+below gives the reason; such a cell is `untrusted` in a run.
+
+Exact values: Kaufman's formula on the torus and the Kac-Ward determinant for free edges. With a field, and on
+the torus with other couplings (L = 8 only), they are differences of ln Z by transfer matrices.
+[Exact values](exact-values.md) has the details.
+"""
 _STENCIL = ((1, 3 / 4, 3 / 2), (2, -3 / 20, -3 / 20), (3, 1 / 60, 1 / 90))
 """Central differences of order 6: k, weight of f(x + kh) - f(x - kh), weight of f(x + kh) + f(x - kh)."""
 _STEP = 0.02
@@ -172,25 +183,15 @@ def table(found: Sequence[Agreement], command: str) -> str:
     """Return the page: the command, a summary, and a row for each place with a column for each sampler."""
     samplers = sorted({one.sampler for one in found})
     judged = [one for one in found if not one.doubt]
-    zs = [z for one in judged for z in one.z.values()]
     failed = [one for one in judged if not one.agrees]
     doubted = [one for one in found if one.doubt]
+    largest = max((abs(z) for one in judged for z in one.z.values()), default=0.0)
     lines = [
-        "# Agreement with exact values",
-        "",
-        "Every sampler without training runs with its default options on every target that it supports. The two",
-        "numbers are z of the energy and z of the specific heat, (mean over the seeds - exact) / error. A sampler agrees",
-        "if both are within four errors. `-`: the target is not supported. `gate`: a validity gate failed, and the list",
-        "below gives the reason; such a cell is `untrusted` in a run.",
-        "",
-        "Exact values: Kaufman's formula on the torus and the Kac-Ward determinant for free edges. With a field, and on",
-        "the torus with other couplings (L = 8 only), they are differences of ln Z by transfer matrices.",
-        "[Exact values](exact-values.md) has the details.",
-        "",
+        INTRODUCTION,
         f"    {command}",
         "",
-        f"{len(zs)} z-scores of {len(judged)} samplers and places; the largest |z| is {max(map(abs, zs), default=0.0):.1f}. "
-        f"{len(failed)} of {len(judged)} disagree; {len(doubted)} more did not pass a gate.",
+        f"{sum(len(one.z) for one in judged)} z-scores of {len(judged)} samplers and places; the largest |z| is "
+        f"{largest:.1f}. {len(failed)} of {len(judged)} disagree; {len(doubted)} more did not pass a gate.",
         "",
         f"| target | L | beta | {' | '.join(samplers)} |",
         f"|---|---|---|{'---|' * len(samplers)}",
