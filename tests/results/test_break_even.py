@@ -91,6 +91,20 @@ def test_baseline_is_the_cheapest_trusted_sampler_without_training_of_the_same_p
     assert table[table.quantity == "break_even_samples"].value.tolist() == [pytest.approx(3e7)]
 
 
+def test_the_baseline_is_any_sampler_without_training(tmp_path: Path):
+    cells = [Made("wolff", 8, cost=6e-6), Made("mps", 8, cost=4e-6, ess=0.9, kind="density")]
+    cells += [Made("own", 8, cost=1e-7, ess=0.9, train_s=5.0, kind="density"), Made("net", 8, cost=1e-6, ess=0.9)]
+    cells.append(Made("local", 8, cost=9e-6))
+    rows = load([made_store(tmp_path / "run", *cells)]).contest
+    base = baseline(rows, rows[0].problem, 8, "cpu")
+    assert base is not None
+    assert base.label == "mps"  # `own` trains itself, and `net` is a model whose budget is zero
+    without = [row for row in rows if row.cell.plugin in ("local", "own", "net")]
+    alone = baseline(without, rows[0].problem, 8, "cpu")
+    assert alone is not None
+    assert alone.label == "local"
+
+
 def test_samplers_that_are_not_told_apart_share_the_first_place(tmp_path: Path):
     maker = StoreMaker(draws=400)
     maker.model("hier", 8)
