@@ -77,7 +77,7 @@ def committed(folder: Path, page: Path) -> dict[str, bytes]:
 
 
 def _compact(store: Store) -> None:
-    """Keep of samples and series what a page shows: a few configurations, and the histogram of the magnetisation."""
+    """Keep of samples and series what a page shows: a few configurations, and what histograms need."""
     for cell in store.cells():
         files = store.files(cell.cell_id)
         samples = store.samples(cell.cell_id)
@@ -85,6 +85,8 @@ def _compact(store: Store) -> None:
             files.write_samples(samples[:N_PICTURES])
         series = store.series(cell.cell_id)
         kept = {name: _small(series[name]) for name in ("magnetisation", "log_weight") if name in series}
+        if "overlap" in series:
+            kept["overlap"] = series["overlap"].astype(np.float32)  # 24 bits for a multiple of 1/N
         if "log_weight" not in kept:  # a histogram needs no order, and sorted integers take a tenth of the bytes
             kept = {name: np.sort(values, axis=None) for name, values in kept.items()}
         if kept:

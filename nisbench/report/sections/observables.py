@@ -20,10 +20,11 @@ from nisbench.report.document import (
     value_entry,
     z_entry,
 )
+from nisbench.report.overlaps import overlap_blocks
 from nisbench.report.panels import Panel, Point, Series
 from nisbench.report.selection import absence
 from nisbench.report.sweeps import Sweep, sweep_note, sweeps
-from nisbench.report.tables import lead_columns, lead_entries, size_table
+from nisbench.report.tables import lead_columns, lead_entries
 from nisbench.results.baseline import baseline
 from nisbench.results.cells import Problem, Results
 from nisbench.results.groups import SeedGroup, grouped
@@ -31,12 +32,6 @@ from nisbench.results.groups import SeedGroup, grouped
 __all__ = ["observables_section"]
 
 _OBSERVABLES = select(Part.OBSERVABLE)
-_OVERLAPS = select(Part.OVERLAP)
-_OVERLAP = (
-    "Overlap q = Σ s t / N of two independent configurations s and t, and link overlap, the mean of s s' t t' over "
-    "bonds. Pairs of draws of q are weighted by the product of their weights. No configuration is in two pairs. τ_int "
-    "is that of pairs of chains."
-)
 _COUNTED = tuple(name for name in _OBSERVABLES if name != ENTROPY)
 """Observables whose z-scores are counted; the error of the entropy is mostly that of the energy."""
 _WITHIN_TWO = math.erf(math.sqrt(2))
@@ -67,8 +62,7 @@ def observables_section(results: Results) -> Section:
     groups = [group for group in grouped(results.contest) if group.measured]
     if groups:
         blocks.append(_table(results, groups))
-    if overlapping := [group for group in groups if any(group.estimate(name) for name in _OVERLAPS)]:
-        blocks.append(size_table(_OVERLAP, results, overlapping, _OVERLAPS))
+    blocks += overlap_blocks(results)
     return Section("observables", "Observables against exact values", tuple(blocks) or (absence("an observable"),))
 
 
