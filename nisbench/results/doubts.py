@@ -15,7 +15,7 @@ _LOG_RATIO = 0.3
 are. The gate accepts such a ratio if the errors are large or if both sides are small."""
 
 _ROUNDING = 1e-5
-"""Two sides that differ by less agree: rounding of ln q moves an ESS that is 1 up to its digits, and errors are zero."""
+"""Two sides that differ by less agree: for q = p the errors vanish, and rounding of ln q makes the difference."""
 
 
 def weak(group: SeedGroup) -> bool:
