@@ -88,6 +88,8 @@ def _compact(store: Store, *, full: bool) -> None:
             if samples is not None:
                 files.write_samples(samples[:N_PICTURES])
             kept = {name: _small(series[name]) for name in ("magnetisation", "log_weight") if name in series}
+            if "overlap" in series:
+                kept["overlap"] = series["overlap"].astype(np.float32)  # 24 bits for a multiple of 1/N
             if "log_weight" not in kept:  # a histogram needs no order, and sorted integers take a tenth of the bytes
                 kept = {name: np.sort(values, axis=None) for name, values in kept.items()}
             if kept:

@@ -8,7 +8,7 @@ reason.
 import importlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
 from typing import Any
@@ -46,6 +46,10 @@ class Entry:
     """The publication of the method."""
     bibtex: str = ""
     """The same as a BibTeX entry; its `doi` becomes the link of a report to the publication."""
+    reference_rank: int = 0
+    """Place in the automatic choice of the reference, 1 first; 0: only when a plan names the plugin."""
+    reference_needs: frozenset[str] = frozenset()
+    """Traits that a target must have for this choice."""
     broken: str | None = None
 
     @property
@@ -89,6 +93,8 @@ class TargetEntry:
     distribution: str = "unknown"
     version: str = "unknown"
     citation: str = ""
+    traits: Callable[[Any], Iterable[str]] | None = None
+    """Words that describe the target, from an instance of `options`; `nisbench.contract.hookspecs` lists them."""
 
     def load(self) -> type[Any]:
         """Imports and returns the class behind `factory`. Raises PluginError with the cause."""
@@ -97,6 +103,10 @@ class TargetEntry:
     def fill(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """All options by name, as `Entry.fill` returns them."""
         return fill_options(self.name, self.options, given)
+
+    def traits_of(self, options: Mapping[str, Any]) -> frozenset[str]:
+        """The traits of the target with these options; empty if its registration gives none."""
+        return frozenset(self.traits(self.options(**options))) if self.traits else frozenset()
 
     def build(self, L: int, options: Mapping[str, Any]) -> Any:
         """The target on an L x L lattice; `options` as `fill` returns them, missing ones are the defaults."""
@@ -161,11 +171,19 @@ class _Registry:
         self._add(name, "sampler", factory=factory, summary=summary, **given)
 
     def target(
-        self, name: str, *, factory: str, summary: str, options: type[Any] = NoOptions, citation: str = ""
+        self,
+        name: str,
+        *,
+        factory: str,
+        summary: str,
+        options: type[Any] = NoOptions,
+        citation: str = "",
+        traits: Callable[[Any], Iterable[str]] | None = None,
     ) -> None:
         _check_name(name)
         check_options(name, options)
-        self.targets.append(TargetEntry(name, factory, summary, options, self.distribution, self.version, citation))
+        source = self.distribution, self.version
+        self.targets.append(TargetEntry(name, factory, summary, options, *source, citation, traits))
 
     def _add(
         self,
@@ -179,14 +197,20 @@ class _Registry:
         trains: bool = False,
         citation: str = "",
         bibtex: str = "",
+        reference_rank: int = 0,
+        reference_needs: Iterable[str] = (),
     ) -> None:
         _check_name(name)
         check_options(name, options)
+        if reference_rank and (kind == "model" or trains):
+            raise PluginError(f"'{name}' is trained, so it cannot be a reference; leave out reference_rank")
         if not devices or not set(devices) <= {"cpu", "cuda"}:
             raise PluginError(f"the devices of '{name}' are {devices!r}; give a tuple of 'cpu' and 'cuda'")
         source = self.distribution, self.version
-        cited = {"citation": citation, "bibtex": bibtex}
-        self.plugins.append(Entry(name, kind, *source, summary, options, factory, tuple(devices), trains, **cited))
+        reference = reference_rank, frozenset(reference_needs)
+        self.plugins.append(
+            Entry(name, kind, *source, summary, options, factory, tuple(devices), trains, citation, bibtex, *reference)
+        )
 
 
 def load_catalog(points: Iterable[EntryPoint] | None = None, *, names: Iterable[str] | None = None) -> Catalog:

@@ -43,7 +43,9 @@ __all__ = [
 class Target(Protocol):
     """A lattice model with density p(s) = exp(-beta energy(s)) / Z over spins in {-1, +1} on an L x L lattice.
 
-    A pairwise model also has the attribute `lattice`, which `nisbench.api.lattice_of` returns.
+    Two attributes are optional. A pairwise model has `lattice`, which `nisbench.api.lattice_of` returns.
+    `order_parameters` is a tuple of "magnetisation" and "overlap", by default ("magnetisation",): quantities of the
+    magnetisation are left out unless it is named, and those of the overlap of two draws are measured if it is named.
     """
 
     name: str

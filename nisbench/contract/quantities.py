@@ -45,6 +45,8 @@ class Part(StrEnum):
 
     QUALITY = "quality"
     OBSERVABLE = "observable"
+    OVERLAP = "overlap"
+    """Numbers of targets whose order parameter is the overlap of two independent configurations."""
     TIME = "time"
     MEMORY = "memory"
     COUNT = "count"
@@ -166,6 +168,25 @@ ENTROPY = _row("entropy", "entropy per site", Part.OBSERVABLE, "mdw", better="sa
 ABS_MAGNETISATION = _row("abs_magnetisation", "|m| per site", Part.OBSERVABLE, "mdcw", better="same")
 SUSCEPTIBILITY = _row("susceptibility", "susceptibility per site", Part.OBSERVABLE, "mdcw", better="same")
 BINDER_CUMULANT = _row("binder_cumulant", "Binder cumulant", Part.OBSERVABLE, "mdcw", better="same")
+
+MAGNETIC = (
+    TAU_INT_ABS_MAGNETISATION,
+    TAU_INT_SWEEPS_ABS_MAGNETISATION,
+    ABS_MAGNETISATION,
+    SUSCEPTIBILITY,
+    BINDER_CUMULANT,
+)
+"""Quantities that mean something only if the magnetisation is an order parameter of the target."""
+
+# Overlap of two independent configurations, for targets that name it as their order parameter.
+TAU_INT_OVERLAP = _row("tau_int_overlap", "τ_int of |q|", Part.OVERLAP, "c", unit="draws", better="lower")
+ABS_OVERLAP = _row("abs_overlap", "overlap |q|", Part.OVERLAP, "mdcw", better="same")
+OVERLAP_SQUARED = _row("overlap_squared", "overlap q²", Part.OVERLAP, "mdcw", better="same")
+OVERLAP_BINDER = _row("overlap_binder", "Binder cumulant of q", Part.OVERLAP, "mdcw", better="same")
+LINK_OVERLAP = _row("link_overlap", "link overlap", Part.OVERLAP, "mdcw", better="same")
+
+TAU_INTS = (TAU_INT_ENERGY, TAU_INT_ABS_MAGNETISATION, TAU_INT_OVERLAP)
+"""tau_int of the energy and of the order parameters, in draws; a target has those of its own order parameters."""
 
 # Time.
 TRAIN_STEPS = _row("train_steps", "training steps", Part.COUNT, "m")

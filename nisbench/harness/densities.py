@@ -18,6 +18,7 @@ from nisbench.contract.quantities import (
     N_PARAMETERS,
     OPTIMIZER_BYTES,
     PARAMETER_BYTES,
+    TAU_INTS,
     TRAIN_S,
     TRAIN_STEP_S,
     TRAIN_STEPS,
@@ -28,8 +29,9 @@ from nisbench.harness.context import CellContext, Outcome
 from nisbench.harness.cost import draw_costs, kernel_launches, matmul_rate, stated_costs
 from nisbench.harness.limits import check_training_memory, size_text
 from nisbench.harness.measure import DrawnSeries, draw_density, independent_chunks, level_differences
+from nisbench.harness.order import meaningful, weighted_overlaps
 from nisbench.harness.prepare import fit_and_prepare, timed, warm_up_density, warm_up_model
-from nisbench.harness.references import reference_series
+from nisbench.harness.references import NO_TAU, leave_metropolis, reference_series
 from nisbench.harness.source import loaded_source
 from nisbench.harness.train import Training, train
 from nisbench.harness.weights import save_weights
@@ -85,7 +87,12 @@ def measure_density(context: CellContext, plugin: type[Density], options: Any) -
     batch = independent_chunks(context.cell.draws, context.target.n_sites, context.device)[0]
     outcome = _evaluate(context, density, batch)
     quantities = {**stated_costs(density), **outcome.quantities, COMPILE_S: Estimate(compile_s), **prepared}
-    return replace(outcome, quantities=quantities)
+    if not context.cell.reference_draws:
+        return replace(outcome, quantities=quantities)
+    context.stage("reference")
+    state = leave_metropolis(context, density, [quantities[name] for name in TAU_INTS if name in quantities])
+    notes = {"reference": NO_TAU} if state is ReferenceState.WITHHELD else {}
+    return replace(outcome, quantities=quantities, reference=state, notes=notes)
 
 
 def _train(context: CellContext, model: Model, options: Any) -> Training:
@@ -149,6 +156,8 @@ def _evaluate(context: CellContext, density: Density, batch: int) -> Outcome:
         reference=None if isinstance(reference, str) else reference,
         no_reference_reason=reference if isinstance(reference, str) else None,
     )
+    log_weight = -cell.beta * drawn.series["energy"] - drawn.series["log_prob"]
+    quantities = meaningful(context.target, quantities | weighted_overlaps(drawn.series, log_weight))
     # The pairs are a diagnosis of the model. They are drawn outside the phase `draw`, so they cost it no time.
     levels = _level_differences(context, density)
     if levels is not None:

@@ -17,6 +17,7 @@ from nisbench.contract.checks import check_chain_draws, check_density_draws, che
 from nisbench.contract.interfaces import ChainDraws, ChainSampler, Density, Target, WeightedSampler
 from nisbench.contract.levels import LevelModel
 from nisbench.harness.clock import Clock
+from nisbench.harness.order import pair_overlaps
 
 __all__ = [
     "DrawnSeries",
@@ -85,6 +86,7 @@ def draw_density(density: Density, n: int, *, beta: float, generator: torch.Gene
             check_density_draws(draws, size, density.target.L, device=generator.device)
             # inside the timer: a user of the draws needs these scalars, and the copy waits for the GPU
             parts.append({"log_prob": to_numpy(draws.log_prob), **_scalars(density.target, draws.spins)})
+        parts[-1] |= pair_overlaps(density.target, draws.spins)
         chunk_s.append((phase.seconds - before) / size)
         _keep_samples(samples, draws.spins)
     return DrawnSeries(_joined(parts), np.concatenate(samples), n, tuple(chunk_s))
@@ -160,6 +162,7 @@ def draw_weighted(
             draws = sampler.draw(size, generator=generator)
             check_weighted_draws(draws, size, sampler.target.L)
             parts.append({"log_weight": to_numpy(draws.log_weight), **_scalars(sampler.target, draws.spins)})
+        parts[-1] |= pair_overlaps(sampler.target, draws.spins)
         chunk_s.append((phase.seconds - before) / size)
         normalised = normalised and draws.normalised
         _keep_samples(samples, draws.spins)

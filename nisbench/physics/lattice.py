@@ -68,6 +68,11 @@ class Lattice:
         """True for the ferromagnet J = 1 on the torus without a field, where Kaufman's formula applies."""
         return self.boundary == "torus" and self.z2 and bool((self.right == 1).all() and (self.down == 1).all())
 
+    @property
+    def ferromagnetic(self) -> bool:
+        """True if no coupling is negative."""
+        return bool((self.right >= 0).all() and (self.down >= 0).all())
+
     @cached_property
     def neighbours(self) -> NDArray[np.int64]:
         """(n_sites, 4): site numbers of the right, lower, left and upper neighbours.

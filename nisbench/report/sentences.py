@@ -7,9 +7,10 @@ from nisbench.report.claims import claim_sentence
 from nisbench.report.ranking import ranking
 from nisbench.report.words import by_label, labels_of, sizes_text
 from nisbench.results.advice import Advice, advice
+from nisbench.results.baseline import baseline_or_stand_in
 from nisbench.results.break_even import best_break_even, break_even_of
 from nisbench.results.cells import Results, status_counts
-from nisbench.results.costs import baseline_or_stand_in, cost_of
+from nisbench.results.costs import cost_of
 from nisbench.results.doubts import weak
 from nisbench.results.groups import SeedGroup
 from nisbench.results.numbers import in_words, join, seconds_text, significant
@@ -219,7 +220,7 @@ def _stand_ins(results: Results, trusted: Sequence[SeedGroup]) -> list[str]:
         prices = [f"{seconds_text(cost)} a sample at L = {L}" for L, cost in costs.items()]
         here = trusted[0].device.upper() if across == "devices" else trusted[0].machine
         sentences.append(
-            f"No cluster sampler passed on {here} at {sizes_text(costs)}; the baseline there is "
+            f"No sampler without training passed on {here} at {sizes_text(costs)}; the baseline there is "
             f"{name}, a comparison across {across}: {join(prices)}."
         )
     return sentences

@@ -67,6 +67,9 @@ _LOG_RATIO = 0.3
 """Two sides whose |ln(ess_fraction/ess_fraction_p)| exceeds this have not been shown to agree, whatever their errors
 are. The gate accepts such a ratio if the errors are large or if both sides are small."""
 
+_ROUNDING = 1e-5
+"""Two sides that differ by less agree: for q = p the errors vanish, and rounding of ln q makes the difference."""
+
 
 def weak(group: SeedGroup) -> bool:
     """True if every seed is `ok`, but the two sides of a seed or of the means over seeds differ."""
@@ -98,6 +101,6 @@ def _apart(q: Estimate | None, p: Estimate | None) -> str:
     error = math.hypot(q.error or 0.0, p.error or 0.0)
     if abs(ratio) > _LOG_RATIO:
         return f"ESS of q side and p side differ by a factor of {math.exp(abs(ratio)):.1f}"
-    if error and abs(q.value - p.value) > _ERRORS * error:
+    if error and abs(q.value - p.value) > max(_ERRORS * error, _ROUNDING):
         return f"ESS of q side and p side differ by {abs(q.value - p.value) / error:.1f} combined errors"
     return ""

@@ -11,8 +11,7 @@ from nisbench.contract.quantities import (
     FREE_ENERGY_P,
     KL_FORWARD_NATS,
     LOG_Z_PER_SITE,
-    TAU_INT_ABS_MAGNETISATION,
-    TAU_INT_ENERGY,
+    TAU_INTS,
 )
 from nisbench.contract.records import CellState, Estimate, Kind, ReferenceState, Status
 from nisbench.statistics.weights import ESS_FLOOR
@@ -92,7 +91,7 @@ def _short(quantities: Mapping[str, Estimate]) -> list[str]:
     ess_p = quantities.get(ESS_FRACTION_P)
     if ess_p and ess_p.value is not None and ess_p.n and ess_p.value * ess_p.n < ESS_FLOOR:
         reasons.append(f"ess_fraction_p {ess_p.value:.2g} is below {ESS_FLOOR}/n = {ESS_FLOOR / ess_p.n:.2g}")
-    for name in (TAU_INT_ENERGY, TAU_INT_ABS_MAGNETISATION):
+    for name in TAU_INTS:
         tau = quantities.get(name)
         if tau and tau.value is not None and tau.reason:
             reasons.append(f"{name}: {tau.reason}")

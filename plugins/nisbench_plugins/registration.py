@@ -295,6 +295,8 @@ def register_densities(register: Callable[..., None]) -> None:
         factory="nisbench_plugins.boundary_mps:BoundaryMps",
         devices=("cpu",),
         summary="tensor-network sampling of models with free edges by boundary matrix-product states",
+        reference_rank=1,
+        reference_needs=("pairwise", "free"),
     )
 
 
@@ -315,6 +317,8 @@ def register_samplers(register: Callable[..., None]) -> None:
         factory="nisbench_plugins.metropolis:Metropolis",
         devices=("cpu",),
         summary="local updates, Metropolis or heat bath, compiled, many replicas",
+        reference_rank=5,
+        reference_needs=("pairwise",),
         citation=METROPOLIS_CITATION,
     )
     register(
@@ -323,6 +327,8 @@ def register_samplers(register: Callable[..., None]) -> None:
         factory="nisbench_plugins.parallel_tempering:ParallelTempering",
         devices=("cpu",),
         summary="exchange Monte Carlo with Houdayer cluster moves, compiled; also gives ln Z",
+        reference_rank=4,
+        reference_needs=("pairwise", "frustrated"),
         citation=TEMPERING_CITATION,
     )
     register(
@@ -338,6 +344,8 @@ def register_samplers(register: Callable[..., None]) -> None:
         options=SwendsenWangOptions,
         factory="nisbench_plugins.swendsen_wang:SwendsenWang",
         summary="multi-cluster Monte Carlo (Swendsen, Wang 1987), compiled; batched on a GPU",
+        reference_rank=3,
+        reference_needs=("pairwise", "ferromagnet"),
         citation=SWENDSEN_WANG_CITATION,
     )
     register(
@@ -346,6 +354,8 @@ def register_samplers(register: Callable[..., None]) -> None:
         factory="nisbench_plugins.wolff:Wolff",
         devices=("cpu",),
         summary="single-cluster Monte Carlo (Wolff 1989), compiled, several chains",
+        reference_rank=2,
+        reference_needs=("pairwise", "ferromagnet", "z2"),
         citation=WOLFF_CITATION,
         bibtex=WOLFF_BIBTEX,
     )

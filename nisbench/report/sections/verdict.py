@@ -191,9 +191,9 @@ def _reading(results: Results) -> list[str]:
         "divided by the ESS, or times 2 τ_int for a chain. All seeds of a sampler are judged on one basis. Total time "
         "of n samples: preparation + training + n × time per effective sample. With training: total time / n for "
         f"n = {power_of_ten(SAMPLES_TO_SPREAD)}. Break-even, whole budget: time of the whole training / (cost of the "
-        "cheapest cluster sampler − own cost), in effective samples; it depends on the budget of the plan. We call a "
+        "baseline − own cost), in effective samples; it depends on the budget of the plan. We call a "
         f"sampler cheaper only if the gap exceeds two errors and {TIMING_CHANGE:.0%}, because processes on one machine "
-        "differ by more than the spread within each. If a device has no cluster sampler, that of another device is "
+        "differ by more than the spread within each. If a device has no baseline, that of another device is "
         "used and named."
     )
     return [quality, cost, *_history(results)]
