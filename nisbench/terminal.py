@@ -49,7 +49,7 @@ def summarise(store: "Store", cells: Sequence["Cell"]) -> None:
 
 @contextmanager
 def show_progress(beginning: "Beginning") -> Iterator["Watch"]:
-    """Show a run on stderr: a live table in a terminal, otherwise a line when a cell starts or ends and every minute."""
+    """Show a run on stderr: a live table in a terminal, otherwise a line for each start and end, and every minute."""
     from nisbench.harness.execute import Watch
 
     for line in _opening(beginning):

@@ -183,9 +183,7 @@ def _ids(jobs: Sequence[_Job]) -> tuple[str, ...]:
     return tuple(job.cell.cell_id for job in jobs)
 
 
-def _wait(
-    jobs: Sequence[_Job], timeout: float | None, watch: Watch | None, progress: Callable[[], Progress]
-) -> None:
+def _wait(jobs: Sequence[_Job], timeout: float | None, watch: Watch | None, progress: Callable[[], Progress]) -> None:
     """Return when a job has ended or has used up its time; meanwhile show the progress from time to time."""
     poll = select.poll()
     for job in jobs:

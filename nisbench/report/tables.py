@@ -8,7 +8,7 @@ from nisbench.contract.quantities import describe
 from nisbench.contract.records import Status
 from nisbench.report.document import Column, Entry, Table, number, plain
 from nisbench.results.cells import CellRow, Results
-from nisbench.results.doubts import doubt
+from nisbench.results.doubts import doubt, timing_doubts
 from nisbench.results.groups import SeedGroup
 
 __all__ = ["lead_columns", "lead_entries", "size_table", "status_entry", "status_tone"]
@@ -65,9 +65,10 @@ def status_entry(group: SeedGroup) -> Entry:
     text = ", ".join(f"{count} {name}" if several else name for name, count in counts.items())
     doubtful = [member for member in group.members if member.reason and not member.trusted]
     reasons = [f"seed {m.cell.seed}: {_reason(m)}" if several else _reason(m) for m in doubtful]
+    timing = timing_doubts(group)
     if why := doubt(group):
-        return Entry(f"{text}, weak", f"{text}, weak", f"weak: {why}", "weak")
-    return Entry(text, text, "; ".join(reasons), status_tone(group.members))
+        return Entry(f"{text}, weak", f"{text}, weak", "; ".join([f"weak: {why}", *timing]), "weak")
+    return Entry(text, text, "; ".join([*reasons, *timing]), status_tone(group.members))
 
 
 def status_tone(rows: Iterable[CellRow]) -> str:

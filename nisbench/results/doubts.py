@@ -1,4 +1,4 @@
-"""Doubts about trusted groups: the two sides of a density differ, although every validity gate passed."""
+"""Doubts about groups: the two sides of a trusted density differ, its times are doubtful, or work is in no cost."""
 
 import math
 
@@ -6,7 +6,7 @@ from nisbench.contract.quantities import ESS_FRACTION, ESS_FRACTION_P
 from nisbench.contract.records import Estimate
 from nisbench.results.groups import SeedGroup
 
-__all__ = ["doubt", "weak"]
+__all__ = ["doubt", "timing_doubts", "weak"]
 
 _ERRORS = 3.0
 """Two sides further apart than this many combined errors differ; by chance, one in 400 does."""
@@ -35,6 +35,16 @@ def doubt(group: SeedGroup) -> str:
     ]
     means = _apart(group.estimate(ESS_FRACTION), group.estimate(ESS_FRACTION_P)) if several and not found else ""
     return "; ".join(found) or (f"mean over seeds: {means}" if means else "")
+
+
+def timing_doubts(group: SeedGroup) -> tuple[str, ...]:
+    """Why the costs of a group are doubtful, each reason once: work that no cost contains, and a busy machine."""
+    timings = [(member.cell.seed, member.result.timing) for member in group.members if member.result]
+    hidden = [each.reason for _, timing in timings if timing for each in timing.unclocked]
+    busy = [
+        f"seed {seed}: busy machine: {words}" for seed, timing in timings if timing for words in timing.disturbances
+    ]
+    return tuple(dict.fromkeys([*hidden, *busy]))
 
 
 def _apart(q: Estimate | None, p: Estimate | None) -> str:
