@@ -28,7 +28,14 @@ from nisbench.harness.context import CellContext, Outcome
 from nisbench.harness.cost import draw_costs, kernel_launches, matmul_rate, stated_costs
 from nisbench.harness.limits import check_training_memory, size_text
 from nisbench.harness.measure import DrawnSeries, draw_density, independent_chunks, level_differences
-from nisbench.harness.prepare import construct, fit_and_prepare, timed, warm_up_density, warm_up_model
+from nisbench.harness.prepare import (
+    construct,
+    fit_and_prepare,
+    start_meta_device,
+    timed,
+    warm_up_density,
+    warm_up_model,
+)
 from nisbench.harness.references import reference_series
 from nisbench.harness.source import loaded_source
 from nisbench.harness.train import Training, train
@@ -52,6 +59,7 @@ def measure_model(context: CellContext, plugin: type[Model], options: Any) -> Ou
     """
     notes = {}
     # On the device `meta` a model takes no memory, so one that does not fit is refused before it is built.
+    start_meta_device()
     skeleton = construct(context, lambda: model_without_storage(plugin, context.target, options))
     if skeleton is not None:
         needed = check_training_memory(skeleton, context.memory_limit, context.device)

@@ -128,14 +128,9 @@ def train(
                 "learning_rate": rate,
                 "gradient_norm": float(_gradient_norm(model) if norm is None else norm),
             }
-            if not all(math.isfinite(value) for value in line.values() if value is not None):
-                raise Diverged(f"training diverged at step {state.step}: {line}; lower learning_rate or set clip_norm")
-            files.append_history({"step": state.step, "seconds": state.seconds, **line})
+            _note(files, state, line)
             next_evaluation = _following(state.step)
         if due:
-            # A checkpoint with NaN would make every later attempt fail in the same way.
-            if not all(bool(torch.isfinite(p).all()) for p in model.parameters()):
-                raise Diverged(f"a parameter is not finite at step {state.step}; lower learning_rate or set clip_norm")
             _save(files.checkpoint, model, optimizer, state, source)
             saved_at = clock.now()
     return Training(state.step, state.seconds, _optimizer_bytes(optimizer), resumed, state.timing)
@@ -210,6 +205,13 @@ def _evaluate(
     }
 
 
+def _note(files: CellFiles, state: _State, line: dict[str, float | None]) -> None:
+    """Add a line to the history. Raises Diverged for NaN and infinity."""
+    if not all(math.isfinite(value) for value in line.values() if value is not None):
+        raise Diverged(f"training diverged at step {state.step}: {line}; lower learning_rate or set clip_norm")
+    files.append_history({"step": state.step, "seconds": state.seconds, **line})
+
+
 def _gradient_norm(model: Model) -> Tensor:
     """Return the norm of the gradient of all parameters together."""
     return nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
@@ -226,7 +228,10 @@ def _optimizer_bytes(optimizer: torch.optim.Optimizer) -> int:
 
 
 def _save(path: Path, model: Model, optimizer: torch.optim.Optimizer, state: _State, source: str) -> None:
-    """Write parameters, Adam's moments, steps, seconds and the hash of the plugin's source."""
+    """Write parameters, Adam's moments, steps, times and the hash of the plugin's source. Raises Diverged for NaN."""
+    # A checkpoint with NaN would make every later attempt fail in the same way.
+    if not all(bool(torch.isfinite(p).all()) for p in model.parameters()):
+        raise Diverged(f"a parameter is not finite at step {state.step}; lower learning_rate or set clip_norm")
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     for index, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"adam.{index}.{key}": torch.as_tensor(value) for key, value in moments.items()}

@@ -55,7 +55,7 @@ def test_first_which_sampler_for_how_many_samples(tmp_path: Path):
     assert rows["16", "hier"]["use it for"] == "from 3 million"
     assert rows["16", "hier"]["per eff. sample"] == "2.00(20)×10⁻⁶*"
     assert rows["16", "wolff"]["per eff. sample"] == "6.0(6)×10⁻⁶"
-    assert rows["16", "hier"]["break-even, whole budget"] == "3.00(7)×10⁶"
+    assert rows["16", "hier"]["break-even, whole budget"] == "3.0(5)×10⁶"
 
 
 def test_smallest_crossing_of_all_sizes_bounds_the_headline(tmp_path: Path):
@@ -63,8 +63,8 @@ def test_smallest_crossing_of_all_sizes_bounds_the_headline(tmp_path: Path):
     first, second, *_ = verdict(tmp_path, *small, WOLFF, HIER)
     assert first == "Up to 2 million independent samples use wolff at L = 8 and 16: it needs no training."
     assert second == (
-        "Beyond that hier is cheaper: at L = 8 from 2 million samples on (2 µs a sample, 1.5 (1.1 to 2) times less than "
-        "wolff) and at L = 16 from 3 million samples on (2 µs a sample, 3 (2.3 to 4) times less than wolff)."
+        "Beyond that hier is cheaper: at L = 8 from 2 million samples on (2 µs a sample, 1.5 (1.1 to 2) times less "
+        "than wolff) and at L = 16 from 3 million samples on (2 µs a sample, 3 (2.3 to 4) times less than wolff)."
     )
 
 
