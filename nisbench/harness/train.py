@@ -123,11 +123,8 @@ def train(
         if state.step >= next_evaluation or done:
             generator.manual_seed(seeds(f"evaluate/{state.step}"))
             line = _evaluate(model, beta, options.batch_size, generator, exact_log_z)
-            line |= {
-                "beta": beta_t,
-                "learning_rate": rate,
-                "gradient_norm": float(_gradient_norm(model) if norm is None else norm),
-            }
+            gradient_norm = float(_gradient_norm(model) if norm is None else norm)
+            line |= {"beta": beta_t, "learning_rate": rate, "gradient_norm": gradient_norm}
             _note(files, state, line)
             next_evaluation = _following(state.step)
         if due:
