@@ -111,8 +111,8 @@ class Stopwatch:
     def stop(self, *, wall_s: float | None = None) -> None:
         """Stop the watch and add what has passed. A wall time that was measured more closely replaces its own."""
         assert self._begin is not None
-        clocks = time.perf_counter(), cpu_seconds()
-        passed = _Reading(*clocks, *_hindered(self.pulse)).since(self._begin)
+        wall, cpu = time.perf_counter(), cpu_seconds()
+        passed = _Reading(wall, cpu, *_hindered(self.pulse)).since(self._begin)
         self.spent += passed if wall_s is None else replace(passed, wall_s=wall_s)
         self._begin = None
 
