@@ -15,6 +15,8 @@ from typing import Any, Literal, Self
 
 import msgspec
 
+from nisbench.contract.timing import Timing
+
 __all__ = [
     "PROTOCOL_VERSION",
     "SCHEMA_VERSION",
@@ -37,7 +39,7 @@ __all__ = [
 SCHEMA_VERSION = 3
 """Version of the files in a run folder."""
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 """Version of the measurement. Raise it when a number of an unchanged cell changes: every cell then gets a new id.
 
 `tests/unit/test_protocol.py` fails when a number changes and this version does not.
@@ -332,6 +334,8 @@ class CellResult:
     """Memory that the cell needs at least; known for cells that were refused for their memory."""
     notes: Mapping[str, str] = field(default_factory=dict)
     """Facts for the reader of a report. No code reads them back."""
+    timing: Timing | None = None
+    """The machine while the cell was timed; None for a cell that ended before, and in files from before it was kept."""
     schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
@@ -352,6 +356,7 @@ class CellResult:
             "source": asdict(self.source) if self.source else None,
             "memory_needed_bytes": self.memory_needed_bytes,
             "notes": dict(self.notes),
+            "timing": asdict(self.timing) if self.timing else None,
         }
 
     @classmethod

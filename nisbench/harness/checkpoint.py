@@ -5,14 +5,16 @@ of the tensors and of all other facts, so that a changed checkpoint is never con
 """
 
 import hashlib
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from nisbench.contract.interfaces import Model
+from nisbench.contract.timing import PhaseTiming
 from nisbench.errors import StoreError
 from nisbench.harness.cell_files import CellFiles
 from nisbench.harness.weights import read_tensors, write_tensors
@@ -24,10 +26,11 @@ _DIGEST = "sha256"
 
 @dataclass
 class Progress:
-    """Steps and seconds that a training has used."""
+    """Steps and times that a training has used."""
 
     step: int = 0
     seconds: float = 0.0
+    timing: PhaseTiming = field(default_factory=PhaseTiming)
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ def save_checkpoint(
         tensors |= {f"adam.{index}.{key}": torch.as_tensor(value) for key, value in moments.items()}
     # The metadata of the format are text; repr keeps every bit of a float.
     facts = {"step": str(progress.step), "seconds": repr(progress.seconds), "source": source}
+    facts["timing"] = json.dumps(asdict(progress.timing))
     if files.checkpoint.exists():
         files.checkpoint.replace(files.earlier_checkpoint)
     write_tensors(files.checkpoint, tensors, {**facts, _DIGEST: _digest(tensors, facts)})
@@ -71,7 +75,8 @@ def load_checkpoint(files: CellFiles, model: Model, optimizer: torch.optim.Optim
             continue
         if source is not None and facts["source"] != source:
             continue
-        progress = Progress(int(facts["step"]), float(facts["seconds"]))
+        timing = PhaseTiming(**json.loads(facts["timing"]))
+        progress = Progress(int(facts["step"]), float(facts["seconds"]), timing)
         _restore(path, tensors, model, optimizer)
         return Checkpoint(progress, _note(damaged, f"continued from step {progress.step}"))
     return Checkpoint(None, _note(damaged, "started anew"))

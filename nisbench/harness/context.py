@@ -8,11 +8,13 @@ import torch
 
 from nisbench.contract.interfaces import Target
 from nisbench.contract.records import Cell, CostBasis, Estimate, ReferenceState
+from nisbench.contract.timing import Unclocked
 from nisbench.harness.cell_files import CellFiles
 from nisbench.harness.clock import Clock
 from nisbench.harness.seeds import seed_for
 from nisbench.harness.stop import StopSignals
 from nisbench.harness.store import Store
+from nisbench.harness.unclocked import Compilation
 
 __all__ = ["CellContext", "Outcome"]
 
@@ -34,6 +36,8 @@ class CellContext:
     """True if a training continues although the source of the plugin has changed."""
     stop: StopSignals = field(default_factory=StopSignals)
     """Signals that ask this process to end."""
+    compilation: Compilation = field(default_factory=Compilation)
+    """Counts the compilation in the first calls of the plugin."""
 
     @property
     def device(self) -> torch.device:
@@ -66,3 +70,5 @@ class Outcome:
     cost_basis: CostBasis | None = None
     reference: ReferenceState | None = None
     notes: Mapping[str, str] = field(default_factory=dict)
+    background: Unclocked | None = None
+    """Work of the plugin beside the calls of the core."""

@@ -1,7 +1,11 @@
-"""Run cells as processes of this machine. A fault of a plugin costs its own cell only."""
+"""Run cells as processes of this machine. A fault of a plugin costs its own cell only.
+
+This process sleeps until the kernel reports the end of a worker: it must not slow the cells that it measures.
+"""
 
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -19,11 +23,9 @@ from nisbench.harness.cell_files import CellFiles, open_to_append
 from nisbench.harness.resume import lacks_reference
 from nisbench.harness.store import Store
 
-__all__ = ["Progress", "StoppedError", "run_cells", "worker_environment"]
+__all__ = ["Progress", "StoppedError", "Watch", "run_cells", "worker_environment"]
 
 _EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Warning|Exit)\b")
-_POLL_S = 0.05
-"""Seconds between two looks at the running processes."""
 _GRACE_S = 5.0
 """Seconds that a worker has for its checkpoint, between SIGTERM and SIGKILL."""
 _GUARD = Path(__file__).with_name("guard.py")
@@ -61,6 +63,14 @@ class Progress:
     waiting: int
 
 
+@dataclass(frozen=True)
+class Watch:
+    """A function that shows the progress. It is called when cells start or end, and every `every_s` seconds."""
+
+    show: Callable[[Progress], None]
+    every_s: float
+
+
 @dataclass
 class _Job:
     """One cell in its process."""
@@ -70,6 +80,8 @@ class _Job:
     process: subprocess.Popen[bytes]
     log_start: int
     begin: float
+    ending: int | None
+    """File descriptor that is readable once the process has ended; None if it had ended before it was opened."""
 
 
 def worker_environment(threads: int) -> dict[str, str]:
@@ -94,7 +106,7 @@ def run_cells(
     timeout: float | None = None,
     memory_limit: int | None = None,
     keep: bool = False,
-    watch: Callable[[Progress], None] | None = None,
+    watch: Watch | None = None,
 ) -> None:
     """Run the cells, up to `workers` at a time and a model after its reference. Each cell leaves a status.
 
@@ -109,7 +121,7 @@ def run_cells(
     keep
         Continue a training although the source of its plugin has changed.
     watch
-        Called every 0.05 s with the progress.
+        Shows the progress.
 
     Raises
     ------
@@ -130,13 +142,13 @@ def run_cells(
                     waiting.remove(cell)
                     if not lacks_reference(store, cell):  # else its finished result would only be repeated
                         jobs.append(_start(store, cell, options, threads, memory_limit))
+                _wait(jobs, timeout, watch, lambda: Progress(_ids(jobs), tuple(ended), len(waiting)))
                 for job in [job for job in jobs if _has_ended(job, timeout)]:
                     _conclude(store, job, timeout, memory_limit)
                     jobs.remove(job)
                     ended.append(job.cell.cell_id)
-                if watch:
-                    watch(Progress(tuple(job.cell.cell_id for job in jobs), tuple(ended), len(waiting)))
-                time.sleep(_POLL_S if jobs else 0)
+            if watch:
+                watch.show(Progress((), tuple(ended), 0))
         except BaseException as error:
             _end_all(jobs)
             for job in jobs:
@@ -167,7 +179,33 @@ def _start(store: Store, cell: Cell, options: Sequence[str], threads: int, memor
             env=worker_environment(threads),
             start_new_session=True,
         )
-    return _Job(cell, files, process, log_start, time.monotonic())
+    try:
+        ending = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        ending = None
+    return _Job(cell, files, process, log_start, time.monotonic(), ending)
+
+
+def _ids(jobs: Sequence[_Job]) -> tuple[str, ...]:
+    return tuple(job.cell.cell_id for job in jobs)
+
+
+def _wait(jobs: Sequence[_Job], timeout: float | None, watch: Watch | None, progress: Callable[[], Progress]) -> None:
+    """Return when a job has ended or has used up its time; meanwhile show the progress from time to time."""
+    poll = select.poll()
+    for job in jobs:
+        if job.ending is not None:
+            poll.register(job.ending, select.POLLIN)
+    while not any(_has_ended(job, timeout) for job in jobs):
+        if watch:
+            watch.show(progress())
+        if not jobs:
+            return
+        now = time.monotonic()
+        limits = [] if timeout is None else [job.begin + timeout - now for job in jobs]
+        limits += [watch.every_s] if watch else []
+        # A millisecond more than the limit, so that it has passed when the kernel returns.
+        poll.poll(max(0.0, min(limits)) * 1000 + 1 if limits else None)
 
 
 def _has_ended(job: _Job, timeout: float | None) -> bool:
@@ -180,6 +218,8 @@ def _conclude(store: Store, job: _Job, timeout: float | None, memory_limit: int 
     code = job.process.poll()
     stage = store.state(job.cell.cell_id).stage or "start"
     _end_all([job])  # also children that the worker left behind
+    if job.ending is not None:
+        os.close(job.ending)
     if store.result(job.cell.cell_id) is not None:
         return
     if code is None:

@@ -1,17 +1,20 @@
 """Measure chains and weighted draws: prepare, draw, estimate."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from nisbench.contract.interfaces import ChainSampler, WeightedSampler
 from nisbench.contract.quantities import COMPILE_S, LOG_Z_PER_SITE, TAU_INTS
 from nisbench.contract.records import Estimate, ReferenceState
+from nisbench.contract.timing import Unclocked
 from nisbench.harness.context import CellContext, Outcome
 from nisbench.harness.cost import draw_costs, stated_costs
 from nisbench.harness.measure import DrawnSeries, count_chains, draw_chain, draw_weighted
 from nisbench.harness.order import chain_overlaps, meaningful, weighted_overlaps
-from nisbench.harness.prepare import fit_and_prepare, timed, warm_up_chains, warm_up_weighted
+from nisbench.harness.prepare import construct, fit_and_prepare, timed, warm_up_chains, warm_up_weighted
 from nisbench.harness.references import NO_TAU, leave_reference
+from nisbench.harness.unclocked import background_work
 from nisbench.statistics.bridges import log_z_from_bridges
 from nisbench.statistics.quantities import chain_quantities, weighted_quantities
 
@@ -21,10 +24,12 @@ __all__ = ["measure_chains", "measure_weighted"]
 def measure_chains(context: CellContext, plugin: type[ChainSampler], options: Any) -> Outcome:
     """Measure chains. A reference cell also leaves configurations for other cells."""
     # Warming up moves the chains, so the measured sampler is built anew.
-    compile_s = timed(context, lambda: warm_up_chains(context, plugin(context.target, options)))
-    sampler, generator, cell = plugin(context.target, options), context.generator("draw"), context.cell
+    build = partial(plugin, context.target, options)
+    compile_s = timed(context, lambda: warm_up_chains(context, construct(context, build)))
+    sampler, generator, cell = construct(context, build), context.generator("draw"), context.cell
     # One stream for burn-in, draws and reference configurations: the chains go on through all three.
     prepared = fit_and_prepare(context, sampler, generator)
+    background = background_work()
     context.stage("draw")
     n_chains = count_chains(sampler, generator)
     drawn = draw_chain(sampler, cell.draws, n_chains, generator=generator, clock=context.clock)
@@ -48,15 +53,18 @@ def measure_chains(context: CellContext, plugin: type[ChainSampler], options: An
         context.stage("reference")
         tau_ints = [quantities[name] for name in TAU_INTS if name in quantities]
         state = leave_reference(context, sampler, generator, tau_ints)
-    return _outcome(context, drawn, {**stated_costs(sampler), **prepared, **quantities}, compile_s, state, NO_TAU)
+    quantities = {**stated_costs(sampler), **prepared, **quantities, COMPILE_S: Estimate(compile_s)}
+    return _outcome(context, drawn, quantities, state, NO_TAU, background)
 
 
 def measure_weighted(context: CellContext, plugin: type[WeightedSampler], options: Any) -> Outcome:
     """Measure independent draws with weights."""
     # Warming up may change the sampler, so the measured one is built anew.
-    compile_s = timed(context, lambda: warm_up_weighted(context, plugin(context.target, options)))
-    sampler, generator, cell = plugin(context.target, options), context.generator("draw"), context.cell
+    build = partial(plugin, context.target, options)
+    compile_s = timed(context, lambda: warm_up_weighted(context, construct(context, build)))
+    sampler, generator, cell = construct(context, build), context.generator("draw"), context.cell
     prepared = fit_and_prepare(context, sampler, generator)
+    background = background_work()
     context.stage("draw")
     drawn, normalised = draw_weighted(sampler, cell.draws, generator=generator, clock=context.clock)
     quantities = weighted_quantities(
@@ -71,20 +79,21 @@ def measure_weighted(context: CellContext, plugin: type[WeightedSampler], option
     quantities = meaningful(context.target, quantities | weighted_overlaps(drawn.series, drawn.series["log_weight"]))
     state = ReferenceState.WITHHELD if cell.reference_draws else None
     why = "none left: weighted draws are not configurations of p"
-    return _outcome(context, drawn, {**stated_costs(sampler), **prepared, **quantities}, compile_s, state, why)
+    quantities = {**stated_costs(sampler), **prepared, **quantities, COMPILE_S: Estimate(compile_s)}
+    return _outcome(context, drawn, quantities, state, why, background)
 
 
 def _outcome(
     context: CellContext,
     drawn: DrawnSeries,
     quantities: dict[str, Estimate],
-    compile_s: float,
     state: ReferenceState | None,
     why_withheld: str,
+    background: Unclocked | None,
 ) -> Outcome:
     """Save the series and the configurations for pictures, and return the quantities with the costs."""
     context.files.write_series(drawn.series)
     context.files.write_samples(drawn.samples)
     costs, basis = draw_costs(context.clock.phases["draw"].seconds, drawn.n_draws, drawn.chunk_s, quantities)
     notes = {"reference": why_withheld} if state is ReferenceState.WITHHELD else {}
-    return Outcome({**quantities, **costs, COMPILE_S: Estimate(compile_s)}, basis, state, notes)
+    return Outcome({**quantities, **costs}, basis, state, notes, background)

@@ -6,7 +6,7 @@ and a resumed training with a budget in steps repeats the same numbers. Evaluati
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from torch import Generator, Tensor, nn
 from nisbench.contract.interfaces import Model
 from nisbench.contract.quantities import ESS_FRACTION, FREE_ENERGY_VARIATIONAL, KL_NATS
 from nisbench.contract.records import Budget, TrainingOptions
+from nisbench.contract.timing import PhaseTiming
 from nisbench.errors import NisbenchError
 from nisbench.harness.cell_files import CellFiles
 from nisbench.harness.checkpoint import Progress, load_checkpoint, save_checkpoint
@@ -40,6 +41,8 @@ class Training:
     optimizer_bytes: int
     resumed: bool
     """True if an earlier process did a part of it."""
+    timing: PhaseTiming = field(default_factory=PhaseTiming)
+    """Times of the steps, without evaluations and checkpoints."""
     note: str | None = None
     """Fact for the reader of the report: a damaged checkpoint was not used."""
 
@@ -87,8 +90,12 @@ def train(
     files.keep_history_until(state.step)
     generator = Generator(device)
     saved_at, next_evaluation = clock.now(), _following(state.step)
+    watch = clock.stopwatch()
+    watch.spent = state.timing
     while (fraction := _fraction(budget, state)) < 1:
         # Only the step itself is timed: evaluations and checkpoints below belong to the harness.
+        if not watch.running:
+            watch.start()
         begin = clock.now()
         beta_t = annealed_beta(options, beta, fraction, state.step)
         rate = learning_rate(options, fraction)
@@ -104,27 +111,24 @@ def train(
         state.seconds += clock.now() - begin
 
         done = _fraction(budget, state) >= 1
+        due = done or bool(stop and stop.name) or clock.now() - saved_at > checkpoint_every_s
+        if state.step >= next_evaluation or due:
+            watch.stop()
+            state.timing = watch.spent
         if state.step >= next_evaluation or done:
             generator.manual_seed(seeds(f"evaluate/{state.step}"))
             line = _evaluate(model, beta, options.batch_size, generator, exact_log_z)
-            line |= {
-                "beta": beta_t,
-                "learning_rate": rate,
-                "gradient_norm": float(_gradient_norm(model) if norm is None else norm),
-            }
-            if not all(math.isfinite(value) for value in line.values() if value is not None):
-                raise Diverged(f"training diverged at step {state.step}: {line}; lower learning_rate or set clip_norm")
-            files.append_history({"step": state.step, "seconds": state.seconds, **line})
+            gradient_norm = float(_gradient_norm(model) if norm is None else norm)
+            line |= {"beta": beta_t, "learning_rate": rate, "gradient_norm": gradient_norm}
+            _note(files, state, line)
             next_evaluation = _following(state.step)
-        if done or (stop and stop.name) or clock.now() - saved_at > checkpoint_every_s:
-            # A checkpoint with NaN would make every later attempt fail in the same way.
-            if not all(bool(torch.isfinite(p).all()) for p in model.parameters()):
-                raise Diverged(f"a parameter is not finite at step {state.step}; lower learning_rate or set clip_norm")
+        if due:
+            _check_finite(model, state)
             save_checkpoint(files, model, optimizer, state, source)
             saved_at = clock.now()
         if stop:
             stop.check()
-    return Training(state.step, state.seconds, _optimizer_bytes(optimizer), resumed, found.note)
+    return Training(state.step, state.seconds, _optimizer_bytes(optimizer), resumed, state.timing, found.note)
 
 
 def annealed_beta(options: TrainingOptions, beta: float, fraction: float, step: int) -> float:
@@ -194,6 +198,19 @@ def _evaluate(
         KL_NATS: None if exact_log_z is None else exact_log_z - mean,
         ESS_FRACTION: float(log_ess.exp()) / n,
     }
+
+
+def _note(files: CellFiles, state: Progress, line: dict[str, float | None]) -> None:
+    """Add a line to the history. Raises Diverged for NaN and infinity."""
+    if not all(math.isfinite(value) for value in line.values() if value is not None):
+        raise Diverged(f"training diverged at step {state.step}: {line}; lower learning_rate or set clip_norm")
+    files.append_history({"step": state.step, "seconds": state.seconds, **line})
+
+
+def _check_finite(model: Model, state: Progress) -> None:
+    """Raise Diverged for a parameter that is not finite. Its checkpoint would make every later attempt fail as well."""
+    if not all(bool(torch.isfinite(p).all()) for p in model.parameters()):
+        raise Diverged(f"a parameter is not finite at step {state.step}; lower learning_rate or set clip_norm")
 
 
 def _gradient_norm(model: Model) -> Tensor:

@@ -9,6 +9,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
@@ -17,20 +18,22 @@ import torch
 
 from nisbench.contract.catalog import Catalog, load_catalog
 from nisbench.contract.interfaces import ChainSampler, Density, Model
-from nisbench.contract.quantities import COMPILE_S
+from nisbench.contract.quantities import COMPILE_S, TRAIN_STEPS
 from nisbench.contract.records import Cell, CellResult, Hardware, Status
 from nisbench.errors import describe
 from nisbench.harness.build import UnavailableError, build_target, select_device
 from nisbench.harness.clock import Clock
 from nisbench.harness.context import CellContext, Outcome
-from nisbench.harness.cost import phase_memory
+from nisbench.harness.cost import phase_memory, phase_times
 from nisbench.harness.densities import measure_density, measure_model
 from nisbench.harness.environment import cpu_name
 from nisbench.harness.limits import OverLimitError, limit_memory, size_text
+from nisbench.harness.processor import Machine, Pulse
 from nisbench.harness.samplers import measure_chains, measure_weighted
 from nisbench.harness.source import loaded_source
 from nisbench.harness.stop import StopRequestedError, StopSignals
 from nisbench.harness.store import Store
+from nisbench.harness.unclocked import UNSUPPORTED, ImportTimes, charged_times, unclocked
 from nisbench.statistics.gates import reference_doubts, validity
 
 __all__ = ["main", "run_cell"]
@@ -47,6 +50,7 @@ def run_cell(
     memory_limit: int | None = None,
     keep: bool = False,
     stop: StopSignals | None = None,
+    imports: ImportTimes | None = None,
 ) -> CellResult:
     """Measure one cell and return its result; series, samples and weights are in the store by then.
 
@@ -58,30 +62,53 @@ def run_cell(
         Continue a training although the source of the plugin has changed.
     stop
         Signals that ask this process to end; a training writes its checkpoint first.
+    imports
+        Times of the imports of this process. If given, imports are being counted already.
 
     Raises
     ------
     UnavailableError, OverLimitError
         If the cell cannot run. Exceptions of the plugin pass through.
     """
-    files = store.files(cell.cell_id)
+    with Pulse() as pulse, nullcontext(imports) if imports else ImportTimes() as times:
+        assert times is not None
+        limits = memory_limit, keep, stop or StopSignals()
+        return _run(store, cell, catalog, times, Clock(select_device(cell.device), pulse), limits)
+
+
+def _run(
+    store: Store,
+    cell: Cell,
+    catalog: Catalog,
+    imports: ImportTimes,
+    clock: Clock,
+    limits: tuple[int | None, bool, StopSignals],
+) -> CellResult:
+    """Load, measure and judge the cell; `limits` are memory_limit, keep and stop of `run_cell`."""
+    machine, files = Machine.read(), store.files(cell.cell_id)
     files.write_stage("load")
-    clock = Clock(select_device(cell.device))
     begin = clock.now()  # importing a plugin can take seconds; they belong to its compile_s
     entry = catalog.plugin(cell.plugin)
     plugin = entry.load()
     load_s = clock.now() - begin
     target, options = build_target(cell, catalog), entry.options(**cell.options)
-    if reason := plugin.unsupported(target, options):
+    with clock.part(UNSUPPORTED):
+        reason = plugin.unsupported(target, options)
+    if reason:
         raise UnavailableError(reason)
     # The limit starts here, after the libraries are loaded; the error names what they have taken.
-    if memory_limit is not None:
-        limit_memory(memory_limit, clock.device)
+    if limits[0] is not None:
+        limit_memory(limits[0], clock.device)
     factories = entry.factory, catalog.target(cell.target).factory
-    context = CellContext(cell, store, files, target, clock, factories, memory_limit, keep, stop or StopSignals())
+    context = CellContext(cell, store, files, target, clock, factories, *limits)
     outcome = _measure(context, plugin, options)
     loading = replace(outcome.quantities[COMPILE_S], value=load_s + (outcome.quantities[COMPILE_S].value or 0.0))
-    quantities = {**outcome.quantities, COMPILE_S: loading, **phase_memory(clock.phases)}
+    phases = charged_times(clock)
+    quantities = {**outcome.quantities, COMPILE_S: loading, **phase_memory(clock.phases), **phase_times(phases)}
+    steps = outcome.quantities.get(TRAIN_STEPS)
+    imported, compiled = imports.of(entry.factory), context.compilation.seconds
+    hidden = unclocked(clock, cell.draws, steps.value if steps else None, imported, compiled)
+    hidden += [outcome.background] if outcome.background else []
     reasons = validity(cell.kind, quantities)
     if cell.reference is not None:
         reasons += reference_doubts(cell.reference, store.state(cell.reference), outcome.reference)
@@ -95,6 +122,7 @@ def run_cell(
         reference=outcome.reference,
         source=loaded_source(*factories),
         notes=outcome.notes,
+        timing=replace(machine.timing(), phases=phases, unclocked=tuple(hidden)),
     )
 
 
@@ -146,8 +174,9 @@ def _guarded(store: Store, cell: Cell, memory_limit: int | None, keep: bool, sto
     """Return the result of the cell, or its failure as a result."""
     empty = CellResult(cell.cell_id, Status.FAILED, "nothing ran")
     try:
-        catalog = load_catalog(names=(cell.plugin, cell.target))
-        return run_cell(store, cell, catalog, memory_limit=memory_limit, keep=keep, stop=stop)
+        with ImportTimes() as imports:
+            catalog = load_catalog(names=(cell.plugin, cell.target))
+            return run_cell(store, cell, catalog, memory_limit=memory_limit, keep=keep, stop=stop, imports=imports)
     except UnavailableError as error:
         # With its source, so that a plugin which learns to run the cell is asked again.
         source = loaded_source(catalog.plugin(cell.plugin).factory, catalog.target(cell.target).factory)

@@ -10,10 +10,10 @@ from nisbench.results.advice import Advice, advice
 from nisbench.results.baseline import baseline_or_stand_in
 from nisbench.results.break_even import best_break_even, break_even_of
 from nisbench.results.cells import Results, status_counts
-from nisbench.results.costs import cost_of
+from nisbench.results.costs import cost_of, factor_text
 from nisbench.results.doubts import weak
 from nisbench.results.groups import SeedGroup
-from nisbench.results.numbers import in_words, join, seconds_text, significant
+from nisbench.results.numbers import in_words, join, seconds_text
 from nisbench.results.targets import beta_text
 from nisbench.results.totals import Contender, Span
 
@@ -129,10 +129,10 @@ def _changes(place: Sequence[Advice]) -> Iterator[str]:
 def _price(at: Advice, span: Span) -> str:
     """Cost of a sample after the whole training, and the ratio to the sampler that was best before."""
     before = at.spans[at.spans.index(span) - 1].winner
-    end = span.winner.stops[-1].cost.value or math.nan
-    less = significant(float(f"{cost_of(before.group) / end:.1e}"), 2)
+    end = span.winner.stops[-1].cost
+    less = factor_text(before.stops[-1].cost, end)
     until = f", and until {in_words(span.last)}" if math.isfinite(span.last) else ""
-    return f"{seconds_text(end)} a sample, {less} times less than {before.group.label}{until}"
+    return f"{seconds_text(end.value or math.nan)} a sample, {less} times less than {before.group.label}{until}"
 
 
 def _settled(place: Sequence[Advice]) -> Iterator[str]:

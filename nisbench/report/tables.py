@@ -7,7 +7,7 @@ from nisbench.contract.quantities import describe
 from nisbench.contract.records import Status
 from nisbench.report.document import Column, Entry, Table, beta_entry, number, plain
 from nisbench.results.cells import CellRow, Problem, Results
-from nisbench.results.doubts import doubt
+from nisbench.results.doubts import doubt, timing_doubts
 from nisbench.results.groups import SeedGroup
 from nisbench.results.targets import beta_text
 
@@ -96,7 +96,8 @@ def status_entry(group: SeedGroup) -> Entry:
     text = ", ".join(f"{count} {name}" if several else name for name, count in counts.items())
     if doubt(group):
         return Entry(f"{text}, weak", f"{text}, weak", tone="weak", link=REASONS)
-    return Entry(text, text, tone=status_tone(group.members), link="" if group.trusted else REASONS)
+    doubtful = not group.trusted or timing_doubts(group)
+    return Entry(text, text, tone=status_tone(group.members), link=REASONS if doubtful else "")
 
 
 def status_tone(rows: Iterable[CellRow]) -> str:

@@ -10,6 +10,7 @@ from nisbench.contract.records import Cell, CellResult, CellState, CostBasis, Es
 from nisbench.harness.store import Store
 from nisbench.results.numbers import join
 from nisbench.results.targets import beta_text, target_label
+from nisbench.results.timing_errors import with_timing_errors
 from nisbench.results.variants import variant_names
 
 __all__ = ["CellRow", "Problem", "Results", "StoredRun", "load", "status_counts"]
@@ -164,6 +165,7 @@ class Results:
 def load(stores: Sequence[Store]) -> Results:
     """Reads all cells of `stores`, sorted by target, beta, L, label and seed.
 
+    The errors of times include the spread between processes and the load of the machine.
     Each file is read once; series, samples and histories are not read. Raises StoreError with the name of a damaged
     file.
     """
@@ -180,7 +182,8 @@ def load(stores: Sequence[Store]) -> Results:
                 found[cell_id] = row
     # Names depend on all cells: they list only the settings in which the variants differ.
     labels = variant_names([row.cell for row in found.values()])
-    rows = [replace(row, label=labels[cell_id]) for cell_id, row in found.items()]
+    results = with_timing_errors((row.cell, row.result) for row in found.values() if row.result)
+    rows = [replace(row, label=labels[cell_id], result=results.get(cell_id)) for cell_id, row in found.items()]
     return Results(runs, tuple(sorted(rows, key=_order)), len(repeated))
 
 

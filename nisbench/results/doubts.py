@@ -1,4 +1,4 @@
-"""Doubts about numbers: the gates that runs did not pass, and trusted groups whose two sides differ."""
+"""Doubts about numbers: gates that runs did not pass, two sides that differ, doubtful times, work that no cost has."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -9,7 +9,7 @@ from nisbench.contract.records import Estimate, Status
 from nisbench.results.cells import CellRow
 from nisbench.results.groups import SeedGroup
 
-__all__ = ["Gate", "doubt", "gates", "weak"]
+__all__ = ["Gate", "doubt", "gates", "timing_doubts", "weak"]
 
 _GATES = {
     "below 10/n": "ESS too small to measure with n samples: read it as an upper limit",
@@ -24,6 +24,7 @@ _GATES = {
 """Gate in words, by a part of the reasons that it gives. Stores of earlier versions use the same parts."""
 _OTHER = "other reasons"
 _SIDES_DIFFER = "weak: every gate passed, but q side and p side differ"
+_TIMES = "doubtful times: the machine was busy, or no cost contains a part of the work"
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ def gates(groups: Iterable[SeedGroup]) -> tuple[Gate, ...]:
                 found.setdefault(cause, []).append((group, reason))
         if why := doubt(group):
             found.setdefault(_SIDES_DIFFER, []).extend([(group, why)] * len(group.members))
+        if doubts := timing_doubts(group):
+            found.setdefault(_TIMES, []).extend([(group, "; ".join(doubts))] * len(group.members))
     made = (Gate(cause, tuple(group for group, _ in runs), len(runs), runs[0][1]) for cause, runs in found.items())
     return tuple(sorted(made, key=lambda gate: -gate.runs))
 
@@ -91,6 +94,16 @@ def doubt(group: SeedGroup) -> str:
     ]
     means = _apart(group.estimate(ESS_FRACTION), group.estimate(ESS_FRACTION_P)) if several and not found else ""
     return "; ".join(found) or (f"mean over seeds: {means}" if means else "")
+
+
+def timing_doubts(group: SeedGroup) -> tuple[str, ...]:
+    """Why the costs of a group are doubtful, each reason once: work that no cost contains, and a busy machine."""
+    timings = [(member.cell.seed, member.result.timing) for member in group.members if member.result]
+    hidden = [each.reason for _, timing in timings if timing for each in timing.unclocked]
+    busy = [
+        f"seed {seed}: busy machine: {words}" for seed, timing in timings if timing for words in timing.disturbances
+    ]
+    return tuple(dict.fromkeys([*hidden, *busy]))
 
 
 def _apart(q: Estimate | None, p: Estimate | None) -> str:

@@ -96,4 +96,4 @@ def test_the_fraction_of_the_matrix_rate_is_operations_over_time_over_rate(quick
     for row in results.contest:
         if row.measured and "flops_per_draw" in row.quantities:
             flops, seconds = row.quantities["flops_per_draw"].value, row.quantities["draw_s_per_1000"].value
-            assert fractions[str(row.cell.L), row.label] == pytest.approx(1000 * flops / seconds / 1e11)
+            assert fractions[str(row.cell.L), row.label] == pytest.approx(1000 * flops / seconds / 1e11, rel=0.02)

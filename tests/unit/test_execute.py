@@ -1,5 +1,7 @@
 """A run starts the cells that are not finished, and those that lacked something which is there now."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -114,6 +116,7 @@ def test_models_wait_for_their_reference_and_workers_are_bounded(store, monkeypa
         def poll(self):
             self.polls -= 1
             if self.polls > 0:
+                time.sleep(0.01)
                 return None
             if self.cell not in ended:
                 Slow.running -= 1
@@ -130,7 +133,7 @@ def test_models_wait_for_their_reference_and_workers_are_bounded(store, monkeypa
 
     monkeypatch.setattr(execute.subprocess, "Popen", Slow)
     seen = []
-    execute.run_cells(store, (MODEL, REFERENCE), workers=4, watch=seen.append)
+    execute.run_cells(store, (MODEL, REFERENCE), workers=4, watch=execute.Watch(seen.append, 0.01))
     assert ended == [REFERENCE.cell_id, MODEL.cell_id]
     assert max(most) == 1
     assert seen[-1].ended == (REFERENCE.cell_id, MODEL.cell_id)
