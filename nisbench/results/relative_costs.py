@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from nisbench.contract.quantities import S_PER_EFFECTIVE_SAMPLE
 from nisbench.contract.records import Estimate
+from nisbench.results.baseline import baseline
 from nisbench.results.cells import Results
-from nisbench.results.costs import TIMING_CHANGE, baseline, cost_of
+from nisbench.results.costs import TIMING_CHANGE, cost_of
 from nisbench.results.groups import SeedGroup
 
 __all__ = ["RelativeCost", "relative_costs"]
