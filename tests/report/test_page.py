@@ -101,7 +101,6 @@ def test_columns_that_never_change_are_stated_once(out: Path, tmp_path: Path):
     build_report([maker.write(tmp_path / "run")], out)
     lines = _table((out / "report.md").read_text(encoding="utf-8"), "Measured on")
     assert lines[0].startswith("| sampler | use it for (samples) |")
-    assert "status" not in lines[0]
     assert "ising, β 0.44, L = 8" in read(out).text
     assert "In all rows: status: ok" in read(out).text
 
