@@ -44,7 +44,7 @@ def draw(panel: AnyPanel, *, pdf: bool = True, sheet: Sheet = PAGE) -> Drawing:
         figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
         if pdf:
             for title in figure.texts:  # embedding a second font would take a third of the time of a PDF
-                title.set_weight("normal")
+                title.set_fontweight("normal")
             figure.savefig(printed, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
     traced = _traced(panel, figure) if isinstance(panel, Panel) else ()
     return Drawing(_tidy(svg.getvalue(), panel.name), printed.getvalue(), traced)

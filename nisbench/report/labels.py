@@ -29,7 +29,7 @@ def ends_room(panel: Panel, named: Sequence[int], sheet: Sheet) -> float:
     There is room if every series is a line without marks and all lines end at the right edge.
     """
     series = [panel.series[k] for k in named]
-    if not 1 < len(series) <= _MOST or any(one.shape != "curve" or one.role == "other" for one in series):
+    if not 0 < len(series) <= _MOST or any(one.shape != "curve" or one.role == "other" for one in series):
         return 0.0
     longest = max(width(printable(one.label), sheet.small) for one in series)
     return longest + 2 * _GAP if longest <= _WIDEST * sheet.width and _end_together(panel, series) else 0.0
