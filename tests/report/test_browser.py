@@ -136,7 +136,7 @@ def test_no_error_no_request_no_overflow_no_barrier(browser, quick_out, hostile_
 @pytest.mark.parametrize("which", ["plain", "hostile"])
 def test_texts_of_figures_stay_inside_and_ticks_are_sizes(browser, quick_out, hostile_page, which, width):
     browser.open(quick_out / "report.html" if which == "plain" else hostile_page, width=width)
-    seen, faults = browser.run(DRAWINGS, sorted(with_published(4, 8, 16)))
+    seen, faults = browser.run(DRAWINGS, sorted(with_published(4, 8, 16, 64)))
     assert seen > 500
     assert faults == []
 
