@@ -17,6 +17,8 @@ _WIDEST = 0.26
 """Largest fraction of the width of the sheet that names beside the axes take."""
 _MOST = 6
 """Largest number of names beside the axes."""
+_SAMPLE = 11.0
+"""Length in points of the sample of a line in front of its name."""
 _SAME_END = 0.04
 """Lines that end within this fraction of the x axis from each other end at the same place."""
 _GAP = 5.0
@@ -29,32 +31,29 @@ def ends_room(panel: Panel, named: Sequence[int], sheet: Sheet) -> float:
     There is room if every series is a line without marks and all lines end at the right edge.
     """
     series = [panel.series[k] for k in named]
-    if not 1 < len(series) <= _MOST or any(one.shape != "curve" or one.role == "other" for one in series):
+    if not 0 < len(series) <= _MOST or any(one.shape != "curve" or one.role == "other" for one in series):
         return 0.0
     longest = max(width(printable(one.label), sheet.small) for one in series)
-    return longest + 2 * _GAP if longest <= _WIDEST * sheet.width and _end_together(panel, series) else 0.0
+    return (
+        longest + 2 * _GAP + _SAMPLE + 3 if longest <= _WIDEST * sheet.width and _end_together(panel, series) else 0.0
+    )
 
 
 def name_ends(axes: Axes, panel: Panel, named: Sequence[int], sheet: Sheet) -> None:
-    """Writes each name beside the end of its line, in the colour of the line; names are moved apart if they overlap."""
+    """Writes each name beside the end of its line, behind a sample of it; names are moved apart if they overlap."""
     box = axes.get_window_extent()
     points = 72 / axes.figure.get_dpi()
     ends = {k: _height(axes, panel.series[k]) * points for k in named}
-    pitch, high = 1.15 * sheet.small, box.height * points
+    pitch, high, long = 1.15 * sheet.small, box.height * points, box.width * points
     places = _apart(ends, pitch, high)
     for k, place in places.items():
         one = panel.series[k]
-        text = axes.annotate(
-            printable(one.label),
-            (1, place / high),
-            (_GAP, 0),
-            xycoords="axes fraction",
-            textcoords="offset points",
-            va="center",
-            size=sheet.small,
-            color=PALETTE[one.mark.colour] if one.role == "sampler" else MUTED,
-        )
-        text.set_gid(f"legend-{k}-name")
+        start, end, height = 1 + _GAP / long, 1 + (_GAP + _SAMPLE) / long, place / high
+        look: dict[str, Any] = {"color": PALETTE[one.mark.colour] if one.role == "sampler" else MUTED}
+        look |= {"linestyle": one.mark.dash, "linewidth": 1.3, "transform": axes.transAxes, "clip_on": False}
+        axes.plot([start, end], [height, height], gid=f"legend-{k}-mark", **look)
+        text = axes.text(end + 3 / long, height, printable(one.label), transform=axes.transAxes, va="center", color=INK)
+        text.set(size=sheet.small, gid=f"legend-{k}-name")
 
 
 def draw_notes(axes: Axes, panel: Panel, inner: float, sheet: Sheet) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from nisbench.contract.quantities import ESS_FRACTION, KL_NATS, describe
 from nisbench.report.charts import figure
-from nisbench.report.document import Block, Column, Entry, Paragraph, Section, Table, plain
+from nisbench.report.document import Block, Column, Entry, Figure, Paragraph, Section, Table, plain
 from nisbench.report.palette import Mark, marks
 from nisbench.report.panels import Panel, Point, Series
 from nisbench.report.places import Place, measured_places, place_file, place_title
@@ -29,14 +29,11 @@ def quality_section(results: Results) -> Section:
     """Distance from p against training time at each size, and the time to reach each goal."""
     places = measured_places(results)
     blocks: list[Block] = [*_fronts(results, places)]
+    drawn = False  # one place gets figures of the goals, the others tables
     for place in places:
-        every = [ended for at in place for group in at.groups for goal in GOALS if (ended := reach(group, goal))]
-        met = {one.goal for one in every if one.reached}
-        found = [one for one in every if one.goal in met]
-        blocks += _unmet(results, place[0], [goal for goal in GOALS if goal in {o.goal for o in every} - met])
-        panels = [_goal_panel(results, place[0], [one for one in found if one.goal == goal], goal) for goal in GOALS]
-        if drawn := figure(panels, _GOAL_CAPTION):
-            blocks += [drawn, _table(results, place, found)]
+        found = _goals(results, place, drawn=not drawn)
+        drawn = drawn or any(isinstance(block, Figure) for block in found)
+        blocks += found
     if not blocks:
         blocks.append(Paragraph("Nothing was trained in this run, or no training history has a KL or an ESS."))
     return Section("quality", "How good after how much training?", tuple(blocks))
@@ -58,13 +55,18 @@ _GOAL_CAPTION = (
 
 def _fronts(results: Results, places: Sequence[Place]) -> Iterator[Block]:
     """The figure with one panel for each size with two trained samplers or more, at least one of them trusted."""
-    every = [(at, known) for place in places for at in place if len(known := _known(at)) > 1 and front(known)]
+    every = [(at, known) for place in places for at in place if _worth_drawing(known := _known(at))]
     shown = sorted(every, key=lambda pair: -pair[0].L)[:_SHOWN_SIZES]
     drawn = figure([_front_panel(results, at, known) for at, known in every if (at, known) in shown], _FRONT_CAPTION)
     if drawn:
         yield drawn
     if missing := sorted({at.L for at, known in every if (at, known) not in shown}):
         yield Paragraph(f"No panel for smaller sizes: L = {join(missing)}.")
+
+
+def _worth_drawing(known: Sequence[Trained]) -> bool:
+    """True if two samplers or more were trained and one is trusted; of many, if no single one beats all others."""
+    return len(known) > 1 and len(front(known)) > (len(known) > _CROWD)
 
 
 def _known(at: Advice) -> tuple[Trained, ...]:
@@ -111,18 +113,23 @@ def _stairs(best: Sequence[Trained]) -> tuple[Series, ...]:
     return (Series("Pareto front", tuple(points), role="reference", shape="line"),) if len(best) > 1 else ()
 
 
-def _unmet(results: Results, at: Advice, goals: Sequence[Goal]) -> list[Block]:
-    """A sentence on the goals that no training reached; empty if there are none."""
-    if not goals:
-        return []
-    text = f"No training reached {join([_goal_text(goal) for goal in goals])}"
-    return [Paragraph(f"{place_title(results, at, text)}.")]
+def _goals(results: Results, place: Place, *, drawn: bool) -> list[Block]:
+    """The figure, if wanted, and the table of the times to reach each goal, and a sentence on goals without a time."""
+    found = [ended for at in place for group in at.groups for goal in GOALS if (ended := reach(group, goal))]
+    met = [goal for goal in GOALS if any(not one.open for one in found if one.goal == goal)]
+    unmet = [_goal_text(goal) for goal in GOALS if goal not in met and any(one.goal == goal for one in found)]
+    panels = [_goal_panel(results, place[0], [one for one in found if one.goal == goal], goal) for goal in met]
+    blocks: list[Block] = [pictures] if drawn and (pictures := figure(panels, _GOAL_CAPTION)) else []
+    if any(one.reached for one in found):
+        blocks.append(_table(results, place, found))
+    if unmet:
+        text = place_title(results, place[0], f"No sampler reached {' or '.join(unmet)} with all of its seeds")
+        blocks.append(Paragraph(f"{text}."))
+    return blocks
 
 
-def _goal_panel(results: Results, at: Advice, found: Sequence[Reach], goal: Goal) -> Panel | None:
+def _goal_panel(results: Results, at: Advice, found: Sequence[Reach], goal: Goal) -> Panel:
     """The time to a goal against L; a dot plot if the run has one size."""
-    if not found:
-        return None
     looks = marks(results.labels)
     series = []
     for label in dict.fromkeys(one.group.label for one in found):

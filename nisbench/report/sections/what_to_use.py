@@ -19,6 +19,8 @@ __all__ = ["what_to_use_section"]
 _N = "effective samples wanted"
 _CROWD = 6
 """Largest number of samplers in one panel."""
+_NAMED_TIES = 2
+"""Of more samplers that tie, the grid gives the number; the names are in the words of the figure."""
 _NO_CHOICE = {"alone": "alone", "alone trusted": "the only one trusted"}
 
 
@@ -127,7 +129,8 @@ def _cell(one: Choice, looks: Mapping[str, Mark]) -> GridCell:
         return GridCell("none trusted", (), empty=True)
     time, label = seconds_text(one.total_s.value or math.nan), one.labels[0]
     if one.kind == "tie":
-        return GridCell(" ≈ ".join(sorted(one.labels)), (time,))
+        several = f"{len(one.labels)} of them tie" if len(one.labels) > _NAMED_TIES else ""
+        return GridCell(several or " ≈ ".join(sorted(one.labels)), (time,))
     if one.kind != "clear":
         return GridCell(f"{label}, {_NO_CHOICE[one.kind]}", (time,), empty=True)
     lead = "" if one.lead is None else f"{significant(float(f'{one.lead.value:.1e}'), 2)}×"
