@@ -78,6 +78,7 @@ def test_frozen_chain():
     assert found.ess == 0
     assert not found.trusted
     assert found.doubt == "a chain never moves"
+    assert gamma_method([1.0]).doubt == "a chain of one draw has no autocorrelation time"
     mean = chain_mean(np.full(100, 3.0))
     assert (mean.value, mean.error) == (3.0, None)
     assert "same value" in mean.reason
@@ -250,7 +251,10 @@ def test_constant_energy_with_weights():
     assert_clean(found)
     assert found["energy"].value == pytest.approx(-2, rel=1e-14)
     assert found["energy"].error is None
-    assert any("never moves" in reason for reason in validity("model", found))
+    assert "the same value in every draw" in found["tau_int_energy"].reason
+    assert validity("model", found) == [], "the proposals are accepted, so the chain moves"
+    stuck = model(energy=np.full(1000, -32.0), log_prob=np.linspace(-10.0, 4990.0, 1000), reference=None)
+    assert any("never moves" in reason for reason in validity("model", stuck))
 
 
 def test_no_magnetisation():
