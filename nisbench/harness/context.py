@@ -1,6 +1,6 @@
 """The context that the steps of a measurement share (`CellContext`), and their result (`Outcome`)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -62,3 +62,5 @@ class Outcome:
     cost_basis: CostBasis | None = None
     reference: ReferenceState | None = None
     notes: Mapping[str, str] = field(default_factory=dict)
+    doubts: Sequence[str] = ()
+    """Reasons for `untrusted` beside those of the quantities: draws that break the contract."""

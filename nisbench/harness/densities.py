@@ -26,6 +26,7 @@ from nisbench.contract.records import Budget, Estimate, ReferenceState
 from nisbench.harness.build import build_model, model_without_storage
 from nisbench.harness.context import CellContext, Outcome
 from nisbench.harness.cost import draw_costs, kernel_launches, matmul_rate, stated_costs
+from nisbench.harness.first_chunk import check_density, independent_doubts
 from nisbench.harness.limits import check_training_memory, size_text
 from nisbench.harness.measure import DrawnSeries, draw_density, independent_chunks, level_differences
 from nisbench.harness.prepare import fit_and_prepare, timed, warm_up_density, warm_up_model
@@ -71,7 +72,7 @@ def measure_model(context: CellContext, plugin: type[Model], options: Any) -> Ou
         COMPILE_S: Estimate(compile_s),
         **_training_quantities(model, training),
     }
-    return replace(outcome, quantities=quantities, notes=notes)
+    return replace(outcome, quantities=quantities, notes={**notes, **outcome.notes})
 
 
 def measure_density(context: CellContext, plugin: type[Density], options: Any) -> Outcome:
@@ -134,6 +135,7 @@ def _evaluate(context: CellContext, density: Density, batch: int) -> Outcome:
     launches = _count_launches(context, density, batch)
     context.stage("reference")
     reference = reference_series(context, density)
+    contract = check_density(context, density, drawn.first, drawn.series["log_prob"])
     context.stage("estimate")
     quantities = model_quantities(
         log_prob=drawn.series["log_prob"],
@@ -145,6 +147,7 @@ def _evaluate(context: CellContext, density: Density, batch: int) -> Outcome:
         seed=context.seed("nmcmc"),
         reference=None if isinstance(reference, str) else reference,
         no_reference_reason=reference if isinstance(reference, str) else None,
+        flips=contract.flips,
     )
     # The pairs are a diagnosis of the model. They are drawn outside the phase `draw`, so they cost it no time.
     levels = _level_differences(context, density)
@@ -152,7 +155,9 @@ def _evaluate(context: CellContext, density: Density, batch: int) -> Outcome:
         quantities |= level_quantities(quantities[KL_NATS], levels)
     _save(context, drawn, reference, levels)
     costs, basis = draw_costs(context.clock.phases["draw"].seconds, drawn.n_draws, drawn.chunk_s, quantities)
-    return Outcome({**quantities, **launches, **costs}, basis, _reference_state(context, reference))
+    state, notes = _reference_state(context, reference), contract.notes(cell.plugin, cell.plugin_version)
+    doubts = [*independent_doubts(drawn.series), *contract.doubts]
+    return Outcome({**quantities, **launches, **costs}, basis, state, notes, doubts)
 
 
 def _count_launches(context: CellContext, density: Density, batch: int) -> dict[str, Estimate]:

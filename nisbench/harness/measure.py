@@ -17,6 +17,7 @@ from nisbench.contract.checks import check_chain_draws, check_density_draws, che
 from nisbench.contract.interfaces import ChainDraws, ChainSampler, Density, Target, WeightedSampler
 from nisbench.contract.levels import LevelModel
 from nisbench.harness.clock import Clock
+from nisbench.harness.first_chunk import FirstDraws
 
 __all__ = [
     "DrawnSeries",
@@ -57,6 +58,8 @@ class DrawnSeries:
     """number of draws, all chains together"""
     chunk_s: tuple[float, ...] = field(default=())
     """seconds per draw of each chunk, all chains together"""
+    first: FirstDraws = field(default_factory=FirstDraws)
+    """first draws and hashes of independent draws"""
 
 
 def independent_chunks(n: int, n_sites: int, device: torch.device) -> tuple[int, ...]:
@@ -78,6 +81,7 @@ def draw_density(density: Density, n: int, *, beta: float, generator: torch.Gene
     parts: list[dict[str, NDArray[Any]]] = []
     chunk_s = []
     samples: list[NDArray[np.int8]] = []
+    first = FirstDraws()
     for size in independent_chunks(n, density.target.n_sites, clock.device):
         before = _drawing_s(clock)
         with clock.phase("draw") as phase, torch.no_grad():
@@ -87,7 +91,8 @@ def draw_density(density: Density, n: int, *, beta: float, generator: torch.Gene
             parts.append({"log_prob": to_numpy(draws.log_prob), **_scalars(density.target, draws.spins)})
         chunk_s.append((phase.seconds - before) / size)
         _keep_samples(samples, draws.spins)
-    return DrawnSeries(_joined(parts), np.concatenate(samples), n, tuple(chunk_s))
+        first.add(draws.spins, draws.log_prob)
+    return DrawnSeries(_joined(parts), np.concatenate(samples), n, tuple(chunk_s), first)
 
 
 def level_differences(model: LevelModel, n: int, *, beta: float, generator: torch.Generator) -> NDArray[np.float64]:
@@ -153,7 +158,7 @@ def draw_weighted(
     parts: list[dict[str, NDArray[Any]]] = []
     chunk_s = []
     samples: list[NDArray[np.int8]] = []
-    normalised = True
+    normalised, first = True, FirstDraws()
     for size in independent_chunks(n, sampler.target.n_sites, clock.device):
         before = _drawing_s(clock)
         with clock.phase("draw") as phase, torch.no_grad():
@@ -163,7 +168,8 @@ def draw_weighted(
         chunk_s.append((phase.seconds - before) / size)
         normalised = normalised and draws.normalised
         _keep_samples(samples, draws.spins)
-    return DrawnSeries(_joined(parts), np.concatenate(samples), n, tuple(chunk_s)), normalised
+        first.add(draws.spins, draws.log_weight)
+    return DrawnSeries(_joined(parts), np.concatenate(samples), n, tuple(chunk_s), first), normalised
 
 
 def one_draw(sampler: ChainSampler, generator: torch.Generator) -> ChainDraws:

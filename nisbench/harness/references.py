@@ -11,6 +11,7 @@ from nisbench.contract.records import Estimate, ReferenceState
 from nisbench.harness.context import CellContext
 from nisbench.harness.measure import chunk_sizes, largest_chunk, one_draw, to_numpy
 from nisbench.harness.store import Reference
+from nisbench.statistics.estimate import SAME_VALUE
 from nisbench.statistics.quantities import ReferenceSeries
 
 __all__ = ["collect_reference", "evaluate_reference", "leave_reference", "reference_series"]
@@ -50,7 +51,9 @@ def leave_reference(
     context: CellContext, sampler: ChainSampler, generator: torch.Generator, tau_ints: tuple[Estimate, Estimate]
 ) -> ReferenceState:
     """Leave configurations for other cells. Withhold them if a tau_int is unknown: the chain may not have moved."""
-    known = [tau.value for tau in tau_ints if tau.value is not None and math.isfinite(tau.value)]
+    # 0.5: chains that move between states of one energy, as at low temperature, are spread by the next draw
+    values = [0.5 if tau.reason == SAME_VALUE else tau.value for tau in tau_ints]
+    known = [value for value in values if value is not None and math.isfinite(value)]
     if len(known) < len(tau_ints):
         return ReferenceState.WITHHELD
     cell = context.cell

@@ -7,6 +7,7 @@ from nisbench.contract.quantities import COMPILE_S, TAU_INT_ABS_MAGNETISATION, T
 from nisbench.contract.records import Estimate, ReferenceState
 from nisbench.harness.context import CellContext, Outcome
 from nisbench.harness.cost import draw_costs, stated_costs
+from nisbench.harness.first_chunk import Contract, check_chain, check_weighted, independent_doubts
 from nisbench.harness.measure import DrawnSeries, count_chains, draw_chain, draw_weighted
 from nisbench.harness.prepare import fit_and_prepare, timed, warm_up_chains, warm_up_weighted
 from nisbench.harness.references import leave_reference
@@ -33,13 +34,16 @@ def measure_chains(context: CellContext, plugin: type[ChainSampler], options: An
         n_sites=context.target.n_sites,
         exact=context.exact,
     )
+    contract = check_chain(context, sampler, generator)
     state = None
     if cell.reference_draws:  # after the estimates, because the spacing of the configurations needs tau_int
         context.stage("reference")
         tau_ints = quantities[TAU_INT_ENERGY], quantities[TAU_INT_ABS_MAGNETISATION]
         state = leave_reference(context, sampler, generator, tau_ints)
     why = "tau_int of the chain is not known" if state is ReferenceState.WITHHELD else ""
-    return _outcome(context, drawn, {**stated_costs(sampler), **prepared, **quantities}, compile_s, state, why)
+    return _outcome(
+        context, drawn, {**stated_costs(sampler), **prepared, **quantities}, compile_s, contract, state, why
+    )
 
 
 def measure_weighted(context: CellContext, plugin: type[WeightedSampler], options: Any) -> Outcome:
@@ -59,9 +63,13 @@ def measure_weighted(context: CellContext, plugin: type[WeightedSampler], option
         n_sites=context.target.n_sites,
         exact=context.exact,
     )
+    contract = check_weighted(context, sampler, drawn.first, drawn.series["log_weight"])
+    contract.doubts += independent_doubts(drawn.series)
     state = ReferenceState.WITHHELD if cell.reference_draws else None
     why = "weighted draws are not configurations of p"
-    return _outcome(context, drawn, {**stated_costs(sampler), **prepared, **quantities}, compile_s, state, why)
+    return _outcome(
+        context, drawn, {**stated_costs(sampler), **prepared, **quantities}, compile_s, contract, state, why
+    )
 
 
 def _outcome(
@@ -69,6 +77,7 @@ def _outcome(
     drawn: DrawnSeries,
     quantities: dict[str, Estimate],
     compile_s: float,
+    contract: Contract,
     state: ReferenceState | None,
     why_withheld: str,
 ) -> Outcome:
@@ -76,5 +85,7 @@ def _outcome(
     context.files.write_series(drawn.series)
     context.files.write_samples(drawn.samples)
     costs, basis = draw_costs(context.clock.phases["draw"].seconds, drawn.n_draws, drawn.chunk_s, quantities)
-    notes = {"reference": f"none left: {why_withheld}"} if state is ReferenceState.WITHHELD else {}
-    return Outcome({**quantities, **costs, COMPILE_S: Estimate(compile_s)}, basis, state, notes)
+    notes = contract.notes(context.cell.plugin, context.cell.plugin_version)
+    if state is ReferenceState.WITHHELD:
+        notes["reference"] = f"none left: {why_withheld}"
+    return Outcome({**quantities, **costs, COMPILE_S: Estimate(compile_s)}, basis, state, notes, contract.doubts)

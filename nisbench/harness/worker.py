@@ -68,7 +68,7 @@ def run_cell(
     outcome = _measure(context, plugin, options)
     loading = replace(outcome.quantities[COMPILE_S], value=load_s + (outcome.quantities[COMPILE_S].value or 0.0))
     quantities = {**outcome.quantities, COMPILE_S: loading, **phase_memory(clock.phases)}
-    reasons = validity(cell.kind, quantities)
+    reasons = [*validity(cell.kind, quantities), *outcome.doubts]
     if cell.reference is not None:
         reasons += reference_doubts(cell.reference, store.state(cell.reference), outcome.reference)
     return CellResult(

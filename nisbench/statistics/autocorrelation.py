@@ -85,8 +85,9 @@ def gamma_method(series: ArrayLike, s: float = 1.5, *, moving: bool = False) -> 
     -------
     Autocorrelation
         tau_int = inf and error = inf if a chain never changes its value: such a chain cannot be distinguished from one
-        that is stuck. If all chains move, tau_int = inf only if all values are equal. tau_int = 1/2 if the draws are anticorrelated beyond the noise: the window closes at the first
-        negative lag, so the sum does not measure by how much tau_int is below 1/2.
+        that is stuck. If all chains move, tau_int = inf only if all values are equal. tau_int = 1/2 if the draws are
+        anticorrelated beyond the noise: the window closes at the first negative lag, so the sum does not measure by
+        how much tau_int is below 1/2.
 
     Raises
     ------

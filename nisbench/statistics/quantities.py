@@ -325,7 +325,11 @@ def _metropolis(
     """Return the quantities of the NMCMC chain over the draws."""
     chain, n = weights.nmcmc(log_weight, np.random.default_rng(seed)), len(log_weight)
     moving = bool(chain.accepted.any())
-    rate = chain_mean(chain.accepted.astype(np.float64), moving=moving) if n > 1 else Estimate.missing("one draw makes no proposal")
+    rate = (
+        chain_mean(chain.accepted.astype(np.float64), moving=moving)
+        if n > 1
+        else Estimate.missing("one draw makes no proposal")
+    )
     return {
         ACCEPTANCE_RATE: rate,
         LONGEST_REJECTION_RUN: Estimate(float(chain.longest_rejection_run), n=n),
