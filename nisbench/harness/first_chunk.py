@@ -174,7 +174,7 @@ def independent_doubts(series: dict[str, NDArray[np.float64]]) -> list[str]:
 def configuration_hash(spins: torch.Tensor) -> NDArray[np.int64]:
     """Return (n,) hashes of configurations (n, L, L), 64 bits each: equal for equal configurations."""
     bits = np.packbits(spins.flatten(1).cpu().numpy() > 0, axis=1)  # (n, ceil(N/8))
-    words = np.pad(bits, ((0, 0), (0, -bits.shape[1] % 8))).view(np.uint64)  # (n, ceil(N/64))
+    words = np.ascontiguousarray(np.pad(bits, ((0, 0), (0, -bits.shape[1] % 8)))).view(np.uint64)  # (n, ceil(N/64))
     result = np.full(len(words), 0x9E3779B97F4A7C15, dtype=np.uint64)
     for word in words.T:
         # multiply and shift, the finaliser of MurmurHash3: each bit of the words changes half the bits of the hash

@@ -41,10 +41,10 @@ def sample_exponent(flips: Flips) -> Estimate:
     a = 1 + sum |d| (p - b)/sum d^2 p (1 - p) over draws and sites, b = 1 if the draw is the less probable of its pair.
     The error is that of the sum over sites of independent draws.
     """
+    if not np.isfinite(flips.single).all():
+        return Estimate.missing("ln q is not finite for a flipped configuration")
     excess, information, events = _terms(flips.single)
     total = float(information.sum())
-    if not np.isfinite(flips.single).all():
-        return Estimate.missing("ln q is -inf for a flipped configuration")
     if events < FEWEST_EVENTS:
         return Estimate.missing("too few draws are improbable given their other spins")
     m = len(excess)

@@ -79,7 +79,9 @@ def fit_shape(tail: _FloatArray) -> float:
     # (count,) grid of b = -k/sigma, dense where the likelihood is large
     grid = (1 - np.sqrt(count / (np.arange(1, count + 1) - 0.5))) / (_PRIOR_SCALE * quartile) + 1 / tail[-1]
     shapes = np.array([np.log1p(-b * tail).mean() for b in grid])  # (count,) k that maximises the likelihood at b
-    likelihood = m * (np.log(-grid / shapes) - shapes - 1)
+    flat = shapes == 0  # b = 0, the exponential distribution, where -b/k -> 1/mean
+    scale = np.where(flat, 1 / tail.mean(), -grid / np.where(flat, 1.0, shapes))
+    likelihood = m * (np.log(scale) - shapes - 1)
     weight = np.exp(likelihood - likelihood.max())
     b = float(weight @ grid) / float(weight.sum())
     k = float(np.log1p(-b * tail).mean())

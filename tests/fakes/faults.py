@@ -160,13 +160,6 @@ class NaNLogProb(Boltzmann):
         return log_prob
 
 
-class TooHot(Boltzmann):
-    """q = p at half of beta: the largest weights are not drawn"""
-
-    def prepare(self, *, beta, generator):
-        super().prepare(beta=0.2 * beta, generator=generator)
-
-
 class WeightedPairs(Weighted):
     """each weighted configuration returned twice"""
 
@@ -202,6 +195,15 @@ class WeightedColder(Weighted):
 
     def prepare(self, *, beta, generator):
         super().prepare(beta=1.01 * beta, generator=generator)
+
+
+class HeavyTail(Weighted):
+    """weights of infinite variance, with the right mean: each times a Pareto variable with exponent 1.2"""
+
+    def draw(self, n, *, generator):
+        draws = super().draw(n, generator=generator)
+        noise = -torch.rand(n, generator=generator, dtype=torch.float64).log() / 1.2 + math.log(0.2 / 1.2)
+        return WeightedDraws(draws.spins, draws.log_weight + noise, normalised=True)
 
 
 class NaNWeights(Weighted):
