@@ -280,6 +280,6 @@ def _flips(density: Density, spins: torch.Tensor, beta: float, rng: np.random.Ge
 def _log_prob(density: Density, spins: torch.Tensor, beta: float, part: int = 1024) -> NDArray[np.float64]:
     """Return (m,) ln q, evaluated in parts because an evaluation takes more memory than a draw."""
     with torch.no_grad():
-        parts: Sequence[torch.Tensor] = [density.log_prob(x, beta=beta) for x in spins.split(part)]
+        parts: Sequence[torch.Tensor] = [density.log_prob(x, beta=beta) for x in torch.split(spins, part)]
     values: NDArray[np.float64] = torch.cat(list(parts)).to("cpu", torch.float64).numpy()
     return values

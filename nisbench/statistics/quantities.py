@@ -189,8 +189,7 @@ def chain_quantities(
         return _Point(beta, n_sites, exact).missing(expected, wrong)
     # A cold chain may have one energy and move all the same: its magnetisation changes, or clusters are flipped.
     moving = all(_moves(*each) for each in zip(energy.T, magnetisation.T, strict=True))
-    point = {"beta": beta, "n_sites": n_sites, "exact": exact}
-    quantities = chain_observables(energy, magnetisation, **point, moving=moving)
+    quantities = chain_observables(energy, magnetisation, beta=beta, n_sites=n_sites, exact=exact, moving=moving)
     tau_energy = gamma_method(energy, moving=moving)
     tau_magnetisation = gamma_method(np.abs(magnetisation), moving=moving)
     quantities[TAU_INT_ENERGY] = tau_estimate(tau_energy, moving=moving)
@@ -315,8 +314,10 @@ def _distances(
     """Return the distances of the histograms of the draws, without weights, from those of the reference."""
     if reference is None or not np.isfinite(reference.energy).all():
         return {name: Estimate.missing(absent) for name in (TV_ENERGY, TV_ABS_MAGNETISATION)}
-    pairs = (energy, reference.energy), (np.abs(magnetisation), np.abs(reference.magnetisation))
-    return dict(zip((TV_ENERGY, TV_ABS_MAGNETISATION), (excess_distance(*pair, seed) for pair in pairs), strict=True))
+    return {
+        TV_ENERGY: excess_distance(energy, reference.energy, seed),
+        TV_ABS_MAGNETISATION: excess_distance(np.abs(magnetisation), np.abs(reference.magnetisation), seed),
+    }
 
 
 def _metropolis(
