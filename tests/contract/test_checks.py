@@ -112,6 +112,8 @@ ALSO = {
     densities.Tempered: {"pooled_fit"},
     models.FixedSeed: {"independent", "pooled_fit"},
     densities.FixedSeed: {"independent", "pooled_fit"},
+    models.Twice: {"frequencies"},
+    densities.Twice: {"frequencies"},
     weighted.FixedSeed: {"independent"},
     weighted.Twice: {"continuing", "exact_means", "prepare_beta", "normalisation"},
     samplers.FixedSeed: {"exact_means", "prepare_beta"},

@@ -1,12 +1,20 @@
 """The contract on the first draws of a run, and the catalogue of known faults with one seed."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from fakes import faults
 
 import nisbench.conformance.fit as fit
+from nisbench.contract.catalog import load_catalog
+from nisbench.contract.records import Cell, ReferenceState, Status
 from nisbench.harness.first_chunk import FirstDraws, configuration_hash
+from nisbench.harness.plan import Plan
+from nisbench.harness.store import Store
+from nisbench.harness.worker import run_cell
 from tests import faults as catalogue
 
 QUICK = (
@@ -51,6 +59,21 @@ def test_hashes_are_those_of_the_spins() -> None:
     assert np.array_equal(configuration_hash(again), found)
     spins[7, 2, 2] *= -1
     assert np.flatnonzero(configuration_hash(spins) != found).tolist() == [7]
+
+
+def test_a_cold_reference_is_left(tmp_path: Path) -> None:
+    """At beta = 2 all draws of Wolff have one energy; its configurations are those of p all the same."""
+    catalog = load_catalog()
+    wolff = catalog.plugins["wolff"]
+    cell = Cell("wolff", "sampler", wolff.version, wolff.fill({}), "ising", 4, 2.0, 1, 2000, reference_draws=100)
+    cell = replace(cell, device="cpu", target_options=dict(catalog.targets["ising"].fill({})))
+    store = Store.create(tmp_path / "run", Plan("p", "t", "d", groups=(), cells=(cell,)), {})
+    result = run_cell(store, cell, catalog)
+    assert (result.status, result.reference) == (Status.OK, ReferenceState.LEFT)
+    store.files(cell.cell_id).write_result(result)
+    reference = store.reference(cell.cell_id)
+    assert reference is not None
+    assert abs(int(reference.spins.sum())) < 16 * 100 / 2
 
 
 def test_first_draws_are_bounded() -> None:
