@@ -147,6 +147,22 @@ ESS_FRACTION_P = _row(
     shared_reference=True,
     fraction=True,
 )
+PARETO_K = _row("pareto_k", "Pareto k of the weights", Part.QUALITY, "mdw", better="lower")
+ESS_FRACTION_TENTH = _row(
+    "ess_fraction_tenth", "ESS per draw, first tenth of the draws", Part.QUALITY, "mdw", fraction=True
+)
+ESS_FRACTION_HALF = _row(
+    "ess_fraction_half", "ESS per draw, first half of the draws", Part.QUALITY, "mdw", fraction=True
+)
+SAMPLE_EXPONENT = _row("sample_exponent", "a in draws from q^a", Part.QUALITY, "md", better="same")
+TV_ENERGY = _row(
+    *("tv_energy", "excess distance of the energy histogram", Part.QUALITY, "md"), better="lower", shared_reference=True
+)
+TV_ABS_MAGNETISATION = _row(
+    *("tv_abs_magnetisation", "excess distance of the |m| histogram", Part.QUALITY, "md"),
+    better="lower",
+    shared_reference=True,
+)
 ACCEPTANCE_RATE = _row("acceptance_rate", "NMCMC acceptance", Part.QUALITY, "md", better="higher", fraction=True)
 LONGEST_REJECTION_RUN = _row("longest_rejection_run", "longest run of rejections", Part.QUALITY, "md", unit="draws")
 TAU_INT_ENERGY = _row("tau_int_energy", "τ_int of energy", Part.QUALITY, "mdc", unit="draws", better="lower")

@@ -1,6 +1,6 @@
 """The context that the steps of a measurement share (`CellContext`), and their result (`Outcome`)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -72,3 +72,5 @@ class Outcome:
     notes: Mapping[str, str] = field(default_factory=dict)
     background: Unclocked | None = None
     """Work of the plugin beside the calls of the core."""
+    doubts: Sequence[str] = ()
+    """Reasons for `untrusted` beside those of the quantities: draws that break the contract."""

@@ -27,6 +27,7 @@ from nisbench.contract.records import Budget, Estimate, ReferenceState
 from nisbench.harness.build import build_model, model_without_storage
 from nisbench.harness.context import CellContext, Outcome
 from nisbench.harness.cost import draw_costs, kernel_launches, matmul_rate, stated_costs
+from nisbench.harness.first_chunk import check_density, independent_doubts
 from nisbench.harness.limits import check_training_memory, size_text
 from nisbench.harness.measure import DrawnSeries, draw_density, independent_chunks, level_differences
 from nisbench.harness.order import meaningful, weighted_overlaps
@@ -84,7 +85,7 @@ def measure_model(context: CellContext, plugin: type[Model], options: Any) -> Ou
         COMPILE_S: Estimate(compile_s),
         **_training_quantities(model, training),
     }
-    return replace(outcome, quantities=quantities, notes=notes)
+    return replace(outcome, quantities=quantities, notes={**notes, **outcome.notes})
 
 
 def measure_density(context: CellContext, plugin: type[Density], options: Any) -> Outcome:
@@ -102,7 +103,7 @@ def measure_density(context: CellContext, plugin: type[Density], options: Any) -
     context.stage("reference")
     state = leave_metropolis(context, density, [quantities[name] for name in TAU_INTS if name in quantities])
     notes = {"reference": NO_TAU} if state is ReferenceState.WITHHELD else {}
-    return replace(outcome, quantities=quantities, reference=state, notes=notes)
+    return replace(outcome, quantities=quantities, reference=state, notes={**outcome.notes, **notes})
 
 
 def _train(context: CellContext, model: Model, options: Any) -> Training:
@@ -160,6 +161,7 @@ def _evaluate(context: CellContext, density: Density, batch: int) -> Outcome:
     )
     reference, levels = evaluated.reference, evaluated.levels
     launches = _count_launches(context, density, batch)
+    contract = check_density(context, density, drawn.first, drawn.series["log_prob"])
     context.stage("estimate")
     quantities = model_quantities(
         log_prob=drawn.series["log_prob"],
@@ -171,6 +173,7 @@ def _evaluate(context: CellContext, density: Density, batch: int) -> Outcome:
         seed=context.seed("nmcmc"),
         reference=None if isinstance(reference, str) else reference,
         no_reference_reason=reference if isinstance(reference, str) else None,
+        flips=contract.flips,
     )
     log_weight = -cell.beta * drawn.series["energy"] - drawn.series["log_prob"]
     quantities = meaningful(context.target, quantities | weighted_overlaps(drawn.series, log_weight))
@@ -178,8 +181,9 @@ def _evaluate(context: CellContext, density: Density, batch: int) -> Outcome:
         quantities |= level_quantities(quantities[KL_NATS], levels)
     _save(context, drawn, reference, levels)
     costs, basis = draw_costs(context.clock.phases["draw"].seconds, drawn.n_draws, drawn.chunk_s, quantities)
-    state = _reference_state(context, reference)
-    return Outcome({**quantities, **launches, **costs}, basis, state, background=background)
+    state, notes = _reference_state(context, reference), contract.notes(cell.plugin, cell.plugin_version)
+    doubts = [*independent_doubts(drawn.series), *contract.doubts]
+    return Outcome({**quantities, **launches, **costs}, basis, state, notes, background, doubts)
 
 
 class _Evaluation:

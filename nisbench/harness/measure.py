@@ -19,6 +19,7 @@ from nisbench.contract.checks import check_chain_draws, check_density_draws, che
 from nisbench.contract.interfaces import ChainDraws, ChainSampler, Density, Target, WeightedSampler
 from nisbench.contract.levels import LevelModel
 from nisbench.harness.clock import Clock
+from nisbench.harness.first_chunk import FirstDraws
 from nisbench.harness.order import pair_overlaps
 
 __all__ = [
@@ -61,6 +62,8 @@ class DrawnSeries:
     """number of draws, all chains together"""
     chunk_s: tuple[float, ...] = field(default=())
     """seconds per draw of each chunk, all chains together"""
+    first: FirstDraws = field(default_factory=FirstDraws)
+    """first draws and hashes of independent draws"""
 
 
 def independent_chunks(n: int, n_sites: int, device: torch.device) -> tuple[int, ...]:
@@ -110,7 +113,7 @@ def draw_density(
     parts: list[dict[str, NDArray[Any]]] = []
     chunk_s = []
     samples: list[NDArray[np.int8]] = []
-    sizes = independent_chunks(n, density.target.n_sites, clock.device)
+    sizes, first = independent_chunks(n, density.target.n_sites, clock.device), FirstDraws()
     for k, size in enumerate(sizes):
         if k == len(sizes) // 2:
             between()
@@ -123,7 +126,8 @@ def draw_density(
         parts[-1] |= pair_overlaps(density.target, draws.spins)
         chunk_s.append((phase.seconds - before) / size)
         _keep_samples(samples, draws.spins)
-    return DrawnSeries(_joined(parts), np.concatenate(samples), n, tuple(chunk_s))
+        first.add(draws.spins, draws.log_prob)
+    return DrawnSeries(_joined(parts), np.concatenate(samples), n, tuple(chunk_s), first)
 
 
 def level_differences(model: LevelModel, n: int, *, beta: float, generator: torch.Generator) -> NDArray[np.float64]:
@@ -188,7 +192,7 @@ def draw_weighted(
     parts: list[dict[str, NDArray[Any]]] = []
     chunk_s = []
     samples: list[NDArray[np.int8]] = []
-    normalised = True
+    normalised, first = True, FirstDraws()
     for size in independent_chunks(n, sampler.target.n_sites, clock.device):
         before = _drawing_s(clock)
         with clock.phase("draw") as phase, torch.no_grad():
@@ -199,7 +203,8 @@ def draw_weighted(
         chunk_s.append((phase.seconds - before) / size)
         normalised = normalised and draws.normalised
         _keep_samples(samples, draws.spins)
-    return DrawnSeries(_joined(parts), np.concatenate(samples), n, tuple(chunk_s)), normalised
+        first.add(draws.spins, draws.log_weight)
+    return DrawnSeries(_joined(parts), np.concatenate(samples), n, tuple(chunk_s), first), normalised
 
 
 def one_draw(sampler: ChainSampler, generator: torch.Generator) -> ChainDraws:

@@ -12,6 +12,7 @@ from nisbench.contract.records import Estimate, ReferenceState
 from nisbench.harness.cell_files import Reference
 from nisbench.harness.context import CellContext
 from nisbench.harness.measure import chunk_sizes, largest_chunk, one_draw, to_numpy
+from nisbench.statistics.estimate import SAME_VALUE
 from nisbench.statistics.quantities import ReferenceSeries
 
 __all__ = [
@@ -124,7 +125,9 @@ def collect_metropolis(
 
 def _longest(tau_ints: Sequence[Estimate]) -> float | None:
     """Return the largest tau_int; None if one of them is unknown or infinite."""
-    known = [tau.value for tau in tau_ints if tau.value is not None and math.isfinite(tau.value)]
+    # 0.5: chains that move between states of one energy, as at low temperature, are spread by the next draw
+    values = [0.5 if tau.reason == SAME_VALUE else tau.value for tau in tau_ints]
+    known = [value for value in values if value is not None and math.isfinite(value)]
     return max(known) if known and len(known) == len(tau_ints) else None
 
 

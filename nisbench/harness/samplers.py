@@ -10,6 +10,7 @@ from nisbench.contract.records import Estimate, ReferenceState
 from nisbench.contract.timing import Unclocked
 from nisbench.harness.context import CellContext, Outcome
 from nisbench.harness.cost import draw_costs, stated_costs
+from nisbench.harness.first_chunk import Contract, check_chain, check_weighted, independent_doubts
 from nisbench.harness.measure import DrawnSeries, count_chains, draw_chain, draw_weighted
 from nisbench.harness.order import chain_overlaps, meaningful, weighted_overlaps
 from nisbench.harness.prepare import construct, fit_and_prepare, timed, warm_up_chains, warm_up_weighted
@@ -48,13 +49,14 @@ def measure_chains(context: CellContext, plugin: type[ChainSampler], options: An
     overlaps, of_overlap = chain_overlaps(sampler, len(drawn.series["energy"]), n_chains, generator=generator)
     drawn = replace(drawn, series=drawn.series | overlaps)
     quantities = meaningful(context.target, quantities | of_overlap)
+    contract = check_chain(context, sampler, generator)
     state = None
     if cell.reference_draws:  # after the estimates, because the spacing of the configurations needs tau_int
         context.stage("reference")
         tau_ints = [quantities[name] for name in TAU_INTS if name in quantities]
         state = leave_reference(context, sampler, generator, tau_ints)
     quantities = {**stated_costs(sampler), **prepared, **quantities, COMPILE_S: Estimate(compile_s)}
-    return _outcome(context, drawn, quantities, state, NO_TAU, background)
+    return _outcome(context, drawn, quantities, contract, state, NO_TAU, background)
 
 
 def measure_weighted(context: CellContext, plugin: type[WeightedSampler], options: Any) -> Outcome:
@@ -80,13 +82,16 @@ def measure_weighted(context: CellContext, plugin: type[WeightedSampler], option
     state = ReferenceState.WITHHELD if cell.reference_draws else None
     why = "none left: weighted draws are not configurations of p"
     quantities = {**stated_costs(sampler), **prepared, **quantities, COMPILE_S: Estimate(compile_s)}
-    return _outcome(context, drawn, quantities, state, why, background)
+    contract = check_weighted(context, sampler, drawn.first, drawn.series["log_weight"])
+    contract.doubts += independent_doubts(drawn.series)
+    return _outcome(context, drawn, quantities, contract, state, why, background)
 
 
 def _outcome(
     context: CellContext,
     drawn: DrawnSeries,
     quantities: dict[str, Estimate],
+    contract: Contract,
     state: ReferenceState | None,
     why_withheld: str,
     background: Unclocked | None,
@@ -95,5 +100,7 @@ def _outcome(
     context.files.write_series(drawn.series)
     context.files.write_samples(drawn.samples)
     costs, basis = draw_costs(context.clock.phases["draw"].seconds, drawn.n_draws, drawn.chunk_s, quantities)
-    notes = {"reference": why_withheld} if state is ReferenceState.WITHHELD else {}
-    return Outcome({**quantities, **costs}, basis, state, notes, background)
+    notes = contract.notes(context.cell.plugin, context.cell.plugin_version)
+    if state is ReferenceState.WITHHELD:
+        notes["reference"] = why_withheld
+    return Outcome({**quantities, **costs}, basis, state, notes, background, contract.doubts)

@@ -109,7 +109,7 @@ def _run(
     imported, compiled = imports.of(entry.factory), context.compilation.seconds
     hidden = unclocked(clock, cell.draws, steps.value if steps else None, imported, compiled)
     hidden += [outcome.background] if outcome.background else []
-    reasons = validity(cell.kind, quantities)
+    reasons = [*validity(cell.kind, quantities), *outcome.doubts]
     if cell.reference is not None:
         reasons += reference_doubts(cell.reference, store.state(cell.reference), outcome.reference)
     return CellResult(
