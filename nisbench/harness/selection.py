@@ -20,7 +20,7 @@ def _several(read: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
 _READERS: Mapping[str, Callable[[str, Any], Any]] = {
     "plugins": _several(values.parse_name),
     "sizes": _several(values.parse_size),
-    "beta": _several(values.parse_beta),
+    "beta": values.parse_betas,
     "seeds": _several(values.integer(0, "seed")),
     "train_steps": values.integer(0, "number of steps"),
     "train_seconds": values.parse_seconds,
@@ -50,8 +50,8 @@ def select_plan(
     device
         `auto`, `cpu` or `cuda`.
     options
-        Options of plugins and targets: `hier.width=2`, or a mapping {"hier.width": 2}. Several values of a target's
-        option, `ising.field=0,0.1` or {"ising.field": [0, 0.1]}, give several targets.
+        Options of plugins and targets: `hier.width=2`, or a mapping {"hier.width": 2}. Several values,
+        `hier.width=1,2` or {"hier.width": [1, 2]}, give a cell for each value.
     given
         plugins, sizes, beta, seeds, train_steps, train_seconds, draws, target, reference, memory_limit, timeout; None
         means not given.
