@@ -26,6 +26,7 @@ from nisbench.contract.records import Budget, Estimate, ReferenceState
 from nisbench.harness.build import build_model, model_without_storage
 from nisbench.harness.context import CellContext, Outcome
 from nisbench.harness.cost import draw_costs, kernel_launches, matmul_rate, stated_costs
+from nisbench.harness.grow import continued_from
 from nisbench.harness.limits import check_training_memory, size_text
 from nisbench.harness.measure import DrawnSeries, draw_density, independent_chunks, level_differences
 from nisbench.harness.prepare import fit_and_prepare, timed, warm_up_density, warm_up_model
@@ -49,7 +50,7 @@ def measure_model(context: CellContext, plugin: type[Model], options: Any) -> Ou
     OverLimitError
         If weights, gradient and optimiser do not fit into the memory.
     """
-    notes = {}
+    notes: dict[str, str] = {}
     # On the device `meta` a model takes no memory, so one that does not fit is refused before it is built.
     skeleton = model_without_storage(plugin, context.target, options)
     if skeleton is not None:
@@ -59,6 +60,8 @@ def measure_model(context: CellContext, plugin: type[Model], options: Any) -> Ou
     model = build_model(plugin, context.target, options, context.cell, context.device)
     compile_s = timed(context, lambda: warm_up_model(context, model))
     training = _train(context, model, options)
+    if training.resumed and (earlier := continued_from(context.files)):
+        notes["training"] = earlier
     model.zero_grad(set_to_none=True)  # the peak memory of drawing must not contain the gradient
     model.eval()  # layers such as BatchNorm must give one fixed density
     save_weights(model, context.files.weights)

@@ -14,7 +14,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,6 +78,11 @@ class CellFiles:
     def weights(self) -> Path:
         """The weights of a finished model."""
         return self.folder / "weights.safetensors"
+
+    @property
+    def continued(self) -> Path:
+        """The shorter training that this training continues; absent if it continues none."""
+        return self.folder / "continued.json"
 
     @property
     def log(self) -> Path:
@@ -177,17 +182,26 @@ class Store:
                 "give another --out, or --fresh to start over"
             )
         if fresh or not occupied:
-            record = {"format": FORMAT, "schema_version": SCHEMA_VERSION, **plan.to_json()}
-            guard(store.path, lambda: (store.path / "cells").mkdir(parents=True, exist_ok=True))
-            write_json(store.path / "plan.json", record | {"command": environment.get("command", ""), "cells": ids})
+            store.write_plan(plan, str(environment.get("command", "")))
         if fresh or not (store.path / "environment.json").exists():
             write_json(store.path / "environment.json", environment)
-        for cell in plan.cells:
-            file = store._folder(cell.cell_id) / "cell.json"
+        store.add_cells(plan.cells)
+        return store
+
+    def write_plan(self, plan: "Plan", command: str) -> None:
+        """Write plan.json. Call it while holding `lock`."""
+        record = {"format": FORMAT, "schema_version": SCHEMA_VERSION, **plan.to_json()}
+        guard(self.path, lambda: (self.path / "cells").mkdir(parents=True, exist_ok=True))
+        cells = [cell.cell_id for cell in plan.cells]
+        write_json(self.path / "plan.json", record | {"command": command, "cells": cells})
+
+    def add_cells(self, cells: Sequence[Cell]) -> None:
+        """Make the folders of the cells that do not have one yet."""
+        for cell in cells:
+            file = self._folder(cell.cell_id) / "cell.json"
             if not file.exists():
                 guard(file, lambda file=file: file.parent.mkdir(parents=True, exist_ok=True))  # type: ignore[misc]
                 write_json(file, cell.to_json())
-        return store
 
     @contextmanager
     def lock(self) -> Iterator[None]:
