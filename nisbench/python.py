@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from nisbench.contract.interfaces import Density
     from nisbench.harness.launch import Display
 
-__all__ = ["Run", "load", "run"]
+__all__ = ["Run", "evaluate", "load", "run"]
 
 _CELL_COLUMNS = ["cell", "plugin", "kind", "target", "target_options", "L", "beta", "seed", "device", "status"]
 
@@ -163,6 +163,7 @@ def run(
     target: str | None = None,
     reference: str | None = None,
     options: Mapping[str, Any] | Iterable[str] = (),
+    plugin_files: Iterable[str | Path] = (),
     device: str = "auto",
     memory_limit: int | str | None = None,
     timeout: float | str | None = None,
@@ -184,8 +185,10 @@ def run(
     plugins, sizes, beta, seeds, train_steps, train_seconds, draws, target, reference
         Replace these fields of the plan. `beta` may be "critical", and `reference` "none".
     options
-        Options of plugins and targets, for example {"hier.width": 2}. A list of values of a target's option,
-        {"edwards-anderson.instance": [1, 2]}, gives several targets.
+        Options of plugins and targets, for example {"hier.width": 2}. A list of values, {"hier.width": [1, 2]}, gives a
+        cell for each value.
+    plugin_files
+        Files with plugins or targets that are not installed.
     memory_limit, timeout
         Bytes ("8G") and seconds ("30m") that one cell may take.
     workers
@@ -228,14 +231,15 @@ def run(
     source = None if plan is None else str(plan)
     options = (options,) if isinstance(options, str) else options
     options = dict(options) if isinstance(options, Mapping) else tuple(options)
+    files = tuple(map(str, plugin_files))
     workers = integer(1, "number of workers")("workers", workers)
-    chosen = select_plan(source, device=device, options=options, **given)
+    chosen = select_plan(source, device=device, options=options, plugin_files=files, **given)
     folder = Path(out) if out is not None else Path("runs") / chosen.folder_name
     try:
         store = run_plan(
             chosen,
             folder,
-            command=_command(source, given, options, device, out),
+            command=_command(source, given, options, files, device, out),
             workers=workers,
             fresh=fresh,
             keep=keep,
@@ -243,6 +247,63 @@ def run(
         )
     except StoppedError as stopped:
         raise KeyboardInterrupt(f"stopped by {stopped.name}; the same call continues this run") from None
+    return Run(store.path)
+
+
+def evaluate(
+    draws: str | Path | Mapping[str, Any],
+    *,
+    beta: float | str,
+    out: str | Path,
+    target: str = "ising",
+    options: Mapping[str, Any] | Iterable[str] = (),
+    name: str | None = None,
+    train_seconds: float | str | None = None,
+    draw_seconds: float | str | None = None,
+    device_name: str | None = None,
+    device: str = "cpu",
+    command: str = "nisbench.evaluate",
+) -> Run:
+    """Evaluate draws that another program made, and return the run with their cell.
+
+    Parameters
+    ----------
+    draws
+        Path of an .npz file, or its arrays by name: spins (n, L, L) of -1 and +1 with one of log_prob, log_weight and
+        chain, (n,) each. Spins (n, n_chains, L, L) are chains without another array. `normalised` = True declares
+        E[w] = Z. reference_spins (m, L, L) and reference_log_prob (m,), ln q of configurations of p, add the p side.
+    out
+        Run folder. A run that is there gets the cell in addition.
+    options
+        Options of the target.
+    name
+        Name of the sampler in tables; by default the name of the file.
+    train_seconds, draw_seconds, device_name, device
+        Declared costs of the training and of all draws together, with the name and the kind of the device. They are
+        marked as declared.
+
+    Raises
+    ------
+    UserError
+        For a file, a value or a folder that does not fit.
+    """
+    from nisbench.harness.evaluate import Declared
+    from nisbench.harness.evaluate import evaluate as evaluate_draws
+    from nisbench.harness.values import parse_beta, parse_seconds
+
+    given = (options,) if isinstance(options, str) else options
+    train_s = None if train_seconds is None else parse_seconds("--train-seconds", train_seconds)
+    draw_s = None if draw_seconds is None else parse_seconds("--draw-seconds", draw_seconds)
+    store, _ = evaluate_draws(
+        draws,
+        target=target,
+        beta=parse_beta("--beta", beta),
+        options=tuple(assignments(given) if isinstance(given, Mapping) else given),
+        name=name,
+        declared=Declared(train_s, draw_s, device_name, device),
+        out=Path(out),
+        command=command,
+    )
     return Run(store.path)
 
 
@@ -262,6 +323,7 @@ def _command(
     plan: str | None,
     given: Mapping[str, Any],
     options: Mapping[str, Any] | tuple[str, ...],
+    plugin_files: Iterable[str],
     device: str,
     out: str | Path | None,
 ) -> str:
@@ -273,6 +335,7 @@ def _command(
             words += [f"--{name.replace('_', '-')}", ",".join(map(str, value)) if several else str(value)]
     assigned = assignments(options) if isinstance(options, Mapping) else options
     words += [word for one in assigned for word in ("--option", one)]
+    words += [word for one in plugin_files for word in ("--plugin-file", one)]
     words += ["--device", device] if device != "auto" else []
     words += ["--out", str(out)] if out is not None else []
     return shlex.join(words)

@@ -18,11 +18,12 @@ import pluggy
 from nisbench.contract import builtin, hookspecs
 from nisbench.contract.distribution import own_version, plugin_points
 from nisbench.contract.options import NoOptions, check_options, fill_options
+from nisbench.contract.plugin_files import plugin_file_points
 from nisbench.contract.records import Kind, TrainingOptions
 from nisbench.contract.surroundings import preserved
 from nisbench.errors import PluginError, UnknownName
 
-__all__ = ["Catalog", "Entry", "TargetEntry", "load_catalog"]
+__all__ = ["Catalog", "Entry", "TargetEntry", "check_name", "load_catalog"]
 
 GROUP = "nisbench"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -159,7 +160,7 @@ class _Registry:
     def target(
         self, name: str, *, factory: str, summary: str, options: type[Any] = NoOptions, citation: str = ""
     ) -> None:
-        _check_name(name)
+        check_name(name)
         check_options(name, options)
         self.targets.append(TargetEntry(name, factory, summary, options, self.distribution, self.version, citation))
 
@@ -175,7 +176,7 @@ class _Registry:
         trains: bool = False,
         citation: str = "",
     ) -> None:
-        _check_name(name)
+        check_name(name)
         check_options(name, options)
         if not devices or not set(devices) <= {"cpu", "cuda"}:
             raise PluginError(f"the devices of '{name}' are {devices!r}; give a tuple of 'cpu' and 'cuda'")
@@ -184,7 +185,7 @@ class _Registry:
 
 
 def load_catalog(points: Iterable[EntryPoint] | None = None, *, names: Iterable[str] | None = None) -> Catalog:
-    """The catalog of `points`, by default all entry points of the group `nisbench`.
+    """The catalog of `points`, by default all entry points of the group `nisbench`, and the plugin files in use.
 
     A plugin that fails to load is listed in `broken` with the reason; it raises nothing.
 
@@ -199,7 +200,7 @@ def load_catalog(points: Iterable[EntryPoint] | None = None, *, names: Iterable[
     targets = {entry.name: entry for entry in own.targets}
     broken: list[Entry] = []
     needed = None if names is None else set(names)
-    for point in sorted(points if points is not None else plugin_points(), key=_order):
+    for point in sorted((*plugin_points(), *plugin_file_points()) if points is None else points, key=_order):
         if needed is not None and needed <= plugins.keys() | targets.keys():
             break
         distribution = point.dist.name if point.dist else "unknown"
@@ -245,7 +246,7 @@ def _collect(module: Any, distribution: str, version: str) -> _Registry:
     return registry
 
 
-def _check_name(name: object) -> None:
+def check_name(name: object) -> None:
     """Raises PluginError for a name that cannot be written in a command, a plan and a table."""
     if not (isinstance(name, str) and _NAME.fullmatch(name)):
         raise PluginError(f"the name {name!r} is not allowed; use letters, digits, '.', '_' and '-', first no mark")

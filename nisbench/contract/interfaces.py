@@ -213,10 +213,7 @@ class WeightedSampler(Sampler):
 
     @abstractmethod
     def draw(self, n: int, *, generator: Generator) -> WeightedDraws:
-        """n independent draws.
-
-        The draws do not depend on how n is split into calls, if the generator starts in the same state.
-        """
+        """n independent draws."""
 
 
 class Density(Sampler):

@@ -73,9 +73,10 @@ class Draws:
 def read_draws_file(path: Path) -> dict[str, NDArray[Any]]:
     """Return the arrays of the file. Raises InvalidValue if it is not an .npz file of plain arrays."""
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            if not hasattr(arrays, "files"):
-                raise InvalidValue(f"{path} contains one array without a name; write it with numpy.savez")
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            raise InvalidValue(f"{path} contains one array without a name; write the file with numpy.savez")
+        with loaded as arrays:
             return {name: arrays[name] for name in arrays.files}
     except FileNotFoundError:
         raise InvalidValue(f"{path} does not exist") from None

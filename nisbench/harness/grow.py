@@ -1,4 +1,4 @@
-"""Let a run grow: the same folder takes more sizes, seeds or draws, or a longer budget, and keeps its finished cells."""
+"""Let a run grow: a folder takes more sizes, seeds or draws, or a longer budget, and keeps its finished cells."""
 
 import dataclasses
 import shutil
@@ -11,7 +11,7 @@ from nisbench.harness.atomic import read_json, write_json
 from nisbench.harness.plan import Group, Plan
 from nisbench.harness.store import CellFiles, Store
 
-__all__ = ["continued_from", "extend", "predecessor"]
+__all__ = ["add", "continued_from", "extend", "predecessor"]
 
 _GROWING = ("budget", "draws", "reference", "reference_draws")
 """Fields of a cell that may differ from those of the cell whose training is continued."""
@@ -49,6 +49,18 @@ def extend(store: Store, plan: Plan, command: str) -> Plan:
     return larger
 
 
+def add(store: Store, plan: Plan, environment: Mapping[str, Any]) -> None:
+    """Add the cells of `plan` to the run in the folder, whose name and command stay; without a run, make one."""
+    if not (store.path / "plan.json").exists():
+        Store.create(store.path, plan, environment)
+        return
+    found = store.plan()
+    head = {key: found[key] for key in ("name", "title", "description", "memory_limit", "timeout")}
+    larger = joined(found, dataclasses.replace(plan, **head), store.cells())
+    store.add_cells(plan.cells)
+    store.write_plan(larger, found.get("command", ""))
+
+
 def joined(found: Mapping[str, Any], plan: Plan, kept: Iterable[Cell]) -> Plan:
     """Return `plan` with the cells `kept` of the earlier plan `found`; groups of the same name become one."""
     cells = {cell.cell_id: cell for cell in (*kept, *plan.cells)}
@@ -57,13 +69,12 @@ def joined(found: Mapping[str, Any], plan: Plan, kept: Iterable[Cell]) -> Plan:
     new = {group.name: group for group in plan.groups}
     groups = []
     for record in found.get("groups", ()):
-        old = Group(**{key: tuple(value) if isinstance(value, list) else value for key, value in record.items()})
+        fields: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in record.items()}
+        old = Group(**fields)
         old = dataclasses.replace(old, cells=tuple(cell_id for cell_id in old.cells if cell_id in cells))
         groups.append(_joined_group(old, new.pop(old.name)) if old.name in new else old)
     files = _union(found.get("plugin_files", ()), plan.plugin_files)
-    return dataclasses.replace(
-        plan, groups=(*groups, *new.values()), cells=tuple(ordered), plugin_files=files
-    )
+    return dataclasses.replace(plan, groups=(*groups, *new.values()), cells=tuple(ordered), plugin_files=files)
 
 
 def predecessor(cell: Cell, earlier: Iterable[Cell]) -> Cell | None:
@@ -110,7 +121,8 @@ def _amount(budget: Budget | None, largest: Budget | None) -> float | None:
 def _joined_group(old: Group, new: Group) -> Group:
     """Return a group with the cells of both; the claim and its checks are those of the new plan."""
     names = ("plugins", "sizes", "beta", "seeds", "cells")
-    return dataclasses.replace(new, **{name: _union(getattr(old, name), getattr(new, name)) for name in names})
+    both: dict[str, Any] = {name: _union(getattr(old, name), getattr(new, name)) for name in names}
+    return dataclasses.replace(new, **both)
 
 
 def _union(a: Iterable[Any], b: Iterable[Any]) -> tuple[Any, ...]:

@@ -19,6 +19,7 @@ from nisbench.contract.levels import LevelModel
 from nisbench.harness.clock import Clock
 
 __all__ = [
+    "N_SAMPLES",
     "DrawnSeries",
     "chunk_sizes",
     "count_chains",

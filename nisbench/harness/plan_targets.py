@@ -1,4 +1,4 @@
-"""The targets of one group of a plan, each with all its options; and options with several values, in all combinations."""
+"""The targets of one group of a plan, each with all its options; options with several values, in all combinations."""
 
 import itertools
 from collections.abc import Mapping

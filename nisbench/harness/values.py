@@ -95,13 +95,13 @@ def _is_range(part: Any) -> bool:
 
 
 def _range(where: str, text: str) -> list[float]:
-    """Return start, start + step, ..., stop. Rounding to 12 digits makes 0.3 + 0.05 the number 0.35 that a user types."""
+    """Return start, start + step, ..., stop. Rounding to 12 digits turns 0.3 + 0.05 into the number 0.35."""
     numbers = [_number(part) for part in text.split(":")]
     if len(numbers) != 3 or None in numbers:
         raise InvalidValue(f"{where}: '{text}' is not a range; give START:STOP:STEP, for example 0.3:0.6:0.05")
     start, stop, step = (number or 0.0 for number in numbers)
     if not (step > 0 and start <= stop and (stop - start) / step < _LONGEST_RANGE):
-        raise InvalidValue(f"{where}: '{text}' is not a range of at most {_LONGEST_RANGE} values; start <= stop, step > 0")
+        raise InvalidValue(f"{where}: '{text}' needs start <= stop, step > 0, at most {_LONGEST_RANGE} values")
     count = math.floor((stop - start) / step + 1e-9)
     return [round(start + i * step, 12) for i in range(count + 1)]
 

@@ -10,12 +10,14 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from nisbench.contract.catalog import Catalog, load_catalog
 from nisbench.contract.interfaces import ChainSampler, Density, Model
+from nisbench.contract.plugin_files import use_plugin_file
 from nisbench.contract.quantities import COMPILE_S
 from nisbench.contract.records import Cell, CellResult, Hardware, Status
 from nisbench.harness.build import UnavailableError, build_target, select_device
@@ -128,6 +130,8 @@ def _guarded(store: Store, cell: Cell, memory_limit: int | None, keep: bool) -> 
     """Return the result of the cell, or its failure as a result."""
     empty = CellResult(cell.cell_id, Status.FAILED, "nothing ran")
     try:
+        for file in store.plan().get("plugin_files", ()):
+            use_plugin_file(Path(file))
         catalog = load_catalog(names=(cell.plugin, cell.target))
         return run_cell(store, cell, catalog, memory_limit=memory_limit, keep=keep)
     except UnavailableError as error:

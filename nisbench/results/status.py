@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from nisbench.contract.quantities import ESS_FRACTION, KL_NATS
-from nisbench.contract.records import Cell, Estimate
+from nisbench.contract.records import Cell, Estimate, Status
 from nisbench.harness.store import Store
 from nisbench.results.targets import target_label
 from nisbench.results.variants import variant_names
@@ -63,7 +63,7 @@ def row(store: Store, cell: Cell, label: str, *, started: bool = False) -> Statu
     result = store.result(cell.cell_id)
     quantities = result.quantities if result else {}
     ess, kl = (_number(quantities.get(name)) for name in (ESS_FRACTION, KL_NATS))
-    return StatusLine(label, str(state), ess, kl, state.reason or "")
+    return StatusLine(label, str(state), ess, kl, (state.reason or "") + _log(store, cell, state.status))
 
 
 def counts(store: Store, cells: Iterable[Cell]) -> dict[str, int]:
@@ -95,6 +95,12 @@ def _running(store: Store, cell: Cell, label: str, stage: str) -> StatusLine:
     left -= _age(store, cell, "history.jsonl")  # time that passed since the last line was written
     kl = "" if (known := last.get(KL_NATS)) is None else f"{known:.3g}"
     return StatusLine(label, at, f"{last[ESS_FRACTION]:.3g}", kl, "", f"{span(left)} left")
+
+
+def _log(store: Store, cell: Cell, status: Status) -> str:
+    """Return the path of the log of a cell that failed; empty for other cells."""
+    log = store.files(cell.cell_id).log
+    return f" (log: {log})" if status in (Status.FAILED, Status.TIMEOUT) and log.exists() else ""
 
 
 def _age(store: Store, cell: Cell, name: str) -> float:

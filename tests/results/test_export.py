@@ -6,16 +6,16 @@ import pytest
 from fakes.stores import StoreMaker
 
 from nisbench.harness.store import Store
-from nisbench.results.export import LONG_COLUMNS, long_table
+from nisbench.results.export import LONG_COLUMNS, SETTING_COLUMNS, history_table, long_table
 
 
 def test_long_table_has_the_columns_of_the_export_format(quick_store: Store):
     table = long_table([quick_store])
     assert " ".join(table.columns) == (
         "cell plugin kind plugin_version target L beta seed device status reason quantity "
-        "value error n exact z target_options"
+        "value error n exact z target_options run budget_steps budget_s draws dtype"
     )
-    assert tuple(table.columns) == LONG_COLUMNS
+    assert tuple(table.columns) == (*LONG_COLUMNS, *SETTING_COLUMNS)
     cells = table.dropna(subset="cell")
     assert not cells.duplicated(["cell", "quantity"]).any()
     assert set(cells["cell"]) == {cell.cell_id for cell in quick_store.cells()}
