@@ -177,8 +177,11 @@ TRAIN_STEP_S = _row(
     grows=True,
     timed=True,
 )
-PREPARE_S = _row("prepare_s", "preparation", Part.TIME, "dcw", unit="s", better="lower", timed=True)
+TRAIN_CPU_S = _row("train_cpu_s", "training, CPU time", Part.TIME, "m", unit="s", better="lower", timed=True)
+PREPARE_S = _row("prepare_s", "preparation", Part.TIME, "mdcw", unit="s", better="lower", timed=True)
+PREPARE_CPU_S = _row("prepare_cpu_s", "preparation, CPU time", Part.TIME, "mdcw", unit="s", better="lower", timed=True)
 DRAW_S = _row("draw_s", "drawing", Part.TIME, "mdcw", unit="s", timed=True)
+DRAW_CPU_S = _row("draw_cpu_s", "drawing, CPU time", Part.TIME, "mdcw", unit="s", timed=True)
 DRAW_S_PER_1000 = _row(
     "draw_s_per_1000", "1000 draws", Part.TIME, "mdcw", unit="s", better="lower", grows=True, timed=True
 )

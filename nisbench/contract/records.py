@@ -13,6 +13,8 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any, Literal, Self
 
+from nisbench.contract.timing import PhaseTiming, Timing, Unclocked
+
 __all__ = [
     "PROTOCOL_VERSION",
     "SCHEMA_VERSION",
@@ -35,7 +37,7 @@ __all__ = [
 SCHEMA_VERSION = 2
 """Version of the files in a run folder."""
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 """Version of the measurement. Raise it when a number of an unchanged cell changes: every cell then gets a new id.
 
 `tests/unit/test_protocol.py` fails when a number changes and this version does not.
@@ -327,6 +329,8 @@ class CellResult:
     """Memory that the cell needs at least; known for cells that were refused for their memory."""
     notes: Mapping[str, str] = field(default_factory=dict)
     """Facts for the reader of a report. No code reads them back."""
+    timing: Timing | None = None
+    """The machine while the cell was timed; None for a cell that ended before, and in files from before it was kept."""
     schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
@@ -347,6 +351,7 @@ class CellResult:
             "source": asdict(self.source) if self.source else None,
             "memory_needed_bytes": self.memory_needed_bytes,
             "notes": dict(self.notes),
+            "timing": asdict(self.timing) if self.timing else None,
         }
 
     @classmethod
@@ -359,8 +364,15 @@ class CellResult:
             "hardware": Hardware(**hardware) if hardware else None,
             "reference": ReferenceState(reference) if reference else None,
             "source": PluginSource(tuple(source["modules"]), source["sha256"]) if source else None,
+            "timing": _timing(data["timing"]) if data.get("timing") else None,
         }
         return cls(**{**data, **typed})
+
+
+def _timing(data: Mapping[str, Any]) -> Timing:
+    """Build the timing of a cell from plain JSON values."""
+    phases = {name: PhaseTiming(**phase) for name, phase in data["phases"].items()}
+    return Timing(**{**data, "phases": phases, "unclocked": tuple(Unclocked(**each) for each in data["unclocked"])})
 
 
 def canonical_json(value: Any) -> str:

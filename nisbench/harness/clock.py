@@ -4,10 +4,13 @@ import ctypes
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+
+from nisbench.contract.timing import PhaseTiming
+from nisbench.harness.processor import Pulse, Stopwatch
 
 __all__ = ["Clock", "Phase"]
 
@@ -27,6 +30,8 @@ class Phase:
     """Reason why the host peak is missing."""
     device_reason: str = "the cpu has no memory of its own"
     """Reason why the device peak is missing, if it is."""
+    timing: PhaseTiming = field(default_factory=PhaseTiming)
+    """Wall time, CPU time and lost time."""
 
     def forget_peaks(self, reason: str) -> None:
         """Remove the peaks of a phase of which an earlier process did a part."""
@@ -36,11 +41,14 @@ class Phase:
 
 
 class Clock:
-    """Measures the phases of one cell on one device."""
+    """Measures the phases of one cell on one device. Without a `pulse`, stops of the process are not seen."""
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, pulse: Pulse | None = None) -> None:
         self.device = device
+        self.pulse = pulse
         self.phases: dict[str, Phase] = {}
+        self.parts: dict[str, PhaseTiming] = {}
+        """Times of the parts of a cell that `part` has measured."""
         self._active: str | None = None
 
     def now(self) -> float:
@@ -48,6 +56,22 @@ class Clock:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         return time.perf_counter()
+
+    def stopwatch(self) -> Stopwatch:
+        """Return a new stopwatch that sees the stops of this process."""
+        return Stopwatch(self.pulse)
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Measure the times of the body of the `with` statement, without its memory. Parts may lie inside phases."""
+        watch = self.stopwatch()
+        watch.start()
+        try:
+            yield
+        finally:
+            self.now()  # waits for the device
+            watch.stop()
+            self.parts[name] = self.parts.get(name, PhaseTiming()) + watch.spent
 
     @contextmanager
     def phase(self, name: str) -> Iterator[Phase]:
@@ -68,11 +92,16 @@ class Clock:
         resident, phase.host_reason = _reset_high_water_mark()
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
+        watch = self.stopwatch()
+        watch.start()
         start = self.now()
         try:
             yield phase
         finally:
-            phase.seconds += self.now() - start
+            seconds = self.now() - start
+            phase.seconds += seconds
+            watch.stop(wall_s=seconds)
+            phase.timing += watch.spent
             if resident is not None:
                 phase.peak_host_bytes = max(phase.peak_host_bytes or 0, _kernel_bytes("VmHWM") - resident, 0)
             if self.device.type == "cuda":

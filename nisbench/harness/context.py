@@ -8,9 +8,11 @@ import torch
 
 from nisbench.contract.interfaces import Target
 from nisbench.contract.records import Cell, CostBasis, Estimate, ReferenceState
+from nisbench.contract.timing import Unclocked
 from nisbench.harness.clock import Clock
 from nisbench.harness.seeds import seed_for
 from nisbench.harness.store import CellFiles, Store
+from nisbench.harness.unclocked import Compilation
 
 __all__ = ["CellContext", "Outcome"]
 
@@ -30,6 +32,8 @@ class CellContext:
     """Bytes that the cell may take; None without a limit."""
     keep: bool = False
     """True if a training continues although the source of the plugin has changed."""
+    compilation: Compilation = field(default_factory=Compilation)
+    """Counts the compilation in the first calls of the plugin."""
 
     @property
     def device(self) -> torch.device:
@@ -62,3 +66,5 @@ class Outcome:
     cost_basis: CostBasis | None = None
     reference: ReferenceState | None = None
     notes: Mapping[str, str] = field(default_factory=dict)
+    background: Unclocked | None = None
+    """Work of the plugin beside the calls of the core."""

@@ -8,19 +8,33 @@ import torch
 
 from nisbench.contract.interfaces import Sampler
 from nisbench.contract.quantities import (
+    DRAW_CPU_S,
     DRAW_S,
     DRAW_S_PER_1000,
     ESS_FRACTION,
     ESS_FRACTION_P,
+    PREPARE_CPU_S,
+    PREPARE_S,
     S_PER_EFFECTIVE_SAMPLE,
+    TRAIN_CPU_S,
     peak_name,
 )
 from nisbench.contract.records import CostBasis, Estimate
+from nisbench.contract.timing import PhaseTiming
 from nisbench.harness.clock import Clock, Phase
 from nisbench.statistics.effective import draws_per_effective_sample
 
-__all__ = ["draw_costs", "kernel_launches", "matmul_rate", "phase_memory", "stated_costs"]
+__all__ = [
+    "draw_costs",
+    "drift_error",
+    "kernel_launches",
+    "matmul_rate",
+    "phase_memory",
+    "phase_times",
+    "stated_costs",
+]
 
+_CPU_S = {"train": TRAIN_CPU_S, "prepare": PREPARE_CPU_S, "draw": DRAW_CPU_S}
 
 _MATMUL_EXTENT = {"cpu": 1024, "cuda": 8192}
 """Rows and columns of the matrices whose product measures the speed of a device; large enough to use all of it."""
@@ -65,6 +79,12 @@ def phase_memory(phases: Mapping[str, Phase]) -> dict[str, Estimate]:
     return found
 
 
+def phase_times(phases: Mapping[str, PhaseTiming]) -> dict[str, Estimate]:
+    """Return prepare_s and the CPU seconds of each phase."""
+    cpu = {_CPU_S[name]: Estimate(timing.cpu_s) for name, timing in phases.items()}
+    return {**cpu, **({PREPARE_S: Estimate(phases["prepare"].wall_s)} if "prepare" in phases else {})}
+
+
 def stated_costs(sampler: Sampler) -> dict[str, Estimate]:
     """Return the operation counts that the plugin states in `costs`."""
     counts = {name: float(value) for name, value in sampler.costs().items()}
@@ -79,6 +99,7 @@ def draw_costs(
 ) -> tuple[dict[str, Estimate], CostBasis | None]:
     """Return draw_s, draw_s_per_1000 and s_per_effective_sample, and the estimate behind the last.
 
+    The time of a draw is the median over the chunks, with the error of `drift_error`.
     One effectively independent draw costs 1/ess_fraction draws by reweighting, and 2 tau_int draws along a chain.
     ess_fraction_p replaces ess_fraction if it is lower by more than three errors. tau_int is the larger one of energy
     and |m|. If a model has both costs, the lower one counts.
@@ -90,12 +111,12 @@ def draw_costs(
     n
         Number of draws, summed over all chains.
     chunk_s
-        Seconds per draw of each chunk; their spread gives the error.
+        Seconds per draw of each chunk in the order of drawing; without chunks, seconds/n without an error.
     quantities
         The quantities of the cell; ess_fraction, ess_fraction_p and tau_int_* are used if they are there.
     """
-    per_draw = seconds / n
-    spread = float(np.std(chunk_s, ddof=1)) / math.sqrt(len(chunk_s)) if len(chunk_s) > 1 else None
+    per_draw = float(np.median(chunk_s)) if len(chunk_s) else seconds / n
+    spread = drift_error(chunk_s)
     found = {
         DRAW_S: Estimate(seconds, n=n),
         DRAW_S_PER_1000: Estimate(1000 * per_draw, None if spread is None else 1000 * spread, n=n),
@@ -116,6 +137,19 @@ def draw_costs(
     cost = per_draw * factor
     found[S_PER_EFFECTIVE_SAMPLE] = Estimate(cost, cost * relative if math.isfinite(relative) else None, n=n)
     return found, basis
+
+
+def drift_error(chunk_s: Sequence[float]) -> float | None:
+    """Return the largest of sd(block means)/sqrt(b) over b = 2, 4, 8, ... blocks in time and over single chunks.
+
+    If the times of the chunks are independent, all of these estimate the same error. If the speed of the machine
+    changes slowly, few long blocks differ by more than single chunks suggest. None for fewer than two chunks.
+    """
+    numbers = [2**k for k in range(1, len(chunk_s).bit_length()) if 2**k < len(chunk_s)] + [len(chunk_s)]
+    if len(chunk_s) < 2:
+        return None
+    blocks = ([part.mean() for part in np.array_split(np.asarray(chunk_s), b)] for b in numbers)
+    return max(float(np.std(means, ddof=1)) / math.sqrt(len(means)) for means in blocks)
 
 
 def _basis_of_ess(quantities: Mapping[str, Estimate]) -> CostBasis:

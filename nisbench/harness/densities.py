@@ -29,10 +29,11 @@ from nisbench.harness.cost import draw_costs, kernel_launches, matmul_rate, stat
 from nisbench.harness.grow import continued_from
 from nisbench.harness.limits import check_training_memory, size_text
 from nisbench.harness.measure import DrawnSeries, draw_density, independent_chunks, level_differences
-from nisbench.harness.prepare import fit_and_prepare, timed, warm_up_density, warm_up_model
+from nisbench.harness.prepare import construct, fit_and_prepare, timed, warm_up_density, warm_up_model
 from nisbench.harness.references import reference_series
 from nisbench.harness.source import loaded_source
 from nisbench.harness.train import Training, train
+from nisbench.harness.unclocked import background_work
 from nisbench.harness.weights import save_weights
 from nisbench.statistics.quantities import ReferenceSeries, level_quantities, model_quantities
 
@@ -52,12 +53,12 @@ def measure_model(context: CellContext, plugin: type[Model], options: Any) -> Ou
     """
     notes: dict[str, str] = {}
     # On the device `meta` a model takes no memory, so one that does not fit is refused before it is built.
-    skeleton = model_without_storage(plugin, context.target, options)
+    skeleton = construct(context, lambda: model_without_storage(plugin, context.target, options))
     if skeleton is not None:
         needed = check_training_memory(skeleton, context.memory_limit, context.device)
         notes["training_memory_estimate"] = size_text(needed)
     rate = Estimate(matmul_rate(context.clock))
-    model = build_model(plugin, context.target, options, context.cell, context.device)
+    model = construct(context, lambda: build_model(plugin, context.target, options, context.cell, context.device))
     compile_s = timed(context, lambda: warm_up_model(context, model))
     training = _train(context, model, options)
     if training.resumed and (earlier := continued_from(context.files)):
@@ -80,8 +81,9 @@ def measure_model(context: CellContext, plugin: type[Model], options: Any) -> Ou
 def measure_density(context: CellContext, plugin: type[Density], options: Any) -> Outcome:
     """Prepare a density, after its own training if it has one, and estimate both sides."""
     # Warming up may change a density that trains itself, so the measured one is built anew.
-    compile_s = timed(context, lambda: warm_up_density(context, plugin(context.target, options)))
-    density = plugin(context.target, options)
+    build = partial(plugin, context.target, options)
+    compile_s = timed(context, lambda: warm_up_density(context, construct(context, build)))
+    density = construct(context, build)
     prepared = fit_and_prepare(context, density, context.generator("prepare"))
     batch = independent_chunks(context.cell.draws, context.target.n_sites, context.device)[0]
     outcome = _evaluate(context, density, batch)
@@ -107,6 +109,7 @@ def _train(context: CellContext, model: Model, options: Any) -> Training:
             source=loaded_source(*context.factories).sha256,
             keep=context.keep,
         )
+    context.clock.phases["train"].timing = training.timing
     if training.resumed:
         context.clock.phases["train"].forget_peaks("the training was resumed: its peak may lie in an earlier process")
     return training
@@ -129,14 +132,19 @@ def _training_quantities(model: Model, training: Training) -> dict[str, Estimate
 def _evaluate(context: CellContext, density: Density, batch: int) -> Outcome:
     """Draw from q, evaluate q on the reference configurations, and return the estimates of both sides.
 
-    `batch` is the number of draws whose kernel launches are counted on a GPU.
+    The evaluation comes between the two halves of the drawing. `batch` is the number of draws whose kernel launches are
+    counted on a GPU.
     """
     cell = context.cell
+    background = background_work()
+    evaluated = _Evaluation(context, density)
     context.stage("draw")
-    drawn = draw_density(density, cell.draws, beta=cell.beta, generator=context.generator("draw"), clock=context.clock)
+    generator = context.generator("draw")
+    drawn = draw_density(
+        density, cell.draws, beta=cell.beta, generator=generator, clock=context.clock, between=evaluated.run
+    )
+    reference, levels = evaluated.reference, evaluated.levels
     launches = _count_launches(context, density, batch)
-    context.stage("reference")
-    reference = reference_series(context, density)
     context.stage("estimate")
     quantities = model_quantities(
         log_prob=drawn.series["log_prob"],
@@ -149,13 +157,29 @@ def _evaluate(context: CellContext, density: Density, batch: int) -> Outcome:
         reference=None if isinstance(reference, str) else reference,
         no_reference_reason=reference if isinstance(reference, str) else None,
     )
-    # The pairs are a diagnosis of the model. They are drawn outside the phase `draw`, so they cost it no time.
-    levels = _level_differences(context, density)
     if levels is not None:
         quantities |= level_quantities(quantities[KL_NATS], levels)
     _save(context, drawn, reference, levels)
     costs, basis = draw_costs(context.clock.phases["draw"].seconds, drawn.n_draws, drawn.chunk_s, quantities)
-    return Outcome({**quantities, **launches, **costs}, basis, _reference_state(context, reference))
+    state = _reference_state(context, reference)
+    return Outcome({**quantities, **launches, **costs}, basis, state, background=background)
+
+
+class _Evaluation:
+    """The work between the two halves of the drawing, with streams of random numbers of its own."""
+
+    def __init__(self, context: CellContext, density: Density) -> None:
+        self.context, self.density = context, density
+        self.reference: ReferenceSeries | str = "not evaluated"
+        self.levels: NDArray[np.float64] | None = None
+
+    def run(self) -> None:
+        """Evaluate ln q on the reference configurations, and draw the pairs of the levels."""
+        self.context.stage("reference")
+        self.reference = reference_series(self.context, self.density)
+        # The pairs are a diagnosis of the model. They are drawn outside the phase `draw`, so they cost it no time.
+        self.levels = _level_differences(self.context, self.density)
+        self.context.stage("draw")
 
 
 def _count_launches(context: CellContext, density: Density, batch: int) -> dict[str, Estimate]:

@@ -2,10 +2,12 @@
 
 The timed part is what every user of the draws needs, for all kinds of samplers: the configurations with their ln q or
 ln w, energy and magnetisation. The configurations themselves are dropped, except a few for pictures.
+
+Every cell has at least 8 timed chunks, so that their spread and their drift give an error of the time.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +32,7 @@ __all__ = [
     "largest_chunk",
     "level_differences",
     "one_draw",
+    "timed_chunks",
     "to_numpy",
 ]
 
@@ -44,7 +47,7 @@ _CHAIN_SPINS = 2**25
 _ALIGNED = 16
 """Chunk sizes are multiples of this, because GPU kernels compiled for such sizes serve all of them."""
 _LEAST_CHUNKS = 8
-"""Chains are timed in at least so many chunks, so that the spread of the times gives an error."""
+"""Draws of every kind are timed in at least so many chunks, so that the spread of the times gives an error."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +64,24 @@ class DrawnSeries:
 
 
 def independent_chunks(n: int, n_sites: int, device: torch.device) -> tuple[int, ...]:
-    """Return the sizes of the chunks in which n independent configurations are drawn."""
-    return tuple(chunk_sizes(n, largest_chunk(n_sites, device.type)))
+    """Return the sizes of the timed chunks in which n independent configurations are drawn."""
+    return timed_chunks(n, largest_chunk(n_sites, device.type))
+
+
+def timed_chunks(n: int, largest: int) -> tuple[int, ...]:
+    """Return nearly equal chunk sizes of at most `largest` whose sum is n: 8 chunks or more, n chunks if n < 8.
+
+    All chunks but the last are multiples of _ALIGNED, if there are enough draws for 8 such chunks and `largest` is one.
+    """
+    number = max(math.ceil(n / largest), min(n, _LEAST_CHUNKS))
+    unit = _ALIGNED if n >= _ALIGNED * _LEAST_CHUNKS and largest % _ALIGNED == 0 else 1
+    units, rest = divmod(n, unit)
+    if units // number * unit + rest > largest:
+        number += 1
+    # Larger chunks come first, so that the last one has room for the rest.
+    sizes = [(units // number + (k < units % number)) * unit for k in range(number)]
+    sizes[-1] += rest
+    return tuple(sizes)
 
 
 def largest_chunk(n_sites: int, device: str) -> int:
@@ -74,12 +93,27 @@ def largest_chunk(n_sites: int, device: str) -> int:
     return max(_ALIGNED, min(_INDEPENDENT_CHUNK[device], by_spins))
 
 
-def draw_density(density: Density, n: int, *, beta: float, generator: torch.Generator, clock: Clock) -> DrawnSeries:
-    """Return the series of n independent draws of q: log_prob, energy and magnetisation, (n,) float64 each."""
+def draw_density(
+    density: Density,
+    n: int,
+    *,
+    beta: float,
+    generator: torch.Generator,
+    clock: Clock,
+    between: Callable[[], None] = lambda: None,
+) -> DrawnSeries:
+    """Return the series of n independent draws of q: log_prob, energy and magnetisation, (n,) float64 each.
+
+    `between` is called once, after half of the chunks. Its time lies between the two halves, so that a slow change of
+    the machine shows as a difference of their times.
+    """
     parts: list[dict[str, NDArray[Any]]] = []
     chunk_s = []
     samples: list[NDArray[np.int8]] = []
-    for size in independent_chunks(n, density.target.n_sites, clock.device):
+    sizes = independent_chunks(n, density.target.n_sites, clock.device)
+    for k, size in enumerate(sizes):
+        if k == len(sizes) // 2:
+            between()
         before = _drawing_s(clock)
         with clock.phase("draw") as phase, torch.no_grad():
             draws = density.sample(size, beta=beta, generator=generator)
@@ -103,7 +137,7 @@ def level_differences(model: LevelModel, n: int, *, beta: float, generator: torc
 def _differences(model: LevelModel, n: int, level: int, beta: float, generator: torch.Generator) -> NDArray[np.float64]:
     """Return (n,) differences of ln w for one level."""
     parts = []
-    for size in independent_chunks(n, model.target.n_sites, generator.device):
+    for size in chunk_sizes(n, largest_chunk(model.target.n_sites, generator.device.type)):
         with torch.no_grad():
             pair = model.draw_pairs(size, level=level, beta=beta, generator=generator)
         # (size,) ln w of the first and of the second draw of each pair
@@ -128,8 +162,7 @@ def draw_chain(
     parts: list[dict[str, NDArray[Any]]] = []
     chunk_s = []
     # rows of n_chains draws each
-    largest = min(_CHAIN_SPINS // (n_chains * sampler.target.n_sites), math.ceil(per_chain / _LEAST_CHUNKS))
-    for size in chunk_sizes(per_chain, max(1, largest)):
+    for size in timed_chunks(per_chain, max(1, _CHAIN_SPINS // (n_chains * sampler.target.n_sites))):
         before = _drawing_s(clock)
         with clock.phase("draw") as phase, torch.no_grad():
             series = sampler.draw_series(size, generator=generator)

@@ -1,24 +1,35 @@
 """Bring a plugin to its first measured draw: compile its kernels, check its answers, train and prepare it."""
 
 from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 import torch
 
 from nisbench.contract.checks import check_batch, check_chain_draws, check_density_draws, check_weighted_draws
 from nisbench.contract.interfaces import ChainSampler, Density, Model, Sampler, WeightedSampler
-from nisbench.contract.quantities import PREPARE_S, TRAIN_S
+from nisbench.contract.quantities import TRAIN_S
 from nisbench.contract.records import Budget, Estimate
 from nisbench.harness.context import CellContext
 from nisbench.harness.measure import independent_chunks
+from nisbench.harness.unclocked import CONSTRUCTORS, FIRST_CALLS, PREPARATION
 
-__all__ = ["fit_and_prepare", "timed", "warm_up_chains", "warm_up_density", "warm_up_model", "warm_up_weighted"]
+__all__ = [
+    "construct",
+    "fit_and_prepare",
+    "timed",
+    "warm_up_chains",
+    "warm_up_density",
+    "warm_up_model",
+    "warm_up_weighted",
+]
 
+Built = TypeVar("Built")
 _BATCH = 32
 """Batch on the cpu, where nothing is compiled for a shape. On a GPU the shapes of the measurement are warmed up."""
 
 
 def fit_and_prepare(context: CellContext, sampler: Sampler, generator: torch.Generator) -> dict[str, Estimate]:
-    """Train a sampler that has its own training loop, prepare it, and return the seconds of both."""
+    """Train a sampler that has its own training loop, and prepare it. Return the seconds of the training."""
     beta, budget = context.cell.beta, context.cell.budget
     seconds = {}
     if budget is not None:
@@ -27,16 +38,24 @@ def fit_and_prepare(context: CellContext, sampler: Sampler, generator: torch.Gen
             sampler.fit(beta=beta, generator=context.generator("train"), budget=budget)
         seconds[TRAIN_S] = Estimate(phase.seconds)
     context.stage("prepare")
-    with context.clock.phase("prepare") as phase:
+    with context.clock.phase(PREPARATION):
         sampler.prepare(beta=beta, generator=generator)
-    return {**seconds, PREPARE_S: Estimate(phase.seconds)}
+    return seconds
+
+
+def construct(context: CellContext, build: Callable[[], Built]) -> Built:
+    """Return what `build` returns; the time of the longest constructor is charged as preparation."""
+    first = CONSTRUCTORS[0] not in context.clock.parts
+    with context.clock.part(CONSTRUCTORS[0] if first else CONSTRUCTORS[1]):
+        return build()
 
 
 def timed(context: CellContext, work: Callable[[], None]) -> float:
     """Do `work` at the stage `compile` and return its seconds."""
     context.stage("compile")
     begin = context.clock.now()
-    work()
+    with context.clock.part(FIRST_CALLS), context.compilation.counted():
+        work()
     return context.clock.now() - begin
 
 

@@ -1,15 +1,18 @@
 """Measure chains and weighted draws: prepare, draw, estimate."""
 
+from functools import partial
 from typing import Any
 
 from nisbench.contract.interfaces import ChainSampler, WeightedSampler
 from nisbench.contract.quantities import COMPILE_S, TAU_INT_ABS_MAGNETISATION, TAU_INT_ENERGY
 from nisbench.contract.records import Estimate, ReferenceState
+from nisbench.contract.timing import Unclocked
 from nisbench.harness.context import CellContext, Outcome
 from nisbench.harness.cost import draw_costs, stated_costs
 from nisbench.harness.measure import DrawnSeries, count_chains, draw_chain, draw_weighted
-from nisbench.harness.prepare import fit_and_prepare, timed, warm_up_chains, warm_up_weighted
+from nisbench.harness.prepare import construct, fit_and_prepare, timed, warm_up_chains, warm_up_weighted
 from nisbench.harness.references import leave_reference
+from nisbench.harness.unclocked import background_work
 from nisbench.statistics.quantities import chain_quantities, weighted_quantities
 
 __all__ = ["measure_chains", "measure_weighted"]
@@ -18,10 +21,12 @@ __all__ = ["measure_chains", "measure_weighted"]
 def measure_chains(context: CellContext, plugin: type[ChainSampler], options: Any) -> Outcome:
     """Measure chains. A reference cell also leaves configurations for other cells."""
     # Warming up moves the chains, so the measured sampler is built anew.
-    compile_s = timed(context, lambda: warm_up_chains(context, plugin(context.target, options)))
-    sampler, generator, cell = plugin(context.target, options), context.generator("draw"), context.cell
+    build = partial(plugin, context.target, options)
+    compile_s = timed(context, lambda: warm_up_chains(context, construct(context, build)))
+    sampler, generator, cell = construct(context, build), context.generator("draw"), context.cell
     # One stream for burn-in, draws and reference configurations: the chains go on through all three.
     prepared = fit_and_prepare(context, sampler, generator)
+    background = background_work()
     context.stage("draw")
     n_chains = count_chains(sampler, generator)
     drawn = draw_chain(sampler, cell.draws, n_chains, generator=generator, clock=context.clock)
@@ -39,15 +44,18 @@ def measure_chains(context: CellContext, plugin: type[ChainSampler], options: An
         tau_ints = quantities[TAU_INT_ENERGY], quantities[TAU_INT_ABS_MAGNETISATION]
         state = leave_reference(context, sampler, generator, tau_ints)
     why = "tau_int of the chain is not known" if state is ReferenceState.WITHHELD else ""
-    return _outcome(context, drawn, {**stated_costs(sampler), **prepared, **quantities}, compile_s, state, why)
+    quantities = {**stated_costs(sampler), **prepared, **quantities, COMPILE_S: Estimate(compile_s)}
+    return _outcome(context, drawn, quantities, state, why, background)
 
 
 def measure_weighted(context: CellContext, plugin: type[WeightedSampler], options: Any) -> Outcome:
     """Measure independent draws with weights."""
     # Warming up may change the sampler, so the measured one is built anew.
-    compile_s = timed(context, lambda: warm_up_weighted(context, plugin(context.target, options)))
-    sampler, generator, cell = plugin(context.target, options), context.generator("draw"), context.cell
+    build = partial(plugin, context.target, options)
+    compile_s = timed(context, lambda: warm_up_weighted(context, construct(context, build)))
+    sampler, generator, cell = construct(context, build), context.generator("draw"), context.cell
     prepared = fit_and_prepare(context, sampler, generator)
+    background = background_work()
     context.stage("draw")
     drawn, normalised = draw_weighted(sampler, cell.draws, generator=generator, clock=context.clock)
     quantities = weighted_quantities(
@@ -61,20 +69,21 @@ def measure_weighted(context: CellContext, plugin: type[WeightedSampler], option
     )
     state = ReferenceState.WITHHELD if cell.reference_draws else None
     why = "weighted draws are not configurations of p"
-    return _outcome(context, drawn, {**stated_costs(sampler), **prepared, **quantities}, compile_s, state, why)
+    quantities = {**stated_costs(sampler), **prepared, **quantities, COMPILE_S: Estimate(compile_s)}
+    return _outcome(context, drawn, quantities, state, why, background)
 
 
 def _outcome(
     context: CellContext,
     drawn: DrawnSeries,
     quantities: dict[str, Estimate],
-    compile_s: float,
     state: ReferenceState | None,
     why_withheld: str,
+    background: Unclocked | None,
 ) -> Outcome:
     """Save the series and the configurations for pictures, and return the quantities with the costs."""
     context.files.write_series(drawn.series)
     context.files.write_samples(drawn.samples)
     costs, basis = draw_costs(context.clock.phases["draw"].seconds, drawn.n_draws, drawn.chunk_s, quantities)
     notes = {"reference": f"none left: {why_withheld}"} if state is ReferenceState.WITHHELD else {}
-    return Outcome({**quantities, **costs, COMPILE_S: Estimate(compile_s)}, basis, state, notes)
+    return Outcome({**quantities, **costs}, basis, state, notes, background)

@@ -4,9 +4,10 @@ The seed of a step's random numbers depends on the number of the step. A checkpo
 and a resumed training with a budget in steps repeats the same numbers. Evaluations and checkpoints are not timed.
 """
 
+import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch import Generator, Tensor, nn
 from nisbench.contract.interfaces import Model
 from nisbench.contract.quantities import ESS_FRACTION, FREE_ENERGY_VARIATIONAL, KL_NATS
 from nisbench.contract.records import Budget, TrainingOptions
+from nisbench.contract.timing import PhaseTiming
 from nisbench.errors import NisbenchError, StoreError
 from nisbench.harness.clock import Clock
 from nisbench.harness.store import CellFiles
@@ -40,6 +42,8 @@ class Training:
     optimizer_bytes: int
     resumed: bool
     """True if an earlier process did a part of it."""
+    timing: PhaseTiming = field(default_factory=PhaseTiming)
+    """Times of the steps, without evaluations and checkpoints."""
 
 
 @dataclass
@@ -48,6 +52,7 @@ class _State:
 
     step: int = 0
     seconds: float = 0.0
+    timing: PhaseTiming = field(default_factory=PhaseTiming)
 
 
 def train(
@@ -90,8 +95,12 @@ def train(
     files.keep_history_until(state.step)
     generator = Generator(device)
     saved_at, next_evaluation = clock.now(), _following(state.step)
+    watch = clock.stopwatch()
+    watch.spent = state.timing
     while (fraction := _fraction(budget, state)) < 1:
         # Only the step itself is timed: evaluations and checkpoints below belong to the harness.
+        if not watch.running:
+            watch.start()
         begin = clock.now()
         beta_t = annealed_beta(options, beta, fraction, state.step)
         rate = learning_rate(options, fraction)
@@ -107,6 +116,10 @@ def train(
         state.seconds += clock.now() - begin
 
         done = _fraction(budget, state) >= 1
+        due = done or clock.now() - saved_at > checkpoint_every_s
+        if state.step >= next_evaluation or due:
+            watch.stop()
+            state.timing = watch.spent
         if state.step >= next_evaluation or done:
             generator.manual_seed(seeds(f"evaluate/{state.step}"))
             line = _evaluate(model, beta, options.batch_size, generator, exact_log_z)
@@ -119,13 +132,13 @@ def train(
                 raise Diverged(f"training diverged at step {state.step}: {line}; lower learning_rate or set clip_norm")
             files.append_history({"step": state.step, "seconds": state.seconds, **line})
             next_evaluation = _following(state.step)
-        if done or clock.now() - saved_at > checkpoint_every_s:
+        if due:
             # A checkpoint with NaN would make every later attempt fail in the same way.
             if not all(bool(torch.isfinite(p).all()) for p in model.parameters()):
                 raise Diverged(f"a parameter is not finite at step {state.step}; lower learning_rate or set clip_norm")
             _save(files.checkpoint, model, optimizer, state, source)
             saved_at = clock.now()
-    return Training(state.step, state.seconds, _optimizer_bytes(optimizer), resumed)
+    return Training(state.step, state.seconds, _optimizer_bytes(optimizer), resumed, state.timing)
 
 
 def annealed_beta(options: TrainingOptions, beta: float, fraction: float, step: int) -> float:
@@ -218,7 +231,8 @@ def _save(path: Path, model: Model, optimizer: torch.optim.Optimizer, state: _St
     for index, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"adam.{index}.{key}": torch.as_tensor(value) for key, value in moments.items()}
     # The metadata of the format are text; repr keeps every bit of a float.
-    write_tensors(path, tensors, {"step": str(state.step), "seconds": repr(state.seconds), "source": source})
+    facts = {"step": str(state.step), "seconds": repr(state.seconds), "timing": json.dumps(asdict(state.timing))}
+    write_tensors(path, tensors, facts | {"source": source})
 
 
 def _load(path: Path, model: Model, optimizer: torch.optim.Optimizer, source: str | None) -> _State | None:
@@ -241,4 +255,5 @@ def _load(path: Path, model: Model, optimizer: torch.optim.Optimizer, source: st
             moments.setdefault(int(index), {})[key] = value
     # Only the moments come from the file; the groups and their rates are those of the options.
     optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
-    return _State(step=int(facts["step"]), seconds=float(facts["seconds"]))
+    timing = PhaseTiming(**json.loads(facts.get("timing", "{}")))
+    return _State(int(facts["step"]), float(facts["seconds"]), timing)

@@ -8,6 +8,7 @@ import argparse
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -18,25 +19,33 @@ import torch
 from nisbench.contract.catalog import Catalog, load_catalog
 from nisbench.contract.interfaces import ChainSampler, Density, Model
 from nisbench.contract.plugin_files import use_plugin_file
-from nisbench.contract.quantities import COMPILE_S
+from nisbench.contract.quantities import COMPILE_S, TRAIN_STEPS
 from nisbench.contract.records import Cell, CellResult, Hardware, Status
 from nisbench.harness.build import UnavailableError, build_target, select_device
 from nisbench.harness.clock import Clock
 from nisbench.harness.context import CellContext, Outcome
-from nisbench.harness.cost import phase_memory
+from nisbench.harness.cost import phase_memory, phase_times
 from nisbench.harness.densities import measure_density, measure_model
 from nisbench.harness.environment import cpu_name
 from nisbench.harness.limits import OverLimitError, die_with_parent, limit_memory, size_text
+from nisbench.harness.processor import Machine, Pulse
 from nisbench.harness.samplers import measure_chains, measure_weighted
 from nisbench.harness.source import loaded_source
 from nisbench.harness.store import Store
+from nisbench.harness.unclocked import UNSUPPORTED, ImportTimes, charged_times, unclocked
 from nisbench.statistics.gates import reference_doubts, validity
 
 __all__ = ["main", "run_cell"]
 
 
 def run_cell(
-    store: Store, cell: Cell, catalog: Catalog, *, memory_limit: int | None = None, keep: bool = False
+    store: Store,
+    cell: Cell,
+    catalog: Catalog,
+    *,
+    memory_limit: int | None = None,
+    keep: bool = False,
+    imports: ImportTimes | None = None,
 ) -> CellResult:
     """Measure one cell and return its result; series, samples and weights are in the store by then.
 
@@ -46,21 +55,39 @@ def run_cell(
         Bytes that the cell may take.
     keep
         Continue a training although the source of the plugin has changed.
+    imports
+        Times of the imports of this process. If given, imports are being counted already.
 
     Raises
     ------
     UnavailableError, OverLimitError
         If the cell cannot run. Exceptions of the plugin pass through.
     """
-    files = store.files(cell.cell_id)
+    with Pulse() as pulse, nullcontext(imports) if imports else ImportTimes() as times:
+        assert times is not None
+        return _run(store, cell, catalog, times, Clock(select_device(cell.device), pulse), memory_limit, keep)
+
+
+def _run(
+    store: Store,
+    cell: Cell,
+    catalog: Catalog,
+    imports: ImportTimes,
+    clock: Clock,
+    memory_limit: int | None,
+    keep: bool,
+) -> CellResult:
+    """Load, measure and judge the cell."""
+    machine, files = Machine.read(), store.files(cell.cell_id)
     files.write_stage("load")
-    clock = Clock(select_device(cell.device))
     begin = clock.now()  # importing a plugin can take seconds; they belong to its compile_s
     entry = catalog.plugin(cell.plugin)
     plugin = entry.load()
     load_s = clock.now() - begin
     target, options = build_target(cell, catalog), entry.options(**cell.options)
-    if reason := plugin.unsupported(target, options):
+    with clock.part(UNSUPPORTED):
+        reason = plugin.unsupported(target, options)
+    if reason:
         raise UnavailableError(reason)
     # The limit starts here, after the libraries are loaded; the error names what they have taken.
     if memory_limit is not None:
@@ -69,7 +96,12 @@ def run_cell(
     context = CellContext(cell, store, files, target, clock, factories, memory_limit, keep)
     outcome = _measure(context, plugin, options)
     loading = replace(outcome.quantities[COMPILE_S], value=load_s + (outcome.quantities[COMPILE_S].value or 0.0))
-    quantities = {**outcome.quantities, COMPILE_S: loading, **phase_memory(clock.phases)}
+    phases = charged_times(clock)
+    quantities = {**outcome.quantities, COMPILE_S: loading, **phase_memory(clock.phases), **phase_times(phases)}
+    steps = outcome.quantities.get(TRAIN_STEPS)
+    imported, compiled = imports.of(entry.factory), context.compilation.seconds
+    hidden = unclocked(clock, cell.draws, steps.value if steps else None, imported, compiled)
+    hidden += [outcome.background] if outcome.background else []
     reasons = validity(cell.kind, quantities)
     if cell.reference is not None:
         reasons += reference_doubts(cell.reference, store.state(cell.reference), outcome.reference)
@@ -83,6 +115,7 @@ def run_cell(
         reference=outcome.reference,
         source=loaded_source(*factories),
         notes=outcome.notes,
+        timing=replace(machine.timing(), phases=phases, unclocked=tuple(hidden)),
     )
 
 
@@ -130,10 +163,11 @@ def _guarded(store: Store, cell: Cell, memory_limit: int | None, keep: bool) -> 
     """Return the result of the cell, or its failure as a result."""
     empty = CellResult(cell.cell_id, Status.FAILED, "nothing ran")
     try:
-        for file in store.plan().get("plugin_files", ()):
-            use_plugin_file(Path(file))
-        catalog = load_catalog(names=(cell.plugin, cell.target))
-        return run_cell(store, cell, catalog, memory_limit=memory_limit, keep=keep)
+        with ImportTimes() as imports:
+            for file in store.plan().get("plugin_files", ()):
+                use_plugin_file(Path(file))
+            catalog = load_catalog(names=(cell.plugin, cell.target))
+            return run_cell(store, cell, catalog, memory_limit=memory_limit, keep=keep, imports=imports)
     except UnavailableError as error:
         # With its source, so that a plugin which learns to run the cell is asked again.
         source = loaded_source(catalog.plugin(cell.plugin).factory, catalog.target(cell.target).factory)

@@ -75,10 +75,10 @@ def _generator(seed=1):
 
 
 def test_model_draws_are_chunked_and_timed_with_their_energies(monkeypatch):
-    monkeypatch.setattr(measure, "_INDEPENDENT_CHUNK", {"cpu": 40})
+    monkeypatch.setattr(measure, "_INDEPENDENT_CHUNK", {"cpu": 10})
     model, clock = Coin(SlowIsing(4)), Clock(CPU)
     measured = measure.draw_density(model, 100, beta=0.44, generator=_generator(), clock=clock)
-    assert model.sizes == [40, 40, 20]
+    assert model.sizes == [13] * 4 + [12] * 4
     assert {name: values.shape for name, values in measured.series.items()} == {
         "log_prob": (100,),
         "energy": (100,),
@@ -90,9 +90,9 @@ def test_model_draws_are_chunked_and_timed_with_their_energies(monkeypatch):
     np.testing.assert_array_equal(
         measured.series["energy"][:16], Ising(4).energy(torch.from_numpy(measured.samples)).numpy()
     )
-    assert len(measured.chunk_s) == 3
-    # a chain counts its energies while it moves, so the energies of a model are timed too: three calls of 0.05 s
-    assert 0.15 <= clock.phases["draw"].seconds < 0.3
+    assert len(measured.chunk_s) == 8
+    # a chain counts its energies while it moves, so the energies of a model are timed too: eight calls of 0.05 s
+    assert clock.phases["draw"].seconds >= 0.4
     assert sum(s * n for s, n in zip(measured.chunk_s, model.sizes, strict=True)) == pytest.approx(
         clock.phases["draw"].seconds
     )
@@ -106,12 +106,33 @@ def test_chunks_are_bounded_in_spins():
 
 
 def test_chunks_are_all_of_it_and_multiples_of_16():
-    for n, n_sites in ((1, 16), (100, 16), (5000, 64**2), (100_000, 64**2), (100_000, 100**2), (99_999, 10**9)):
+    for n, n_sites in ((128, 16), (129, 16), (5000, 64**2), (100_000, 64**2), (100_000, 100**2), (99_999, 10**9)):
         for device in (CPU, torch.device("cuda")):
             *chunks, last = measure.independent_chunks(n, n_sites, device)
             assert sum(chunks) + last == n
             assert all(chunk % 16 == 0 for chunk in chunks)
             assert 0 < last <= max([last, *chunks]) <= measure.largest_chunk(n_sites, device.type)
+
+
+@pytest.mark.parametrize("largest", [1, 3, 16, 48, 4096])
+def test_there_are_8_timed_chunks_however_few_the_draws(largest):
+    for n in range(1, 600):
+        chunks = measure.timed_chunks(n, largest)
+        assert sum(chunks) == n
+        assert 0 < min(chunks) <= max(chunks) <= largest
+        assert len(chunks) >= min(n, 8)
+        assert max(chunks) - min(chunks) < 32  # nearly equal
+
+
+def test_the_evaluation_lies_between_the_two_halves_of_the_drawing():
+    model, at = Coin(Ising(4)), []
+    between = lambda: at.append(len(model.sizes))  # noqa: E731
+    measure.draw_density(model, 1000, beta=0.4, generator=_generator(), clock=Clock(CPU), between=between)
+    assert at == [len(model.sizes) // 2] == [4]
+    one = Coin(Ising(4))
+    between = lambda: at.append(len(one.sizes))  # noqa: E731
+    measure.draw_density(one, 1, beta=0.4, generator=_generator(), clock=Clock(CPU), between=between)
+    assert at == [4, 0]
 
 
 def test_chain_series_continue_through_the_chunks(monkeypatch):
