@@ -13,9 +13,11 @@ from torch import Generator, Tensor
 
 from nisbench.conformance.device import on_device
 from nisbench.contract.catalog import Catalog, Entry, TargetEntry
+from nisbench.contract.checks import refusal
 from nisbench.contract.interfaces import Density, Model, Sampler, Target
 from nisbench.contract.records import Budget
 from nisbench.errors import InvalidValue, PluginError
+from nisbench.harness.fit import DryReport
 from nisbench.physics.enumeration import all_spins
 
 __all__ = [
@@ -113,7 +115,7 @@ class Subject:
         reasons = []
         for extent, entry in itertools.product((SMALL, *self.sizes), self.catalog.targets.values()):
             try:
-                reason = self.factory.unsupported(entry.build(extent, {}), self.options())
+                reason = refusal(self.factory, entry.build(extent, {}), self.options(), self.beta)
             except InvalidValue as error:  # a target that needs options, such as a file of couplings
                 reason = str(error)
             if reason is None:
@@ -144,7 +146,7 @@ class Subject:
 
     def unsupported(self, extent: int) -> str | None:
         """Return value of the plugin's `unsupported`. Raises Violation unless it is None or a text."""
-        reason = self.factory.unsupported(self.target(extent), self.options())
+        reason = refusal(self.factory, self.target(extent), self.options(), self.beta)
         if not (reason is None or (isinstance(reason, str) and reason)):
             raise Violation(f"unsupported at L = {extent} returned {reason!r}; give None or the reason")
         return reason
@@ -153,7 +155,8 @@ class Subject:
         """An instance before `prepare`; a plugin with its own training loop is trained."""
         sampler: Sampler = self.factory(self.target(extent), self.options())
         if self.entry.trains:
-            sampler.fit(beta=self.beta, generator=generator(seed), budget=Budget(steps=_FIT_STEPS))
+            report = DryReport(_FIT_STEPS)
+            sampler.fit(beta=self.beta, generator=generator(seed), budget=Budget(steps=_FIT_STEPS), report=report)
         return sampler
 
     def prepared(self, extent: int | None = None, *, seed: int = 1) -> Any:

@@ -42,7 +42,7 @@ class Entry:
     factory: str = ""
     devices: tuple[str, ...] = ("cpu", "cuda")
     trains: bool = False
-    """True for a density or sampler with a training loop of its own."""
+    """True for a plugin with a training loop of its own."""
     citation: str = ""
     """The publication of the method."""
     broken: str | None = None
@@ -146,10 +146,19 @@ class _Registry:
         self.plugins: list[Entry] = []
         self.targets: list[TargetEntry] = []
 
-    def model(self, name: str, *, options: type[Any], factory: str, summary: str, citation: str = "") -> None:
-        if not (isinstance(options, type) and issubclass(options, TrainingOptions)):
+    def model(
+        self,
+        name: str,
+        *,
+        factory: str,
+        summary: str,
+        options: type[Any] = NoOptions,
+        trains: bool = False,
+        citation: str = "",
+    ) -> None:
+        if not trains and not (isinstance(options, type) and issubclass(options, TrainingOptions)):
             raise PluginError(f"the options of model '{name}' do not inherit nisbench.TrainingOptions")
-        self._add(name, "model", options=options, factory=factory, summary=summary, citation=citation)
+        self._add(name, "model", options=options, factory=factory, summary=summary, trains=trains, citation=citation)
 
     def density(self, name: str, *, factory: str, summary: str, **given: Any) -> None:
         self._add(name, "density", factory=factory, summary=summary, **given)

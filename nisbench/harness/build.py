@@ -11,9 +11,10 @@ from nisbench.contract.interfaces import Density, Model, Sampler, Target
 from nisbench.contract.plugin_files import use_plugin_file
 from nisbench.contract.records import Cell
 from nisbench.errors import InvalidValue, NisbenchError, StoreError
+from nisbench.harness.fit import DryReport, trains
 from nisbench.harness.seeds import seed_for
 from nisbench.harness.store import Store
-from nisbench.harness.weights import load_weights
+from nisbench.harness.weights import load_weights, read_tensors
 
 __all__ = [
     "UnavailableError",
@@ -103,8 +104,22 @@ def rebuild(store: Store, cell: Cell) -> Sampler:
         return model.eval()
     sampler: Sampler = plugin(target, options)
     if cell.budget is not None:
-        train = torch.Generator(device).manual_seed(seed_for(cell, "train"))
-        sampler.fit(beta=cell.beta, generator=train, budget=cell.budget)
+        _restore(store, cell, sampler)
     prepare = torch.Generator(device).manual_seed(seed_for(cell, "prepare"))
     sampler.prepare(beta=cell.beta, generator=prepare)
     return sampler
+
+
+def _restore(store: Store, cell: Cell, sampler: Sampler) -> None:
+    """Give a sampler with a training loop of its own the state that its training left; without one, train it again."""
+    budget, path = cell.budget, store.files(cell.cell_id).checkpoint
+    if budget is None or not trains(budget):
+        return
+    state: Any = sampler
+    if hasattr(sampler, "load_state_dict") and path.exists():
+        tensors, _ = read_tensors(path, "cpu", advice=f"delete {path.parent} and run again")
+        state.load_state_dict(tensors)
+        return
+    train = torch.Generator().manual_seed(seed_for(cell, "train"))
+    again = DryReport(budget.steps or 0, lambda step: train.manual_seed(seed_for(cell, f"train/{step}")))
+    sampler.fit(beta=cell.beta, generator=train, budget=budget, report=again)

@@ -88,6 +88,10 @@ class _Planner:
         # Reference cells keep the default options, so an option for them would have no effect.
         plugins = {cell.plugin for cell in cells if not cell.reference_draws}
         targets = {cell.target for cell in cells}
+        given = self.overrides.train_steps is not None or self.overrides.train_seconds is not None
+        if given and cells and not any(cell.budget for cell in cells):
+            names = ", ".join(sorted(plugins))
+            raise InvalidValue(f"--train-steps, --train-seconds: {names} cannot be trained; leave the budget out")
         if self.overrides.reference not in (None, "none"):
             self._entry(str(self.overrides.reference))
         for name in self.overrides.options:

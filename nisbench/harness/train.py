@@ -92,6 +92,8 @@ def train(
     optimizer = torch.optim.Adam(_groups(model, options.fan_in), betas=betas, fused=True)
     found = _load(files.checkpoint, model, optimizer, None if keep else source) if files.checkpoint.exists() else None
     state, resumed = found or _State(), found is not None
+    if not resumed:
+        files.continued.unlink(missing_ok=True)
     files.keep_history_until(state.step)
     generator = Generator(device)
     saved_at, next_evaluation = clock.now(), _following(state.step)

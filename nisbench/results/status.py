@@ -94,7 +94,8 @@ def _running(store: Store, cell: Cell, label: str, stage: str) -> StatusLine:
         at = f"train step {step}"
     left -= _age(store, cell, "history.jsonl")  # time that passed since the last line was written
     kl = "" if (known := last.get(KL_NATS)) is None else f"{known:.3g}"
-    return StatusLine(label, at, f"{last[ESS_FRACTION]:.3g}", kl, "", f"{span(left)} left")
+    ess = "" if (known := last.get(ESS_FRACTION)) is None else f"{known:.3g}"
+    return StatusLine(label, at, ess, kl, "", f"{span(left)} left")
 
 
 def _log(store: Store, cell: Cell, status: Status) -> str:

@@ -16,7 +16,7 @@ class Direct(Sampler):
 
 
 class OwnTraining(Model):
-    def fit(self, *, beta, generator, budget):
+    def fit(self, *, beta, generator, budget, report):
         pass
 
 
