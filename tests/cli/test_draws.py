@@ -114,7 +114,7 @@ def test_draws_of_a_trained_cell_evaluate_to_its_numbers(tmp_path):
     for name in ("log_z_per_site", "kl_nats", "energy"):
         ours, theirs = (frame[(frame.plugin == p) & (frame.quantity == name)].iloc[0] for p in ("van", "again"))
         assert abs(ours.value - theirs.value) < 5 * math.hypot(ours.error, theirs.error), name
-    with pytest.raises(UserError, match="states beta = 0.3"):
+    with pytest.raises(UserError, match=r"states beta = 0\.3"):
         nisbench.evaluate(tmp_path / "x.npz", beta=0.4, name="again", out=tmp_path / "r")
     with pytest.raises(UserError, match="no cell fits"):
         one_cell(store, "hier")

@@ -23,7 +23,7 @@ def grown(tmp_path_factory):
 
 
 def test_finished_cells_are_kept(grown):
-    store, first, before, after = grown
+    store, _, before, after = grown
     assert before == after
     budgets = sorted((cell.seed, cell.budget.steps) for cell in store.cells())
     assert budgets == [(1, 20), (1, 30), (2, 30)]

@@ -31,3 +31,19 @@ def test_cells_without_numbers_keep_a_row_with_their_reason(troubled_maker: Stor
     assert "RuntimeError: exploded | badly" in set(bare.reason)
     assert "not started" in set(bare[bare.status.isna()].reason)
     assert bare.value.isna().all()
+
+
+def test_options_that_differ_have_columns_and_histories_a_table(quick_store: Store):
+    table = long_table([quick_store, quick_store])  # the same run twice: each cell once
+    assert len(table) == len(long_table([quick_store]))
+    assert set(table["run"].dropna()) == {quick_store.path.name}
+    assert table["draws"].dropna().gt(0).all()
+    trained = table[table["kind"] == "model"]
+    assert (trained["budget_steps"].notna() | trained["budget_s"].notna()).all()
+    history = history_table([quick_store])
+    for cell in quick_store.cells():
+        rows = history[history["cell"] == cell.cell_id]
+        lines = quick_store.history(cell.cell_id)
+        assert len(rows) == len(lines)
+        assert list(rows["step"]) == [line["step"] for line in lines]
+        assert (rows["beta"] == cell.beta).all()
