@@ -14,7 +14,8 @@ from nisbench.contract.distribution import own_version
 from nisbench.contract.records import TrainingOptions
 
 if TYPE_CHECKING:
-    from nisbench.python import Run, evaluate, load, run
+    from nisbench.evaluation import evaluate
+    from nisbench.python import Run, load, run
 
 __all__ = ["Run", "TrainingOptions", "__version__", "evaluate", "hookimpl", "load", "run"]
 
@@ -26,6 +27,8 @@ hookimpl = pluggy.HookimplMarker("nisbench")
 
 def __getattr__(name: str) -> Any:
     """Load the Python interface when it is used first; a registration module does not need it."""
-    if name in ("Run", "evaluate", "load", "run"):
+    if name == "evaluate":
+        return import_module("nisbench.evaluation").evaluate
+    if name in ("Run", "load", "run"):
         return getattr(import_module("nisbench.python"), name)
     raise AttributeError(f"module 'nisbench' has no attribute '{name}'")

@@ -39,7 +39,7 @@ def evaluate(
     ln w, with normalised = True if E[w] = Z; chain (n,), the number of the chain of each draw. Spins of shape
     (n, n_chains, L, L) are chains. reference_spins and reference_log_prob, ln q of configurations of p, add the p side.
     """
-    from nisbench.python import evaluate as evaluate_draws
+    from nisbench.evaluation import evaluate as evaluate_draws
     from nisbench.terminal import summarise
 
     run = evaluate_draws(

@@ -90,10 +90,8 @@ def train(
     device = next(model.parameters()).device
     betas = options.adam_beta1, options.adam_beta2
     optimizer = torch.optim.Adam(_groups(model, options.fan_in), betas=betas, fused=True)
-    found = _load(files.checkpoint, model, optimizer, None if keep else source) if files.checkpoint.exists() else None
+    found = _resumed(files, model, optimizer, None if keep else source)
     state, resumed = found or _State(), found is not None
-    if not resumed:
-        files.continued.unlink(missing_ok=True)
     files.keep_history_until(state.step)
     generator = Generator(device)
     saved_at, next_evaluation = clock.now(), _following(state.step)
@@ -235,6 +233,14 @@ def _save(path: Path, model: Model, optimizer: torch.optim.Optimizer, state: _St
     # The metadata of the format are text; repr keeps every bit of a float.
     facts = {"step": str(state.step), "seconds": repr(state.seconds), "timing": json.dumps(asdict(state.timing))}
     write_tensors(path, tensors, facts | {"source": source})
+
+
+def _resumed(files: CellFiles, model: Model, optimizer: torch.optim.Optimizer, source: str | None) -> _State | None:
+    """Read the checkpoint, as `_load` does; without one, the training continues no other training either."""
+    found = _load(files.checkpoint, model, optimizer, source) if files.checkpoint.exists() else None
+    if found is None:
+        files.continued.unlink(missing_ok=True)
+    return found
 
 
 def _load(path: Path, model: Model, optimizer: torch.optim.Optimizer, source: str | None) -> _State | None:

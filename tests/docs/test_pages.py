@@ -57,7 +57,7 @@ def test_draws_of_a_program_that_knows_numpy_alone(files):
 def test_foreign_code_keeps_the_contract(files, module, name, checks):
     files("foreign-code.md")
     catalog = load_catalog([EntryPoint(module, module, "nisbench")])
-    found = clauses(name, catalog)
+    found = clauses(name, catalog, beta=0.1)  # where uniform draws have a usable weight
     results = [clause.run() for clause in found if clause.name in checks]
     assert {r.name: r.outcome for r in results} == dict.fromkeys(checks, "ok"), [r.message for r in results]
 
@@ -70,6 +70,7 @@ def test_the_external_program_passes_every_check(files):
     assert {r.name: r.message for r in results if r.outcome == "FAIL"} == {}
 
 
+@pytest.mark.slow
 def test_widths_and_temperatures_are_scanned_and_plotted_in_five_lines(tmp_path, monkeypatch):
     (code,) = re.findall(r"```python\n# scan: five lines\n(.*?)```", (DOCS / "python.md").read_text(), re.DOTALL)
     assert len(code.splitlines()) == 5

@@ -38,7 +38,7 @@ def test_options_that_differ_have_columns_and_histories_a_table(quick_store: Sto
     assert len(table) == len(long_table([quick_store]))
     assert set(table["run"].dropna()) == {quick_store.path.name}
     assert table["draws"].dropna().gt(0).all()
-    trained = table[table["kind"] == "model"]
+    trained = table[(table["kind"] == "model") & table["cell"].notna()]
     assert (trained["budget_steps"].notna() | trained["budget_s"].notna()).all()
     history = history_table([quick_store])
     for cell in quick_store.cells():
