@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from nisbench.contract.records import Cell, CellState, Status
 from nisbench.errors import UserError
 from nisbench.harness.store import Reference, Store
-from nisbench.harness.values import assignments
+from nisbench.harness.values import assignments, integer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -212,7 +212,6 @@ def run(
     from nisbench.harness.execute import StoppedError
     from nisbench.harness.launch import run_plan
     from nisbench.harness.selection import select_plan
-    from nisbench.harness.values import integer
 
     given: dict[str, Any] = {
         "plugins": plugins,
@@ -229,8 +228,7 @@ def run(
     }
     given = {name: _read_once(value) for name, value in given.items()}
     source = None if plan is None else str(plan)
-    options = (options,) if isinstance(options, str) else options
-    options = dict(options) if isinstance(options, Mapping) else tuple(options)
+    options = _read_options(options)
     files = tuple(map(str, plugin_files))
     workers = integer(1, "number of workers")("workers", workers)
     chosen = select_plan(source, device=device, options=options, plugin_files=files, **given)
@@ -248,6 +246,13 @@ def run(
     except StoppedError as stopped:
         raise KeyboardInterrupt(f"stopped by {stopped.name}; the same call continues this run") from None
     return Run(store.path)
+
+
+def _read_options(options: Mapping[str, Any] | Iterable[str]) -> dict[str, Any] | tuple[str, ...]:
+    """Return options as a mapping or as texts; a single text is one option."""
+    if isinstance(options, Mapping):
+        return dict(options)
+    return (options,) if isinstance(options, str) else tuple(options)
 
 
 def _read_once(value: Any) -> Any:
