@@ -19,6 +19,7 @@ from nisbench.contract.interfaces import (
 from nisbench.contract.levels import LevelModel, LocalPairs
 from nisbench.contract.records import Budget, TrainingOptions
 from nisbench.contract.targets import lattice_of, other_than_uniform_torus
+from nisbench.contract.training import TrainingReport
 
 __all__ = [
     "Bridges",
@@ -34,6 +35,7 @@ __all__ = [
     "Target",
     "TrainingBatch",
     "TrainingOptions",
+    "TrainingReport",
     "WeightedDraws",
     "WeightedSampler",
     "lattice_of",

@@ -11,7 +11,7 @@ from nisbench.contract.records import Cell, CellState, Status
 from nisbench.errors import UserError
 from nisbench.harness.cell_files import Reference
 from nisbench.harness.store import Store
-from nisbench.harness.values import assignments
+from nisbench.harness.values import assignments, integer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -166,6 +166,7 @@ def run(
     target: str | None = None,
     reference: str | None = None,
     options: Mapping[str, Any] | Iterable[str] = (),
+    plugin_files: Iterable[str | Path] = (),
     device: str = "auto",
     memory_limit: int | str | None = None,
     timeout: float | str | None = None,
@@ -187,8 +188,10 @@ def run(
     plugins, sizes, beta, seeds, train_steps, train_seconds, draws, target, reference
         Replace these fields of the plan. `beta` may be "critical", and `reference` "none".
     options
-        Options of plugins and targets, for example {"hier.width": 2}. A list of values of a target's option,
-        {"edwards-anderson.instance": [1, 2]}, gives several targets.
+        Options of plugins and targets, for example {"hier.width": 2}. A list of values, {"hier.width": [1, 2]}, gives a
+        cell for each value.
+    plugin_files
+        Files with plugins or targets that are not installed.
     memory_limit, timeout
         Bytes ("8G") and seconds ("30m") that one cell may take.
     workers
@@ -212,7 +215,6 @@ def run(
     from nisbench.harness.execute import StoppedError
     from nisbench.harness.launch import run_plan
     from nisbench.harness.selection import select_plan
-    from nisbench.harness.values import integer
 
     given: dict[str, Any] = {
         "plugins": plugins,
@@ -229,16 +231,16 @@ def run(
     }
     given = {name: _read_once(value) for name, value in given.items()}
     source = None if plan is None else str(plan)
-    options = (options,) if isinstance(options, str) else options
-    options = dict(options) if isinstance(options, Mapping) else tuple(options)
+    options = _read_options(options)
+    files = tuple(map(str, plugin_files))
     workers = integer(1, "number of workers")("workers", workers)
-    chosen = select_plan(source, device=device, options=options, **given)
+    chosen = select_plan(source, device=device, options=options, plugin_files=files, **given)
     folder = Path(out) if out is not None else Path("runs") / chosen.folder_name
     try:
         store = run_plan(
             chosen,
             folder,
-            command=_command(source, given, options, device, out),
+            command=_command(source, given, options, files, device, out),
             workers=workers,
             fresh=fresh,
             keep=keep,
@@ -247,6 +249,13 @@ def run(
     except StoppedError as stopped:
         raise KeyboardInterrupt(f"stopped by {stopped.name}; the same call continues this run") from None
     return Run(store.path)
+
+
+def _read_options(options: Mapping[str, Any] | Iterable[str]) -> dict[str, Any] | tuple[str, ...]:
+    """Return options as a mapping or as texts; a single text is one option."""
+    if isinstance(options, Mapping):
+        return dict(options)
+    return (options,) if isinstance(options, str) else tuple(options)
 
 
 def _read_once(value: Any) -> Any:
@@ -265,6 +274,7 @@ def _command(
     plan: str | None,
     given: Mapping[str, Any],
     options: Mapping[str, Any] | tuple[str, ...],
+    plugin_files: Iterable[str],
     device: str,
     out: str | Path | None,
 ) -> str:
@@ -276,6 +286,7 @@ def _command(
             words += [f"--{name.replace('_', '-')}", ",".join(map(str, value)) if several else str(value)]
     assigned = assignments(options) if isinstance(options, Mapping) else options
     words += [word for one in assigned for word in ("--option", one)]
+    words += [word for one in plugin_files for word in ("--plugin-file", one)]
     words += ["--device", device] if device != "auto" else []
     words += ["--out", str(out)] if out is not None else []
     return shlex.join(words)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from nisbench.conformance import samplers
 from nisbench.conformance.samplers import builds, check_means, continuing, different_seed, no_global_state, same_seed
 from nisbench.conformance.shared import costs
-from nisbench.conformance.subject import BETA, OTHER_BETA, SMALL, Check, Subject, Violation, generator
+from nisbench.conformance.subject import Check, Subject, Violation, generator
 from nisbench.contract.checks import check_chain_draws
 from nisbench.contract.interfaces import ChainSampler, ChainSeries
 from nisbench.statistics.bridges import log_z_from_bridges
@@ -19,7 +19,7 @@ __all__ = ["CHAIN_CHECKS"]
 
 def draw_shapes(subject: Subject) -> None:
     """`draw` returns ChainDraws with spins (n, n_chains, L, L) int8 of -1 and +1."""
-    for extent, n in itertools.product((SMALL, 8), (1, 7)):
+    for extent, n in itertools.product(subject.extents, (1, 7)):
         if subject.unsupported(extent) is None:
             _check_draws(subject, n, extent)
 
@@ -35,15 +35,15 @@ def series(subject: Subject) -> None:
 
 def exact_means(subject: Subject) -> str:
     """At L = 4 the means of the energy and of |magnetisation| are the exact ones within 5 standard errors."""
-    return _check_means(_prepared(subject, seed=8), subject, BETA)
+    return _check_means(_prepared(subject, seed=8), subject, subject.beta)
 
 
 def prepare_beta(subject: Subject) -> str:
     """A second `prepare` sets its own beta: the means are then the exact ones of this beta."""
     sampler = _prepared(subject, seed=9)
     sampler.draw(10, generator=generator(9))
-    sampler.prepare(beta=OTHER_BETA, generator=generator(10))
-    return _check_means(sampler, subject, OTHER_BETA)
+    sampler.prepare(beta=subject.other_beta, generator=generator(10))
+    return _check_means(sampler, subject, subject.other_beta)
 
 
 def log_z(subject: Subject) -> str:
@@ -55,7 +55,7 @@ def log_z(subject: Subject) -> str:
     if bridges is None:
         return "The sampler does not know ln Z."
     n_sites = subject.target().n_sites
-    found = log_z_from_bridges(bridges, n_sites, subject.log_z(BETA) / n_sites)
+    found = log_z_from_bridges(bridges, n_sites, subject.log_z(subject.beta) / n_sites)
     if found.z is None or abs(found.z) > 5:
         raise Violation(f"ln Z / N is {found}")
     return f"ln Z has z = {found.z:+.1f}."

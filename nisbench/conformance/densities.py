@@ -18,8 +18,6 @@ from nisbench.conformance.independence import independent
 from nisbench.conformance.isolation import changed_by
 from nisbench.conformance.shared import costs
 from nisbench.conformance.subject import (
-    BETA,
-    OTHER_BETA,
     SMALL,
     Check,
     Parameters,
@@ -52,51 +50,51 @@ CPU = torch.device("cpu")
 
 def builds(subject: Subject) -> None:
     """Builds and prepares at beta = 0, 0.44 and 1 with default options, at L = 4 and, if it supports it, at L = 8."""
-    for extent, beta in itertools.product((SMALL, 8), (0.0, BETA, 1.0)):
+    for extent, beta in itertools.product(subject.extents, (0.0, subject.beta, 1.0)):
         if subject.unsupported(extent) is None:
             subject.density(extent, beta=beta)
 
 
 def sample_shapes(subject: Subject) -> None:
     """`sample` returns spins (n, L, L) int8 of -1 and +1 and log_prob (n,) float64, on the generator's device."""
-    for device, extent in itertools.product(_devices(subject), (SMALL, 8)):
+    for device, extent in itertools.product(_devices(subject), subject.extents):
         if subject.unsupported(extent) is None:
             density = subject.density(extent, dtype=torch.float32)
             if isinstance(density, Model):
                 density = density.to(device)
-            draws = density.sample(20, beta=BETA, generator=torch.Generator(device).manual_seed(1))
+            draws = density.sample(20, beta=subject.beta, generator=torch.Generator(device).manual_seed(1))
             check_density_draws(draws, 20, extent, device=torch.device(device), values=True)
 
 
 def sample_log_prob(subject: Subject) -> str:
     """The log_prob that `sample` returns is log_prob(spins): to 1e-10 in float64, to rounding in float32."""
-    worst = {}
+    worst = []
     for dtype in subject.dtypes:
-        tolerance = 1e-10 if dtype == torch.float64 else 1e-5 * SMALL**2
+        tolerance = subject.tolerance(1e-10, dtype)
         differences = []
         for parameters in subject.parameters:
             density = subject.density(parameters=parameters, dtype=dtype)
-            draws = density.sample(200, beta=BETA, generator=generator(2))
+            draws = density.sample(200, beta=subject.beta, generator=generator(2))
             with torch.no_grad():
-                difference = largest(draws.log_prob - density.log_prob(draws.spins, beta=BETA))
+                difference = largest(draws.log_prob - density.log_prob(draws.spins, beta=subject.beta))
             if not difference <= tolerance:
                 raise Violation(f"a difference of {difference:.3g} with {parameters} {dtype} parameters")
             differences.append(difference)
-        worst[str(dtype).removeprefix("torch.")] = max(differences)
-    return f"Largest difference {', '.join(f'{value:.1g} in {dtype}' for dtype, value in worst.items())}."
+        worst.append(f"{max(differences):.1g} in {str(dtype).removeprefix('torch.')} (limit {tolerance:.1g})")
+    return f"Largest difference {', '.join(worst)}."
 
 
 def normalised(subject: Subject) -> str:
     """q sums to 1 within 1e-10 over all 2^16 states, whatever the parameters, at any beta."""
     worst = 0.0
     states: tuple[Parameters, ...] = tuple(dict.fromkeys(("initial", *subject.parameters)))
-    for parameters, beta in itertools.product(states, (BETA, OTHER_BETA)):
+    for parameters, beta in itertools.product(states, (subject.beta, subject.other_beta)):
         density = subject.density(beta=beta, parameters=parameters)
         total = float(subject.log_prob(density, beta).exp().sum())
-        if not abs(total - 1) <= 1e-10:
+        if not abs(total - 1) <= subject.tolerance(1e-10):
             raise Violation(f"the sum is 1 {total - 1:+.3g} with {parameters} parameters at beta = {beta}")
         worst = max(worst, abs(total - 1))
-    return f"Largest deviation {worst:.1g}."
+    return f"Largest deviation {worst:.1g}, limit {subject.tolerance(1e-10):.1g}."
 
 
 def frequencies(subject: Subject) -> str:
@@ -105,7 +103,7 @@ def frequencies(subject: Subject) -> str:
     for parameters in subject.parameters:
         density = subject.density(parameters=parameters)
         probability = torch.softmax(subject.log_prob(density), 0).numpy()
-        drawn = codes(density.sample(n, beta=BETA, generator=generator(3)).spins)
+        drawn = codes(density.sample(n, beta=subject.beta, generator=generator(3)).spins)
         for what, labels in _partitions(probability):
             expected = n * np.bincount(labels, weights=probability).astype(np.float64)
             observed = np.bincount(labels[drawn], minlength=len(expected))
@@ -113,13 +111,13 @@ def frequencies(subject: Subject) -> str:
             if not p > 1e-6:
                 raise Violation(f"p = {p:.2g} over the {what} with {parameters} parameters, {n} draws")
             lowest = min(lowest, p)
-    return f"Smallest p-value {lowest:.2g}."
+    return f"Smallest p-value {lowest:.2g}, limit 1e-06."
 
 
 def same_seed(subject: Subject) -> None:
     """The same seed draws the same configurations, in the same instance and in another."""
     densities = [density := subject.density(), density, subject.density()]
-    first, *others = [d.sample(30, beta=BETA, generator=generator(4)).spins for d in densities]
+    first, *others = [d.sample(30, beta=subject.beta, generator=generator(4)).spins for d in densities]
     if not all(torch.equal(spins, first) for spins in others):
         raise Violation("two calls of sample with one seed drew different configurations")
 
@@ -127,7 +125,7 @@ def same_seed(subject: Subject) -> None:
 def different_seed(subject: Subject) -> None:
     """Another seed, and another call with the same generator, draws other configurations."""
     density, source = subject.density(parameters="initial"), generator(5)
-    draws = [density.sample(30, beta=BETA, generator=g).spins for g in (source, source, generator(6))]
+    draws = [density.sample(30, beta=subject.beta, generator=g).spins for g in (source, source, generator(6))]
     for i, j in itertools.combinations(range(3), 2):
         if torch.equal(draws[i], draws[j]):
             raise Violation("30 configurations were drawn twice")
@@ -135,18 +133,18 @@ def different_seed(subject: Subject) -> None:
 
 def explicit_beta(subject: Subject) -> None:
     """Each call uses its own beta: after calls at another beta, ln q is that of a new instance."""
-    new = {beta: subject.density(beta=beta) for beta in (BETA, OTHER_BETA)}
-    used = subject.density(beta=OTHER_BETA)
-    used.sample(50, beta=OTHER_BETA, generator=generator(8))
+    new = {beta: subject.density(beta=beta) for beta in (subject.beta, subject.other_beta)}
+    used = subject.density(beta=subject.other_beta)
+    used.sample(50, beta=subject.other_beta, generator=generator(8))
     if isinstance(used, Model):
-        used.training_batch(50, beta=OTHER_BETA, generator=generator(8))
+        used.training_batch(50, beta=subject.other_beta, generator=generator(8))
     for beta, fresh in new.items():
         used = subject.at(beta, used)
         draws = used.sample(50, beta=beta, generator=generator(9))
         with torch.no_grad():
             expected = fresh.log_prob(draws.spins, beta=beta)
             again = used.log_prob(draws.spins, beta=beta)
-        if not max(largest(draws.log_prob - expected), largest(again - expected)) <= 1e-6:
+        if not max(largest(draws.log_prob - expected), largest(again - expected)) <= subject.tolerance(1e-6):
             raise Violation(f"after calls at another beta, ln q at beta = {beta} is not that of a new instance")
 
 
@@ -154,12 +152,12 @@ def odd_batches(subject: Subject) -> None:
     """Batches of 1 and 7 work, and ln q of a configuration does not depend on its batch."""
     density = subject.density()
     for n in (1, 7):
-        draws = density.sample(n, beta=BETA, generator=generator(10))
-        check_density_draws(draws, n, SMALL, device=CPU, values=True)
+        draws = density.sample(n, beta=subject.beta, generator=generator(10))
+        check_density_draws(draws, n, subject.extent, device=CPU, values=True)
         with torch.no_grad():
-            together = density.log_prob(draws.spins, beta=BETA)
-            alone = torch.cat([density.log_prob(spins[None], beta=BETA) for spins in draws.spins])
-        if not largest(together - alone) <= 1e-10:
+            together = density.log_prob(draws.spins, beta=subject.beta)
+            alone = torch.cat([density.log_prob(spins[None], beta=subject.beta) for spins in draws.spins])
+        if not largest(together - alone) <= subject.tolerance(1e-10):
             raise Violation(f"ln q in a batch of {n} differs from ln q alone by {largest(together - alone):.3g}")
 
 
@@ -168,10 +166,10 @@ def no_global_state(subject: Subject) -> None:
 
     def work() -> None:
         density = subject.density(dtype=torch.float32)
-        draws = density.sample(10, beta=BETA, generator=generator(12))
-        density.log_prob(draws.spins, beta=BETA)
+        draws = density.sample(10, beta=subject.beta, generator=generator(12))
+        density.log_prob(draws.spins, beta=subject.beta)
         if isinstance(density, Model):
-            density.training_batch(10, beta=BETA, generator=generator(12))
+            density.training_batch(10, beta=subject.beta, generator=generator(12))
 
     if changed := changed_by(work):
         raise Violation(f"changed: {', '.join(changed)}")
@@ -184,7 +182,7 @@ def unsupported_sizes(subject: Subject) -> str:
         if subject.unsupported(extent) is not None:
             refused.append(extent)
             continue
-        draws = subject.density(extent).sample(3, beta=BETA, generator=generator(13))
+        draws = subject.density(extent).sample(3, beta=subject.beta, generator=generator(13))
         check_density_draws(draws, 3, extent, device=CPU, values=True)
     return f"Refused: {refused}."
 

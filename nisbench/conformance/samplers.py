@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from nisbench.conformance.isolation import changed_by
-from nisbench.conformance.subject import BETA, SMALL, Subject, Violation, generator
+from nisbench.conformance.subject import Subject, Violation, generator
 from nisbench.contract.interfaces import ChainSampler, WeightedSampler
 from nisbench.statistics.autocorrelation import gamma_method
 
@@ -27,7 +27,7 @@ _Measure = Callable[[int, torch.Generator], NDArray[np.float64]]
 
 def builds(subject: Subject) -> None:
     """Builds and prepares at beta = 0, 0.44 and 1 with its default options, at L = 4 and, unless it refuses, L = 8."""
-    for extent, beta in itertools.product((SMALL, 8), (0.0, BETA, 1.0)):
+    for extent, beta in itertools.product(subject.extents, (0.0, subject.beta, 1.0)):
         if subject.unsupported(extent) is None:
             subject.fitted(extent).prepare(beta=beta, generator=generator(1))
 
@@ -45,7 +45,7 @@ def same_seed(subject: Subject) -> None:
     """The same seed prepares and draws the same configurations, in the same instance and in another."""
     sampler = _prepared(subject, seed=4)
     first = sampler.draw(10, generator=generator(5)).spins
-    sampler.prepare(beta=BETA, generator=generator(4))
+    sampler.prepare(beta=subject.beta, generator=generator(4))
     for other in (sampler, _prepared(subject, seed=4)):
         if not torch.equal(other.draw(10, generator=generator(5)).spins, first):
             raise Violation("two runs with one seed drew different configurations")
@@ -80,6 +80,7 @@ def unsupported_sizes(subject: Subject, check: Callable[[int, int], None]) -> st
 
 def check_means(subject: Subject, beta: float, measure: _Measure) -> str:
     """Draws until LEAST_ESS is reached for energy and |magnetisation|, then compares both means with exact values."""
+    expected = subject.exact(beta)
     source, parts, n, ess = generator(13), list[NDArray[np.float64]](), 1000, 0.0
     while ess < LEAST_ESS:
         if sum(part[0].size for part in parts) > MOST_DRAWS:
@@ -92,7 +93,7 @@ def check_means(subject: Subject, beta: float, measure: _Measure) -> str:
         ess = min(effective for _, _, effective in estimates)
         n = values.shape[1]  # doubles the number of draws
     found = []
-    for (name, exact), (mean, error, effective) in zip(subject.exact(beta).items(), estimates, strict=True):
+    for (name, exact), (mean, error, effective) in zip(expected.items(), estimates, strict=True):
         text = f"{name} {mean:.5f} +- {error:.5f} with ESS {effective:.0f}; the exact value is {exact:.5f}"
         if not abs(mean - exact) < 5 * error:
             raise Violation(f"{text}, at beta = {beta}")

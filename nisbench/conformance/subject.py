@@ -1,7 +1,8 @@
 """Subject of the checks: one plugin, built on demand, and the exact distribution of the small lattice."""
 
+import itertools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
@@ -12,9 +13,11 @@ from torch import Generator, Tensor
 
 from nisbench.conformance.device import on_device
 from nisbench.contract.catalog import Catalog, Entry, TargetEntry
+from nisbench.contract.checks import refusal
 from nisbench.contract.interfaces import Density, Model, Sampler, Target
 from nisbench.contract.records import Budget
 from nisbench.errors import InvalidValue, PluginError
+from nisbench.harness.fit import DryReport
 from nisbench.physics.enumeration import all_spins
 
 __all__ = [
@@ -22,6 +25,7 @@ __all__ = [
     "OTHER_BETA",
     "SMALL",
     "Check",
+    "NotApplicable",
     "Parameters",
     "Subject",
     "Violation",
@@ -44,6 +48,10 @@ _FIT_STEPS = 20
 """Training budget of a plugin with its own training loop: enough to leave the untrained state, and quick."""
 
 
+class NotApplicable(Exception):
+    """Raised by a check that this plugin cannot have; the message is the reason."""
+
+
 class Violation(Exception):
     """Raised by a check that fails; the message describes the finding."""
 
@@ -63,12 +71,18 @@ def generator(seed: int) -> Generator:
 
 @dataclass(frozen=True)
 class Subject:
-    """One plugin with the defaults of its options, on the first target that it supports at L = 4."""
+    """One plugin on the first target that it supports at L = 4 or, if it refuses L = 4, at the first given size."""
 
     entry: Entry
     catalog: Catalog
     device: str = "cpu"
     """Device on which models are checked."""
+    given: Mapping[str, Any] = field(default_factory=dict)
+    """Options in place of the defaults."""
+    sizes: tuple[int, ...] = ()
+    """Extents at which it is checked, in addition to L = 4 for the sums over all states; by default L = 8."""
+    beta: float = BETA
+    """Inverse temperature of the checks."""
 
     @cached_property
     def factory(self) -> type[Any]:
@@ -77,48 +91,82 @@ class Subject:
 
     def options(self, **given: Any) -> Any:
         """The options of the plugin, with the values in `given` and defaults for the rest."""
-        return self.entry.options(**self.entry.fill(given))
+        return self.entry.options(**self.entry.fill({**self.given, **given}))
+
+    @property
+    def other_beta(self) -> float:
+        """A second inverse temperature."""
+        return OTHER_BETA if self.beta != OTHER_BETA else BETA
+
+    @property
+    def extent(self) -> int:
+        """The extent of the checks at one size: L = 4, or the first given size that the plugin supports."""
+        return self._place[1]
+
+    @property
+    def extents(self) -> tuple[int, ...]:
+        """The extents of the checks at several sizes."""
+        return tuple(dict.fromkeys((self.extent, *(self.sizes or (8,)))))
+
+    @property
+    def target_entry(self) -> TargetEntry:
+        """The target of the checks: the first of the catalog that the plugin supports."""
+        return self._place[0]
 
     @cached_property
-    def target_entry(self) -> TargetEntry:
-        """The first target of the catalog that the plugin supports at L = 4.
-
-        Raises PluginError with the plugin's reasons if there is none.
-        """
+    def _place(self) -> tuple[TargetEntry, int]:
+        """The target and the extent. Raises PluginError with the plugin's reasons if it refuses all of them."""
         reasons = []
-        for entry in self.catalog.targets.values():
+        for extent, entry in itertools.product((SMALL, *self.sizes), self.catalog.targets.values()):
             try:
-                reason = self.factory.unsupported(entry.build(SMALL, {}), self.options())
+                reason = refusal(self.factory, entry.build(extent, {}), self.options(), self.beta)
             except InvalidValue as error:  # a target that needs options, such as a file of couplings
                 reason = str(error)
             if reason is None:
-                return entry
-            reasons.append(f"{entry.name}: {reason}")
-        raise PluginError(f"the contract is checked at L = {SMALL}, which '{self.entry.name}' refuses: {reasons}")
+                return entry, extent
+            reasons.append(f"{entry.name} at L = {extent}: {reason}")
+        advice = "give --sizes with an L that it supports"
+        raise PluginError(f"'{self.entry.name}' refuses L = {SMALL}, at which it would be checked; {advice}: {reasons}")
 
-    def target(self, extent: int = SMALL) -> Target:
+    def target(self, extent: int | None = None) -> Target:
         """The target on an extent x extent lattice."""
-        target: Target = self.target_entry.build(extent, {})
+        target: Target = self.target_entry.build(extent or self.extent, {})
         return target
+
+    @cached_property
+    def dtype(self) -> torch.dtype:
+        """The type in which a model is checked: float64, or float32 if it raises an exception in float64."""
+        if not issubclass(self.factory, Model):
+            return torch.float64
+        try:
+            self.model(dtype=torch.float64).sample(1, beta=self.beta, generator=generator(1))
+        except Exception:  # the plugin may raise anything
+            return torch.float32
+        return torch.float64
+
+    def tolerance(self, limit: float, dtype: torch.dtype | None = None) -> float:
+        """The limit of a difference of ln q: `limit` in float64, at least 1e-5 per site in float32."""
+        return limit if (dtype or self.dtype) == torch.float64 else max(limit, 1e-5 * self.extent**2)
 
     def unsupported(self, extent: int) -> str | None:
         """Return value of the plugin's `unsupported`. Raises Violation unless it is None or a text."""
-        reason = self.factory.unsupported(self.target(extent), self.options())
+        reason = refusal(self.factory, self.target(extent), self.options(), self.beta)
         if not (reason is None or (isinstance(reason, str) and reason)):
             raise Violation(f"unsupported at L = {extent} returned {reason!r}; give None or the reason")
         return reason
 
-    def fitted(self, extent: int = SMALL, *, seed: int = 1) -> Any:
+    def fitted(self, extent: int | None = None, *, seed: int = 1) -> Any:
         """An instance before `prepare`; a plugin with its own training loop is trained."""
         sampler: Sampler = self.factory(self.target(extent), self.options())
         if self.entry.trains:
-            sampler.fit(beta=BETA, generator=generator(seed), budget=Budget(steps=_FIT_STEPS))
+            report = DryReport(_FIT_STEPS)
+            sampler.fit(beta=self.beta, generator=generator(seed), budget=Budget(steps=_FIT_STEPS), report=report)
         return sampler
 
-    def prepared(self, extent: int = SMALL, *, seed: int = 1) -> Any:
-        """An instance prepared at BETA."""
+    def prepared(self, extent: int | None = None, *, seed: int = 1) -> Any:
+        """An instance prepared at the beta of the checks."""
         sampler = self.fitted(extent, seed=seed)
-        sampler.prepare(beta=BETA, generator=generator(seed))
+        sampler.prepare(beta=self.beta, generator=generator(seed))
         return sampler
 
     @property
@@ -129,21 +177,21 @@ class Subject:
     @property
     def dtypes(self) -> tuple[torch.dtype, ...]:
         """The types in which a density is checked. A density that is not a model always computes in its own types."""
-        return (torch.float64, torch.float32) if issubclass(self.factory, Model) else (torch.float64,)
+        return tuple(dict.fromkeys((self.dtype, torch.float32))) if issubclass(self.factory, Model) else (self.dtype,)
 
     def density(
         self,
-        extent: int = SMALL,
+        extent: int | None = None,
         *,
-        beta: float = BETA,
+        beta: float | None = None,
         parameters: Parameters | None = None,
-        dtype: torch.dtype = torch.float64,
+        dtype: torch.dtype | None = None,
         seed: int = 1,
     ) -> Density:
         """A model with these parameters, or a density prepared at `beta`."""
         if issubclass(self.factory, Model):
             return self.model(extent, parameters=parameters or "random", dtype=dtype, seed=seed)
-        return self.at(beta, self.fitted(extent, seed=seed), seed)
+        return self.at(self.beta if beta is None else beta, self.fitted(extent, seed=seed), seed)
 
     def at(self, beta: float, density: Density, seed: int = 1) -> Density:
         """The density, prepared for calls at this beta as the core does it; a model needs no preparation."""
@@ -153,10 +201,10 @@ class Subject:
 
     def model(
         self,
-        extent: int = SMALL,
+        extent: int | None = None,
         *,
         parameters: Parameters = "random",
-        dtype: torch.dtype = torch.float64,
+        dtype: torch.dtype | None = None,
         seed: int = 1,
         **given: Any,
     ) -> Model:
@@ -168,18 +216,20 @@ class Subject:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model: Model = self.factory(self.target(extent), self.options(**given))
-        model = model.to(dtype)
+        model = model.to(dtype or self.dtype)
         if parameters == "random":
             _shake(model, seed)
         if self.device != "cpu":
             model = on_device(model.to(self.device))
         if parameters == "trained":
-            _train(model, seed)
+            _train(model, self.beta, seed)
         return model
 
     @cached_property
     def states(self) -> Tensor:
-        """(2^16, 4, 4) int8: every configuration of the small lattice."""
+        """(2^16, 4, 4) int8: every configuration of the small lattice. Raises NotApplicable if it is refused."""
+        if self.extent != SMALL:
+            raise NotApplicable(f"it sums over all states of L = {SMALL}, which the plugin refuses")
         return torch.from_numpy(all_spins(SMALL))
 
     @cached_property
@@ -187,10 +237,11 @@ class Subject:
         """(2^16,) float64 energy of each row of `states`."""
         return self.target().energy(self.states)
 
-    def log_prob(self, density: Density, beta: float = BETA) -> Tensor:
+    def log_prob(self, density: Density, beta: float | None = None) -> Tensor:
         """(2^16,) ln q of `states`, without gradient."""
+        at = self.beta if beta is None else beta
         with torch.no_grad():
-            return torch.cat([density.log_prob(part, beta=beta) for part in torch.split(self.states, 2**12)])
+            return torch.cat([density.log_prob(part, beta=at) for part in torch.split(self.states, 2**12)])
 
     def log_z(self, beta: float) -> float:
         """ln Z of the small lattice by enumeration."""
@@ -223,12 +274,14 @@ def _shake(model: Model, seed: int) -> None:
             parameter.add_(scale * torch.randn(parameter.shape, generator=noise, dtype=parameter.dtype))
 
 
-def _train(model: Model, seed: int, steps: int = 20) -> None:
-    """A few steps of Adam on the reverse Kullback-Leibler divergence."""
+def _train(model: Model, beta: float, seed: int, steps: int = 20) -> None:
+    """A few steps of Adam on the reverse Kullback-Leibler divergence, unless no parameter can be trained."""
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        return
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     source = generator(seed)
     for _ in range(steps):
-        batch = model.training_batch(64, beta=BETA, generator=source)
+        batch = model.training_batch(64, beta=beta, generator=source)
         optimizer.zero_grad()
         batch.loss().backward()  # type: ignore[no-untyped-call]
         optimizer.step()

@@ -11,7 +11,7 @@ import math
 import numpy as np
 import torch
 
-from nisbench.conformance.subject import BETA, OTHER_BETA, Subject, Violation, generator, largest
+from nisbench.conformance.subject import NotApplicable, Subject, Violation, generator, largest
 from nisbench.contract.interfaces import Model
 
 __all__ = ["gradient", "training_batch"]
@@ -19,19 +19,27 @@ __all__ = ["gradient", "training_batch"]
 
 def training_batch(subject: Subject) -> str:
     """`training_batch` is its default: the same signal and gradient draw by draw or, with other draws, in the mean."""
-    model = subject.model()
-    for beta in (BETA, OTHER_BETA):  # with one instance, which must not keep the first beta
+    model = _trainable(subject)
+    for beta in (subject.beta, subject.other_beta):  # with one instance, which must not keep the first beta
         found = _training_batch(subject, model, beta)
     return found
 
 
 def gradient(subject: Subject) -> None:
     """The gradient of the training loss is finite and not zero in every parameter."""
-    model = subject.model()
-    model.training_batch(200, beta=BETA, generator=generator(7)).loss().backward()  # type: ignore[no-untyped-call]
+    model = _trainable(subject)
+    model.training_batch(200, beta=subject.beta, generator=generator(7)).loss().backward()  # type: ignore[no-untyped-call]
     for name, parameter in model.named_parameters():
         if parameter.grad is None or not parameter.grad.isfinite().all() or not parameter.grad.any():
             raise Violation(f"{name} has no gradient, or a gradient that is zero or not finite")
+
+
+def _trainable(subject: Subject) -> Model:
+    """A model with random parameters. Raises NotApplicable if none of them can be trained."""
+    model = subject.model()
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise NotApplicable("no parameter requires a gradient, so the model is evaluated and not trained")
+    return model
 
 
 def _training_batch(subject: Subject, model: Model, beta: float) -> str:
@@ -41,7 +49,8 @@ def _training_batch(subject: Subject, model: Model, beta: float) -> str:
     if fast.log_prob.dtype != torch.float64 or fast.signal.dtype != torch.float64 or fast.signal.requires_grad:
         raise Violation("log_prob and signal are float64, the signal without gradient")
     same_signal, same_log_prob = (
-        largest(a - b) <= 1e-8 for a, b in ((fast.signal, slow.signal), (fast.log_prob, slow.log_prob))
+        largest(a - b) <= subject.tolerance(1e-8)
+        for a, b in ((fast.signal, slow.signal), (fast.log_prob, slow.log_prob))
     )
     if fast.terms or not (same_signal or same_log_prob):
         return _training_batch_in_the_mean(subject, model, beta)
@@ -55,7 +64,7 @@ def _training_batch(subject: Subject, model: Model, beta: float) -> str:
     ]
     for (name, parameter), *found in zip(model.named_parameters(), *gradients, strict=True):
         a, b = (torch.zeros_like(parameter) if g is None else g for g in found)
-        if not largest(a - b) <= 1e-8 * max(1.0, largest(b)):
+        if not largest(a - b) <= subject.tolerance(1e-8) * max(1.0, largest(b)):
             raise Violation(f"the gradient of {name} differs from that of the default by {largest(a - b):.3g}")
     return "Draw by draw." if same_log_prob else "Draw by draw; log_prob is ln q of a part of the variables."
 

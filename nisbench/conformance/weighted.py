@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from nisbench.conformance import samplers
 from nisbench.conformance.independence import independent
-from nisbench.conformance.samplers import builds, check_means, continuing, different_seed, no_global_state, same_seed
+from nisbench.conformance.samplers import builds, check_means, different_seed, no_global_state, same_seed
 from nisbench.conformance.shared import costs
-from nisbench.conformance.subject import BETA, OTHER_BETA, SMALL, Check, Subject, Violation, generator
+from nisbench.conformance.subject import Check, Subject, Violation, generator
 from nisbench.contract.checks import check_weighted_draws
 from nisbench.contract.interfaces import WeightedSampler
 
@@ -24,22 +24,22 @@ __all__ = ["WEIGHTED_CHECKS"]
 
 def draw_shapes(subject: Subject) -> None:
     """`draw` returns WeightedDraws with spins (n, L, L) int8 of -1 and +1 and log_weight (n,) float64."""
-    for extent, n in itertools.product((SMALL, 8), (1, 7)):
+    for extent, n in itertools.product(subject.extents, (1, 7)):
         if subject.unsupported(extent) is None:
             _check_draws(subject, n, extent)
 
 
 def exact_means(subject: Subject) -> str:
     """At L = 4 the weighted means of the energy and of |magnetisation| are the exact ones within 5 standard errors."""
-    return _check_means(_prepared(subject, seed=8), subject, BETA)
+    return _check_means(_prepared(subject, seed=8), subject, subject.beta)
 
 
 def prepare_beta(subject: Subject) -> str:
     """A second `prepare` sets its own beta: the weighted means are then the exact ones of this beta."""
     sampler = _prepared(subject, seed=9)
     sampler.draw(10, generator=generator(9))
-    sampler.prepare(beta=OTHER_BETA, generator=generator(10))
-    return _check_means(sampler, subject, OTHER_BETA)
+    sampler.prepare(beta=subject.other_beta, generator=generator(10))
+    return _check_means(sampler, subject, subject.other_beta)
 
 
 def normalisation(subject: Subject) -> str:
@@ -47,7 +47,7 @@ def normalisation(subject: Subject) -> str:
     draws = _prepared(subject, seed=14).draw(20_000, generator=generator(14))
     if not draws.normalised:
         return "The weights are not normalised."
-    ratio = (draws.log_weight - subject.log_z(BETA)).exp().numpy()  # w / Z, whose mean is 1
+    ratio = (draws.log_weight - subject.log_z(subject.beta)).exp().numpy()  # w / Z, whose mean is 1
     error = float(ratio.std(ddof=1)) / math.sqrt(len(ratio))
     # 1e-10: all weights of an exact sampler are Z, and the error is that of rounding.
     if not abs(ratio.mean() - 1) <= 5 * error + 1e-10:
@@ -63,7 +63,6 @@ def unsupported_sizes(subject: Subject) -> str:
 WEIGHTED_CHECKS: tuple[Check, ...] = (
     builds,
     draw_shapes,
-    continuing,
     same_seed,
     different_seed,
     exact_means,

@@ -18,11 +18,12 @@ import pluggy
 from nisbench.contract import builtin, hookspecs
 from nisbench.contract.distribution import own_version, plugin_points
 from nisbench.contract.options import NoOptions, check_options, fill_options
+from nisbench.contract.plugin_files import plugin_file_points
 from nisbench.contract.records import Kind, TrainingOptions
 from nisbench.contract.surroundings import preserved
 from nisbench.errors import PluginError, UnknownName, describe
 
-__all__ = ["Catalog", "Entry", "TargetEntry", "load_catalog"]
+__all__ = ["Catalog", "Entry", "TargetEntry", "check_name", "load_catalog"]
 
 GROUP = "nisbench"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -41,7 +42,7 @@ class Entry:
     factory: str = ""
     devices: tuple[str, ...] = ("cpu", "cuda")
     trains: bool = False
-    """True for a density or sampler with a training loop of its own."""
+    """True for a plugin with a training loop of its own."""
     citation: str = ""
     """The publication of the method."""
     bibtex: str = ""
@@ -158,11 +159,20 @@ class _Registry:
         self.targets: list[TargetEntry] = []
 
     def model(
-        self, name: str, *, options: type[Any], factory: str, summary: str, citation: str = "", bibtex: str = ""
+        self,
+        name: str,
+        *,
+        factory: str,
+        summary: str,
+        options: type[Any] = NoOptions,
+        trains: bool = False,
+        citation: str = "",
+        bibtex: str = "",
     ) -> None:
-        if not (isinstance(options, type) and issubclass(options, TrainingOptions)):
+        if not trains and not (isinstance(options, type) and issubclass(options, TrainingOptions)):
             raise PluginError(f"the options of model '{name}' do not inherit nisbench.TrainingOptions")
-        self._add(name, "model", options=options, factory=factory, summary=summary, citation=citation, bibtex=bibtex)
+        cited = {"citation": citation, "bibtex": bibtex}
+        self._add(name, "model", options=options, factory=factory, summary=summary, trains=trains, **cited)
 
     def density(self, name: str, *, factory: str, summary: str, **given: Any) -> None:
         self._add(name, "density", factory=factory, summary=summary, **given)
@@ -180,7 +190,7 @@ class _Registry:
         citation: str = "",
         traits: Callable[[Any], Iterable[str]] | None = None,
     ) -> None:
-        _check_name(name)
+        check_name(name)
         check_options(name, options)
         source = self.distribution, self.version
         self.targets.append(TargetEntry(name, factory, summary, options, *source, citation, traits))
@@ -200,7 +210,7 @@ class _Registry:
         reference_rank: int = 0,
         reference_needs: Iterable[str] = (),
     ) -> None:
-        _check_name(name)
+        check_name(name)
         check_options(name, options)
         if reference_rank and (kind == "model" or trains):
             raise PluginError(f"'{name}' is trained, so it cannot be a reference; leave out reference_rank")
@@ -214,7 +224,7 @@ class _Registry:
 
 
 def load_catalog(points: Iterable[EntryPoint] | None = None, *, names: Iterable[str] | None = None) -> Catalog:
-    """The catalog of `points`, by default all entry points of the group `nisbench`.
+    """The catalog of `points`, by default all entry points of the group `nisbench`, and the plugin files in use.
 
     A plugin that fails to load is listed in `broken` with the reason; it raises nothing.
 
@@ -229,7 +239,7 @@ def load_catalog(points: Iterable[EntryPoint] | None = None, *, names: Iterable[
     targets = {entry.name: entry for entry in own.targets}
     broken: list[Entry] = []
     needed = None if names is None else set(names)
-    for point in sorted(points if points is not None else plugin_points(), key=_order):
+    for point in sorted((*plugin_points(), *plugin_file_points()) if points is None else points, key=_order):
         if needed is not None and needed <= plugins.keys() | targets.keys():
             break
         distribution = point.dist.name if point.dist else "unknown"
@@ -275,7 +285,7 @@ def _collect(module: Any, distribution: str, version: str) -> _Registry:
     return registry
 
 
-def _check_name(name: object) -> None:
+def check_name(name: object) -> None:
     """Raises PluginError for a name that cannot be written in a command, a plan and a table."""
     if not (isinstance(name, str) and _NAME.fullmatch(name)):
         raise PluginError(f"the name {name!r} is not allowed; use letters, digits, '.', '_' and '-', first no mark")

@@ -4,6 +4,7 @@ Each check raises PluginError with one line. By default the checks of draws look
 costs no time. With `values=True`, as in the conformance checks, they also look at the numbers.
 """
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from nisbench.contract.interfaces import (
     Model,
     ModelDraws,
     Sampler,
+    Target,
     TrainingBatch,
     WeightedDraws,
     WeightedSampler,
@@ -31,6 +33,7 @@ __all__ = [
     "check_spins",
     "check_weighted_draws",
     "kind_of",
+    "refusal",
 ]
 
 _Shaped = tuple[tuple[int, ...], torch.dtype]
@@ -67,11 +70,15 @@ def check_class(factory: Any, *, name: str, where: str, kind: Kind, trains: bool
             hint = f"it is not a subclass of {base}"
         raise PluginError(f"'{name}' is registered in {hook}, and {where} does not fit: {hint}")
     has_fit = factory.fit is not Sampler.fit
-    if kind == "model" and has_fit:
-        raise PluginError(f"'{name}': {where} has a `fit`, but the core trains a Model; inherit nisbench.api.Density")
     if has_fit != trains:
         found_fit = "has a `fit`; register it with trains=True" if has_fit else "has no `fit`, but trains=True"
         raise PluginError(f"'{name}': {where} {found_fit}")
+
+
+def refusal(plugin: Any, target: Target, options: Any, beta: float) -> Any:
+    """The answer of the plugin's `unsupported`, which is told beta if it has an argument of this name."""
+    told = {"beta": beta} if "beta" in inspect.signature(plugin.unsupported).parameters else {}
+    return plugin.unsupported(target, options, **told)
 
 
 def check_density_draws(draws: ModelDraws, n: int, L: int, *, device: torch.device, values: bool = False) -> None:

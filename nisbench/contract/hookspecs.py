@@ -25,9 +25,10 @@ hookspec = pluggy.HookspecMarker("nisbench")
 
 @hookspec
 def register_models(register: Callable[..., None]) -> None:
-    """Call register(name, options=..., factory=..., summary=..., citation="") for each subclass of Model.
+    """Call register(name, options=..., factory=..., summary=..., citation="", trains=False) for each Model.
 
-    The core trains models, so `options` inherits TrainingOptions.
+    The core trains models, so `options` inherits TrainingOptions. With `trains=True` the model trains itself in `fit`,
+    with any options.
     """
 
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 
 from nisbench.contract.records import Budget
+from nisbench.contract.training import TrainingReport
 
 __all__ = [
     "Bridges",
@@ -178,15 +179,16 @@ class Sampler(ABC):
 
     @classmethod
     def unsupported(cls, target: Target, options: Any) -> str | None:
-        """The reason why a cell cannot run, or None."""
+        """The reason why a cell cannot run, or None. With a keyword argument `beta` it is told beta, too."""
         return None
 
-    def fit(self, *, beta: float, generator: Generator, budget: Budget) -> None:
+    def fit(self, *, beta: float, generator: Generator, budget: Budget, report: TrainingReport) -> None:
         """Runs the training loop of a method that trains itself; the time is charged as training.
 
-        The core calls `fit` before `prepare`, only if the plugin is registered with `trains=True`. A budget of 0
-        steps leaves the method untrained. To compile code before the clock starts, the core first calls `fit` with
-        one step on an instance that it throws away.
+        The core calls `fit` before `prepare`, only if the plugin is registered with `trains=True`. The loop is
+        `for step in report.steps()`; it ends at the budget, and a stopped training continues. A method without steps
+        looks at `budget` itself. A budget of 0 leaves the method untrained: `fit` is then not called. To compile code
+        before the clock starts, the core first calls `fit` with one step on an instance that it throws away.
         """
         raise NotImplementedError(f"{type(self).__name__} has no training loop")
 
@@ -241,10 +243,7 @@ class WeightedSampler(Sampler):
 
     @abstractmethod
     def draw(self, n: int, *, generator: Generator) -> WeightedDraws:
-        """n independent draws.
-
-        The draws do not depend on how n is split into calls, if the generator starts in the same state.
-        """
+        """n independent draws."""
 
 
 class Density(Sampler):
@@ -270,7 +269,8 @@ class Model(nn.Module, Density):
     """A density with parameters, which the core trains on the reverse Kullback-Leibler divergence KL(q||p).
 
     The parameters are float32 by default and move by `.to()`; ln q is summed in float64. During training beta is the
-    annealed one, later the target's. `log_prob` is differentiable. The core does not call `prepare` or `fit`.
+    annealed one, later the target's. `log_prob` is differentiable. The core does not call `prepare`. A model with a
+    training loop of its own registers with `trains=True` and implements `fit`.
     """
 
     def __init__(self, target: Target, options: Any) -> None:

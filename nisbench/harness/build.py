@@ -1,23 +1,27 @@
 """Build the target and the plugin of a cell, and rebuild the model of a finished cell."""
 
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from nisbench.contract.catalog import Catalog, load_catalog
-from nisbench.contract.interfaces import Density, Model, Target
+from nisbench.contract.interfaces import Density, Model, Sampler, Target
+from nisbench.contract.plugin_files import use_plugin_file
 from nisbench.contract.records import Cell
 from nisbench.errors import InvalidValue, NisbenchError, StoreError
+from nisbench.harness.fit import DryReport, trains
 from nisbench.harness.seeds import seed_for
 from nisbench.harness.store import Store
-from nisbench.harness.weights import load_weights
+from nisbench.harness.weights import load_weights, read_tensors
 
 __all__ = [
     "UnavailableError",
     "build_model",
     "build_target",
     "model_without_storage",
+    "rebuild",
     "rebuild_density",
     "select_device",
 ]
@@ -67,7 +71,14 @@ def build_model(plugin: type[Model], target: Target, options: Any, cell: Cell, d
 
 
 def rebuild_density(store: Store, cell: Cell) -> Density:
-    """Return the density of a finished cell on the cpu: a model with its trained weights, others prepared anew.
+    """Return the density of a finished cell, as `rebuild` does. The cell must be that of a model or density."""
+    density = rebuild(store, cell)
+    assert isinstance(density, Density)
+    return density
+
+
+def rebuild(store: Store, cell: Cell) -> Sampler:
+    """Return the sampler of a finished cell on the cpu: a model with its trained weights, others prepared anew.
 
     Raises
     ------
@@ -76,6 +87,8 @@ def rebuild_density(store: Store, cell: Cell) -> Density:
     StoreError
         If the run has no weights of the cell, or weights of another network.
     """
+    for file in store.plan().get("plugin_files", ()):
+        use_plugin_file(Path(file))
     catalog = load_catalog(names=(cell.plugin, cell.target))
     entry = catalog.plugin(cell.plugin)
     plugin, target = entry.load(), build_target(cell, catalog)
@@ -89,10 +102,24 @@ def rebuild_density(store: Store, cell: Cell) -> Density:
         model = build_model(plugin, target, options, cell, device)
         load_weights(model, store.files(cell.cell_id).weights)
         return model.eval()
-    density: Density = plugin(target, options)
+    sampler: Sampler = plugin(target, options)
     if cell.budget is not None:
-        train = torch.Generator(device).manual_seed(seed_for(cell, "train"))
-        density.fit(beta=cell.beta, generator=train, budget=cell.budget)
+        _restore(store, cell, sampler)
     prepare = torch.Generator(device).manual_seed(seed_for(cell, "prepare"))
-    density.prepare(beta=cell.beta, generator=prepare)
-    return density
+    sampler.prepare(beta=cell.beta, generator=prepare)
+    return sampler
+
+
+def _restore(store: Store, cell: Cell, sampler: Sampler) -> None:
+    """Give a sampler with a training loop of its own the state that its training left; without one, train it again."""
+    budget, path = cell.budget, store.files(cell.cell_id).checkpoint
+    if budget is None or not trains(budget):
+        return
+    state: Any = sampler
+    if hasattr(sampler, "load_state_dict") and path.exists():
+        tensors, _ = read_tensors(path, "cpu", advice=f"delete {path.parent} and run again")
+        state.load_state_dict(tensors)
+        return
+    train = torch.Generator().manual_seed(seed_for(cell, "train"))
+    again = DryReport(budget.steps or 0, lambda step: train.manual_seed(seed_for(cell, f"train/{step}")))
+    sampler.fit(beta=cell.beta, generator=train, budget=budget, report=again)

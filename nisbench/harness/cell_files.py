@@ -101,6 +101,11 @@ class CellFiles:
         return self.folder / "checkpoint.earlier.safetensors"
 
     @property
+    def continued(self) -> Path:
+        """The shorter training that this training continues; absent if it continues none."""
+        return self.folder / "continued.json"
+
+    @property
     def weights(self) -> Path:
         """The weights of a finished model."""
         return self.folder / "weights.safetensors"

@@ -1,4 +1,4 @@
-"""The checkpoint of a training: parameters, moments of Adam, steps and seconds used, and the plugin's source.
+"""The checkpoint of a training: its tensors, the steps and seconds used, and the hash of the plugin's source.
 
 Two files are kept. If the newer one is damaged, the training continues from the older one. The metadata hold a SHA-256
 of the tensors and of all other facts, so that a changed checkpoint is never continued.
@@ -19,7 +19,7 @@ from nisbench.errors import StoreError
 from nisbench.harness.cell_files import CellFiles
 from nisbench.harness.weights import read_tensors, write_tensors
 
-__all__ = ["Checkpoint", "Progress", "load_checkpoint", "save_checkpoint"]
+__all__ = ["Checkpoint", "Progress", "load_checkpoint", "newest_checkpoint", "save_checkpoint", "write_checkpoint"]
 
 _DIGEST = "sha256"
 
@@ -37,49 +37,65 @@ class Progress:
 class Checkpoint:
     """Outcome of the search for a checkpoint."""
 
-    progress: Progress | None
+    tensors: Mapping[str, Tensor] | None
     """None if the training starts anew."""
+    facts: Mapping[str, str] = field(default_factory=dict)
     note: str | None = None
-    """Names the files that were damaged and the step from which the training continues."""
+    """Names the files that were damaged and what the training does instead."""
 
 
-def save_checkpoint(
-    files: CellFiles, model: Model, optimizer: torch.optim.Optimizer, progress: Progress, source: str
-) -> None:
-    """Write a checkpoint. The one before it stays as a second file."""
-    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-    for index, moments in optimizer.state_dict()["state"].items():
-        tensors |= {f"adam.{index}.{key}": torch.as_tensor(value) for key, value in moments.items()}
-    # The metadata of the format are text; repr keeps every bit of a float.
-    facts = {"step": str(progress.step), "seconds": repr(progress.seconds), "source": source}
-    facts["timing"] = json.dumps(asdict(progress.timing))
+def write_checkpoint(files: CellFiles, tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> None:
+    """Write tensors and facts with their checksum. The checkpoint before stays as a second file."""
     if files.checkpoint.exists():
         files.checkpoint.replace(files.earlier_checkpoint)
     write_tensors(files.checkpoint, tensors, {**facts, _DIGEST: _digest(tensors, facts)})
 
 
-def load_checkpoint(files: CellFiles, model: Model, optimizer: torch.optim.Optimizer, source: str | None) -> Checkpoint:
-    """Read the newest intact checkpoint into model and optimiser.
+def newest_checkpoint(files: CellFiles, device: torch.device, source: str | None) -> Checkpoint:
+    """Return the newest intact checkpoint. That of another source is not used; with source = None every source fits.
 
-    A checkpoint of another source is not used; with source = None every source fits. Raises StoreError if an intact
-    checkpoint does not fit the model.
+    If there is none, the note that the training continues a shorter one is removed from the folder.
     """
     damaged = []
     for path in (files.checkpoint, files.earlier_checkpoint):
         if not path.exists():
             continue
         try:
-            tensors, facts = _intact(path, next(model.parameters()).device)
+            tensors, facts = _intact(path, device)
         except StoreError:
             damaged.append(path.name)
             continue
-        if source is not None and facts["source"] != source:
-            continue
-        timing = PhaseTiming(**json.loads(facts["timing"]))
-        progress = Progress(int(facts["step"]), float(facts["seconds"]), timing)
-        _restore(path, tensors, model, optimizer)
-        return Checkpoint(progress, _note(damaged, f"continued from step {progress.step}"))
-    return Checkpoint(None, _note(damaged, "started anew"))
+        if source in (None, facts.get("source")):
+            return Checkpoint(tensors, facts, _note(damaged, f"continued from step {facts['step']}"))
+    files.continued.unlink(missing_ok=True)
+    return Checkpoint(None, {}, _note(damaged, "started anew"))
+
+
+def save_checkpoint(
+    files: CellFiles, model: Model, optimizer: torch.optim.Optimizer, progress: Progress, source: str
+) -> None:
+    """Write the checkpoint of a training by the core."""
+    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+    for index, moments in optimizer.state_dict()["state"].items():
+        tensors |= {f"adam.{index}.{key}": torch.as_tensor(value) for key, value in moments.items()}
+    # The metadata of the format are text; repr keeps every bit of a float.
+    facts = {"step": str(progress.step), "seconds": repr(progress.seconds), "source": source}
+    write_checkpoint(files, tensors, {**facts, "timing": json.dumps(asdict(progress.timing))})
+
+
+def load_checkpoint(
+    files: CellFiles, model: Model, optimizer: torch.optim.Optimizer, source: str | None
+) -> tuple[Progress | None, str | None]:
+    """Read the newest intact checkpoint into model and optimiser; return its progress and a note on damaged files.
+
+    Raises StoreError if the checkpoint does not fit the model.
+    """
+    found = newest_checkpoint(files, next(model.parameters()).device, source)
+    if found.tensors is None:
+        return None, found.note
+    _restore(files.checkpoint, found.tensors, model, optimizer)
+    timing = PhaseTiming(**json.loads(found.facts["timing"]))
+    return Progress(int(found.facts["step"]), float(found.facts["seconds"]), timing), found.note
 
 
 def _note(damaged: list[str], outcome: str) -> str | None:

@@ -39,6 +39,9 @@ class CellContext:
     compilation: Compilation = field(default_factory=Compilation)
     """Counts the compilation in the first calls of the plugin."""
 
+    notes: dict[str, str] = field(default_factory=dict)
+    """Facts for the reader of a report, which the steps of the measurement add."""
+
     @property
     def device(self) -> torch.device:
         """The device of the cell."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nisbench.contract.interfaces import Density, Model
+from nisbench.contract.interfaces import Density, Model, Sampler
 from nisbench.contract.levels import LevelModel
 from nisbench.contract.quantities import (
     COMPILE_S,
@@ -28,6 +28,7 @@ from nisbench.harness.build import build_model, model_without_storage
 from nisbench.harness.context import CellContext, Outcome
 from nisbench.harness.cost import draw_costs, kernel_launches, matmul_rate, stated_costs
 from nisbench.harness.first_chunk import check_density, independent_doubts
+from nisbench.harness.fit import fit, trains
 from nisbench.harness.limits import check_training_memory, size_text
 from nisbench.harness.measure import DrawnSeries, draw_density, independent_chunks, level_differences
 from nisbench.harness.order import meaningful, weighted_overlaps
@@ -48,6 +49,8 @@ from nisbench.statistics.quantities import ReferenceSeries, level_quantities, mo
 
 __all__ = ["measure_density", "measure_model"]
 
+_LAUNCH_BATCH = 1024
+"""Draws whose kernel launches are counted for a model with a training loop of its own."""
 _LEVEL_PAIRS = 2048
 """Pairs of draws per level for kl_nats_level_<k>. The relative error is then about 3 %."""
 
@@ -60,30 +63,28 @@ def measure_model(context: CellContext, plugin: type[Model], options: Any) -> Ou
     OverLimitError
         If weights, gradient and optimiser do not fit into the memory.
     """
-    notes = {}
+    notes: dict[str, str] = {}
     # On the device `meta` a model takes no memory, so one that does not fit is refused before it is built.
     start_meta_device()
     skeleton = construct(context, lambda: model_without_storage(plugin, context.target, options))
-    if skeleton is not None:
+    if skeleton is not None and trains(context.cell.budget):
         needed = check_training_memory(skeleton, context.memory_limit, context.device)
         notes["training_memory_estimate"] = size_text(needed)
     rate = Estimate(matmul_rate(context.clock))
     model = construct(context, lambda: build_model(plugin, context.target, options, context.cell, context.device))
     compile_s = timed(context, lambda: warm_up_model(context, model))
-    training = _train(context, model, options)
-    if training.note:
-        notes["checkpoint"] = training.note
+    trained = _train(context, model, options)
     model.zero_grad(set_to_none=True)  # the peak memory of drawing must not contain the gradient
     model.eval()  # layers such as BatchNorm must give one fixed density
     save_weights(model, context.files.weights)
-    outcome = _evaluate(context, model, options.batch_size)
+    outcome = _evaluate(context, model, getattr(options, "batch_size", _LAUNCH_BATCH))
     # Later entries win: `costs` of a plugin cannot replace a number that the core measures.
     quantities = {
         **stated_costs(model),
         **outcome.quantities,
         MATMUL_FLOPS_PER_S: rate,
         COMPILE_S: Estimate(compile_s),
-        **_training_quantities(model, training),
+        **trained,
     }
     return replace(outcome, quantities=quantities, notes={**notes, **outcome.notes})
 
@@ -106,10 +107,14 @@ def measure_density(context: CellContext, plugin: type[Density], options: Any) -
     return replace(outcome, quantities=quantities, reference=state, notes={**outcome.notes, **notes})
 
 
-def _train(context: CellContext, model: Model, options: Any) -> Training:
-    """Train within the budget of the cell; the phase `train` is timed."""
-    context.stage("train")
+def _train(context: CellContext, model: Model, options: Any) -> dict[str, Estimate]:
+    """Train within the budget of the cell; the phase `train` is timed. A budget of zero needs no gradient."""
+    if type(model).fit is not Sampler.fit:
+        return {TRAIN_STEP_S: Estimate.missing("the plugin does not count its steps"), **fit(context, model)}
     cell = context.cell
+    if not trains(cell.budget):
+        return _training_quantities(model, Training(0, 0.0, 0, False))
+    context.stage("train")
     log_z = context.exact.get(LOG_Z_PER_SITE)  # None for a target without exact values
     with context.stop.postponed(), context.clock.phase("train"):
         training = train(
@@ -126,9 +131,11 @@ def _train(context: CellContext, model: Model, options: Any) -> Training:
             stop=context.stop,
         )
     context.clock.phases["train"].timing = training.timing
+    if training.note:
+        context.notes["checkpoint"] = training.note
     if training.resumed:
         context.clock.phases["train"].forget_peaks("the training was resumed: its peak may lie in an earlier process")
-    return training
+    return _training_quantities(model, training)
 
 
 def _training_quantities(model: Model, training: Training) -> dict[str, Estimate]:

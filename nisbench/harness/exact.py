@@ -8,7 +8,7 @@ from nisbench.contract.options import changed_options, label
 from nisbench.contract.quantities import LOG_Z_PER_SITE
 from nisbench.errors import InvalidValue, UserError
 from nisbench.harness.plan_targets import planned_targets
-from nisbench.harness.values import items, options, parse_beta, parse_size
+from nisbench.harness.values import items, options, parse_betas, parse_size
 from nisbench.physics import kaufman
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def exact_rows(target: str, assigned: Iterable[str], sizes: str, beta: str) -> l
     catalog = load_catalog(names=(target,))
     entry = catalog.target(target)
     targets = planned_targets("nisbench exact", ({}, {}), target, given, catalog)
-    betas, extents = items("--beta", beta, parse_beta), items("--sizes", sizes, parse_size)
+    betas, extents = parse_betas("--beta", beta), items("--sizes", sizes, parse_size)
     return [
         {"target": label(target, changed), "L": L, "beta": b, **_values(entry, planned.options, L, b)}
         for planned in targets

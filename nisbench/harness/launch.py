@@ -10,6 +10,7 @@ from nisbench.contract.records import Cell
 from nisbench.errors import UserError
 from nisbench.harness.environment import available_cores, describe
 from nisbench.harness.execute import Watch, run_cells
+from nisbench.harness.grow import extend
 from nisbench.harness.plan import Plan
 from nisbench.harness.resume import outdated, unfinished
 from nisbench.harness.store import Store
@@ -23,7 +24,7 @@ class Beginning:
 
     store: Store
     cells: tuple[Cell, ...]
-    """All cells of the plan."""
+    """All cells of the run."""
     due: tuple[Cell, ...]
     """The cells that will run."""
     changed: tuple[str, ...]
@@ -73,6 +74,8 @@ def run_plan(
     environment = describe(command)
     store = Store(folder)
     with store.lock():
+        if not fresh:
+            plan = extend(store, plan, command)
         Store.create(folder, plan, environment, fresh=fresh)
         old, changed = outdated(store)
         if not keep:

@@ -23,6 +23,7 @@ from nisbench.harness.first_chunk import FirstDraws
 from nisbench.harness.order import pair_overlaps
 
 __all__ = [
+    "N_SAMPLES",
     "DrawnSeries",
     "chunk_sizes",
     "count_chains",

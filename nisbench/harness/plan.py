@@ -68,6 +68,9 @@ class Plan:
     timeout: float | None = None
     """Seconds that one cell may take; None means no limit."""
 
+    plugin_files: tuple[str, ...] = ()
+    """Absolute paths of files whose plugins and targets the cells may use."""
+
     @property
     def folder_name(self) -> str:
         """`<name>-<hash of the cell ids>`: a plan with the same cells gets the same folder."""

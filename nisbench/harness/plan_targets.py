@@ -1,16 +1,16 @@
-"""The targets of one group of a plan, each with all its options."""
+"""The targets of one group of a plan, each with all its options; options with several values, in all combinations."""
 
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nisbench.contract.catalog import Catalog
+from nisbench.contract.catalog import Catalog, Entry, TargetEntry
 from nisbench.contract.records import canonical_json
 from nisbench.errors import InvalidValue
 from nisbench.harness.values import items, parse_name
 
-__all__ = ["PlannedTarget", "planned_targets"]
+__all__ = ["PlannedTarget", "filled_options", "planned_targets"]
 
 DEFAULT_TARGET = "ising"
 
@@ -53,13 +53,33 @@ def planned_targets(
         catalog.target(named)  # raises for a name that does not exist
         values[named] = {**values.get(named, {}), **_option_table(where, table)}
     entry = catalog.target(chosen or named)
-    listed = {key: _values(f"{entry.name}.{key}", value) for key, value in values.get(entry.name, {}).items()}
-    listed |= {key: items(f"{entry.name}.{key}", value, _scalar) for key, value in given.get(entry.name, {}).items()}
+    filled = filled_options(entry, values.get(entry.name, {}), given.get(entry.name, {}))
+    return tuple(PlannedTarget(entry.name, options, entry.version) for options in filled)
+
+
+def filled_options(
+    entry: Entry | TargetEntry, planned: Mapping[str, Any], given: Mapping[str, Any]
+) -> tuple[Mapping[str, Any], ...]:
+    """Return all options of a plugin or target, once for each combination of values, in the order of the values.
+
+    Parameters
+    ----------
+    planned
+        Options of a plan file. A list gives several values; text is one value, also with commas.
+    given
+        Options on the command line, which replace the planned ones. Text with commas gives several values.
+
+    Raises
+    ------
+    UnknownName, InvalidValue
+        For an option or a value that does not exist.
+    """
+    listed = {key: _values(f"{entry.name}.{key}", value) for key, value in planned.items()}
+    listed |= {key: items(f"{entry.name}.{key}", value, _scalar) for key, value in given.items()}
     filled = [
         entry.fill(dict(zip(listed, combination, strict=True))) for combination in itertools.product(*listed.values())
     ]
-    unique = {canonical_json(options): options for options in filled}
-    return tuple(PlannedTarget(entry.name, options, entry.version) for options in unique.values())
+    return tuple({canonical_json(options): options for options in filled}.values())
 
 
 def _option_table(where: str, table: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -15,9 +15,9 @@ from nisbench.contract.records import Budget, Cell
 from nisbench.errors import InvalidValue
 from nisbench.harness.plan import Group, Overrides, Plan
 from nisbench.harness.plan_files import DEFAULT_PLAN, GROUP_KEYS, TOP_KEYS, check_keys, read_plan
-from nisbench.harness.plan_targets import PlannedTarget, planned_targets
+from nisbench.harness.plan_targets import PlannedTarget, filled_options, planned_targets
 from nisbench.harness.reference_choice import AUTO, NONE, check_reference, choose_reference
-from nisbench.harness.values import integer, items, parse_beta, parse_bytes, parse_name, parse_seconds, parse_size
+from nisbench.harness.values import integer, items, parse_betas, parse_bytes, parse_name, parse_seconds, parse_size
 
 __all__ = ["load_plan"]
 
@@ -89,6 +89,10 @@ class _Planner:
         # Reference cells keep the default options, so an option for them would have no effect.
         plugins = {cell.plugin for cell in cells if not cell.reference_draws}
         targets = {cell.target for cell in cells}
+        given = self.overrides.train_steps is not None or self.overrides.train_seconds is not None
+        if given and cells and not any(cell.budget for cell in cells):
+            names = ", ".join(sorted(plugins))
+            raise InvalidValue(f"--train-steps, --train-seconds: {names} cannot be trained; leave the budget out")
         if self.overrides.reference not in (None, AUTO, NONE):
             self._entry(str(self.overrides.reference))
         for name in self.overrides.options:
@@ -135,19 +139,20 @@ class _Planner:
         check_keys(table, GROUP_KEYS, "key of a group")
         where, given = self._where_of(table), self.overrides
         sizes = given.sizes or items(f"{where}, sizes", table.get("sizes", ()), parse_size)
-        betas = given.beta or items(f"{where}, beta", table.get("beta", ()), parse_beta)
+        betas = given.beta or parse_betas(f"{where}, beta", table.get("beta", ()))
         seeds = given.seeds or items(f"{where}, seeds", table.get("seeds", 1), integer(0, "seed"))
         entries = [self._entry(name) for name in plugins]
         self._check_options(where, table)
         targets = planned_targets(where, (self.table, table), given.target, given.options, self.catalog)
+        variants = {entry.name: self._variants(table, entry) for entry in entries}
         cells: dict[str, Cell] = {}
         references: dict[str, Cell] = {}
         for target, entry, L, beta in itertools.product(targets, entries, sizes, betas):
             reference = self._reference_cell(target, L, beta) if entry.takes_reference else None
             if reference:
                 references[reference.cell_id] = reference
-            for seed in seeds:
-                cell = self._cell(where, table, entry, target, L, beta, seed, reference)
+            for options, seed in itertools.product(variants[entry.name], seeds):
+                cell = self._cell(where, table, entry, options, target, L, beta, seed, reference)
                 cells[cell.cell_id] = cell
         group = Group(
             name=str(table.get("name", "")),
@@ -173,25 +178,32 @@ class _Planner:
             if name not in items(f"{where}, plugins", table.get("plugins", ()), parse_name):
                 raise InvalidValue(f"{where} has options of {name} but no cell of it; add it to plugins")
             if not entry.broken:
-                entry.fill(own)
+                filled_options(entry, own, {})
+
+    def _variants(self, table: Mapping[str, Any], entry: Entry) -> tuple[Mapping[str, Any], ...]:
+        """Return all options of a plugin, once for each combination of the values that the group lists."""
+        if entry.broken:
+            return ({},)
+        planned, given = (options.get(entry.name, {}) for options in (table.get("options", {}), self.overrides.options))
+        return filled_options(entry, planned, given)
 
     def _cell(
         self,
         where: str,
         table: Mapping[str, Any],
         entry: Entry,
+        options: Mapping[str, Any],
         target: PlannedTarget,
         L: int,
         beta: float,
         seed: int,
         reference: Cell | None,
     ) -> Cell:
-        given = {**table.get("options", {}).get(entry.name, {}), **self.overrides.options.get(entry.name, {})}
         return Cell(
             plugin=entry.name,
             kind=entry.kind or "sampler",
             plugin_version=entry.version,
-            options={} if entry.broken else entry.fill(given),
+            options=options,
             target=target.name,
             target_options=target.options,
             target_version=target.version,

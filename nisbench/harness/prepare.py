@@ -1,5 +1,6 @@
 """Bring a plugin to its first measured draw: compile its kernels, check its answers, train and prepare it."""
 
+import copy
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
@@ -7,9 +8,9 @@ import torch
 
 from nisbench.contract.checks import check_batch, check_chain_draws, check_density_draws, check_weighted_draws
 from nisbench.contract.interfaces import ChainSampler, Density, Model, Sampler, WeightedSampler
-from nisbench.contract.quantities import TRAIN_S
 from nisbench.contract.records import Budget, Estimate
 from nisbench.harness.context import CellContext
+from nisbench.harness.fit import DryReport, fit, trains
 from nisbench.harness.measure import independent_chunks
 from nisbench.harness.unclocked import CONSTRUCTORS, FIRST_CALLS, PREPARATION
 
@@ -30,18 +31,14 @@ _BATCH = 32
 
 
 def fit_and_prepare(context: CellContext, sampler: Sampler, generator: torch.Generator) -> dict[str, Estimate]:
-    """Train a sampler that has its own training loop, and prepare it. Return the seconds of the training."""
-    beta, budget = context.cell.beta, context.cell.budget
-    seconds = {}
-    if budget is not None:
-        context.stage("train")
-        with context.clock.phase("train") as phase:
-            sampler.fit(beta=beta, generator=context.generator("train"), budget=budget)
-        seconds[TRAIN_S] = Estimate(phase.seconds)
+    """Train a sampler that has its own training loop, and prepare it. Return the quantities of the training."""
+    trained = {}
+    if context.cell.budget is not None:
+        trained = fit(context, sampler)
     context.stage("prepare")
     with context.clock.phase(PREPARATION):
-        sampler.prepare(beta=beta, generator=generator)
-    return seconds
+        sampler.prepare(beta=context.cell.beta, generator=generator)
+    return trained
 
 
 def construct(context: CellContext, build: Callable[[], Built]) -> Built:
@@ -76,7 +73,10 @@ def warm_up_model(context: CellContext, model: Model) -> None:
     # Running statistics, as in a BatchNorm layer, are buffers that a call in training mode changes.
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     _draw(context, model, {n} if on_cpu else {n, *_chunks(context)}, generator)
-    if cell.budget not in (Budget(steps=0), Budget(seconds=0.0)):
+    if trains(cell.budget) and type(model).fit is not Sampler.fit:
+        # The copy is trained and thrown away: loading an optimiser alone can take seconds.
+        copy.deepcopy(model).fit(beta=cell.beta, generator=generator, budget=Budget(steps=1), report=DryReport())
+    elif trains(cell.budget):
         batch = model.training_batch(n, beta=cell.beta, generator=generator)
         check_batch(batch, n)
         batch.loss().backward()  # type: ignore[no-untyped-call]
@@ -110,8 +110,8 @@ def warm_up_weighted(context: CellContext, sampler: WeightedSampler) -> None:
 
 def _prepare(context: CellContext, sampler: Sampler, generator: torch.Generator) -> None:
     """Train for one step, if the sampler trains itself, and prepare."""
-    if context.cell.budget is not None:
-        sampler.fit(beta=context.cell.beta, generator=generator, budget=Budget(steps=1))
+    if trains(context.cell.budget):
+        sampler.fit(beta=context.cell.beta, generator=generator, budget=Budget(steps=1), report=DryReport())
     sampler.prepare(beta=context.cell.beta, generator=generator)
 
 

@@ -1,9 +1,12 @@
 """Turn the arguments of `nisbench run` and `nisbench.run` into a plan. Values may be text or Python objects."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from nisbench.contract.catalog import Catalog, load_catalog
+from nisbench.contract.plugin_files import use_plugin_file
 from nisbench.errors import UserError
 from nisbench.harness import values
 from nisbench.harness.environment import default_device
@@ -20,7 +23,7 @@ def _several(read: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
 _READERS: Mapping[str, Callable[[str, Any], Any]] = {
     "plugins": _several(values.parse_name),
     "sizes": _several(values.parse_size),
-    "beta": _several(values.parse_beta),
+    "beta": values.parse_betas,
     "seeds": _several(values.integer(0, "seed")),
     "train_steps": values.integer(0, "number of steps"),
     "train_seconds": values.parse_seconds,
@@ -38,6 +41,7 @@ def select_plan(
     *,
     device: str = "auto",
     options: Iterable[str] | Mapping[str, Any] = (),
+    plugin_files: Iterable[str | Path] = (),
     catalog: Catalog | None = None,
     **given: Any,
 ) -> Plan:
@@ -50,8 +54,10 @@ def select_plan(
     device
         `auto`, `cpu` or `cuda`.
     options
-        Options of plugins and targets: `hier.width=2`, or a mapping {"hier.width": 2}. Several values of a target's
-        option, `ising.field=0,0.1` or {"ising.field": [0, 0.1]}, give several targets.
+        Options of plugins and targets: `hier.width=2`, or a mapping {"hier.width": 2}. Several values,
+        `hier.width=1,2` or {"hier.width": [1, 2]}, give a cell for each value.
+    plugin_files
+        Files with plugins and targets that are not installed.
     given
         plugins, sizes, beta, seeds, train_steps, train_seconds, draws, target, reference, memory_limit, timeout; None
         means not given.
@@ -73,4 +79,6 @@ def select_plan(
     assigned = values.assignments(options) if isinstance(options, Mapping) else options
     overrides = Overrides(**read, options=values.options("--option", assigned))
     chosen = default_device() if device == "auto" else device
-    return load_plan(source, overrides, catalog or load_catalog(), device=chosen)
+    files = tuple(str(use_plugin_file(Path(file))) for file in plugin_files)
+    plan = load_plan(source, overrides, catalog or load_catalog(), device=chosen)
+    return replace(plan, plugin_files=files)

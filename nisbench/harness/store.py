@@ -13,7 +13,7 @@ checksum, and status.json of an ended cell holds the checksums of its other file
 import fcntl
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +79,7 @@ class _PlanRecord:
     """cell_ids in plan order"""
     memory_limit: int | None = None
     timeout: float | None = None
+    plugin_files: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for cell_id in self.cells:
@@ -119,17 +120,26 @@ class Store:
                 "give another --out, or --fresh to start over"
             )
         if fresh or not occupied:
-            record = {"format": FORMAT, "schema_version": SCHEMA_VERSION, **plan.to_json()}
-            guard(store.path, lambda: (store.path / "cells").mkdir(parents=True, exist_ok=True))
-            write_json(store.path / "plan.json", record | {"command": environment.get("command", ""), "cells": ids})
+            store.write_plan(plan, str(environment.get("command", "")))
         if fresh or not (store.path / "environment.json").exists():
             write_json(store.path / "environment.json", environment)
-        for cell in plan.cells:
-            file = store._folder(cell.cell_id) / "cell.json"
+        store.add_cells(plan.cells)
+        return store
+
+    def write_plan(self, plan: "Plan", command: str) -> None:
+        """Write plan.json. Call it while holding `lock`."""
+        record = {"format": FORMAT, "schema_version": SCHEMA_VERSION, **plan.to_json()}
+        guard(self.path, lambda: (self.path / "cells").mkdir(parents=True, exist_ok=True))
+        cells = [cell.cell_id for cell in plan.cells]
+        write_json(self.path / "plan.json", record | {"command": command, "cells": cells})
+
+    def add_cells(self, cells: Sequence[Cell]) -> None:
+        """Make the folders of the cells that do not have one yet."""
+        for cell in cells:
+            file = self._folder(cell.cell_id) / "cell.json"
             if not file.exists():
                 guard(file, lambda file=file: file.parent.mkdir(parents=True, exist_ok=True))  # type: ignore[misc]
                 write_json(file, cell.to_json())
-        return store
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -182,6 +192,10 @@ class Store:
     def cells(self) -> tuple[Cell, ...]:
         """Return all cells in plan order. Raises StoreError, which names the file, if one is damaged."""
         return tuple(self.cell(cell_id) for cell_id in self.plan()["cells"])
+
+    def has_cell(self, cell_id: str) -> bool:
+        """Return True if the folder of the cell has been made."""
+        return (self._folder(cell_id) / "cell.json").exists()
 
     def cell(self, cell_id: str) -> Cell:
         """Return one cell of the plan."""

@@ -85,8 +85,8 @@ def train(
     device = next(model.parameters()).device
     betas = options.adam_beta1, options.adam_beta2
     optimizer = torch.optim.Adam(_groups(model, options.fan_in), betas=betas, fused=True)
-    found = load_checkpoint(files, model, optimizer, None if keep else source)
-    state, resumed = found.progress or Progress(), found.progress is not None
+    found, note = load_checkpoint(files, model, optimizer, None if keep else source)
+    state, resumed = found or Progress(), found is not None
     files.keep_history_until(state.step)
     generator = Generator(device)
     saved_at, next_evaluation = clock.now(), _following(state.step)
@@ -128,7 +128,7 @@ def train(
             saved_at = clock.now()
         if stop:
             stop.check()
-    return Training(state.step, state.seconds, _optimizer_bytes(optimizer), resumed, state.timing, found.note)
+    return Training(state.step, state.seconds, _optimizer_bytes(optimizer), resumed, state.timing, note)
 
 
 def annealed_beta(options: TrainingOptions, beta: float, fraction: float, step: int) -> float:

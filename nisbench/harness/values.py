@@ -14,6 +14,7 @@ __all__ = [
     "items",
     "options",
     "parse_beta",
+    "parse_betas",
     "parse_bytes",
     "parse_name",
     "parse_seconds",
@@ -27,6 +28,7 @@ _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 _LONGEST = 1e9
 _HOTTEST, _COLDEST = 1e-12, 1e6
 _LARGEST_BYTES = 2**60
+_LONGEST_RANGE = 1000
 
 
 def items(where: str, given: Any, read: Callable[[str, Any], T]) -> tuple[T, ...]:
@@ -84,6 +86,30 @@ def parse_beta(where: str, value: Any) -> float:
     return number + 0.0  # -0.0 becomes 0.0, which is the same cell
 
 
+def parse_betas(where: str, given: Any) -> tuple[float, ...]:
+    """Return inverse temperatures from `0.3,critical`, a list, or ranges START:STOP:STEP that contain both ends."""
+    listed = given.split(",") if isinstance(given, str) else given
+    parts = listed if isinstance(listed, Iterable) and not isinstance(listed, Mapping) else [listed]
+    values = [value for part in parts for value in (_range(where, part) if _is_range(part) else [part])]
+    return items(where, [value.strip() if isinstance(value, str) else value for value in values], parse_beta)
+
+
+def _is_range(part: Any) -> bool:
+    return isinstance(part, str) and ":" in part
+
+
+def _range(where: str, text: str) -> list[float]:
+    """Return start, start + step, ..., stop. Rounding to 12 digits turns 0.3 + 0.05 into the number 0.35."""
+    numbers = [_number(part) for part in text.split(":")]
+    if len(numbers) != 3 or None in numbers:
+        raise InvalidValue(f"{where}: '{text}' is not a range; give START:STOP:STEP, for example 0.3:0.6:0.05")
+    start, stop, step = (number or 0.0 for number in numbers)
+    if not (step > 0 and start <= stop and (stop - start) / step < _LONGEST_RANGE):
+        raise InvalidValue(f"{where}: '{text}' needs start <= stop, step > 0, at most {_LONGEST_RANGE} values")
+    count = math.floor((stop - start) / step + 1e-9)
+    return [round(start + i * step, 12) for i in range(count + 1)]
+
+
 def parse_bytes(where: str, value: Any) -> int:
     """Return bytes from `8G`, `512M`, `1.5GiB` or a number; the letters mean powers of 1024."""
     text = str(value).strip().upper().removesuffix("IB").removesuffix("B")
@@ -113,14 +139,19 @@ def assignments(given: Mapping[str, Any]) -> list[str]:
 
 
 def options(where: str, assigned: Iterable[str]) -> dict[str, dict[str, str]]:
-    """Return the options by plugin or target: `hier.width=2` gives {"hier": {"width": "2"}}."""
+    """Return the options by plugin or target: `hier.width=2` gives {"hier": {"width": "2"}}.
+
+    Raises InvalidValue for an option that is given twice.
+    """
     found: dict[str, dict[str, str]] = {}
     for text in assigned:
         name, equals, value = text.partition("=")
         plugin, dot, option = name.strip().rpartition(".")
         if not (equals and dot and plugin and option):
             raise InvalidValue(f"{where} {text}: give PLUGIN.OPTION=VALUE, for example hier.width=2")
-        found.setdefault(plugin, {})[option] = value.strip()
+        if option in found.setdefault(plugin, {}):
+            raise InvalidValue(f"{where} {name.strip()} is given twice; several values are a list: {name.strip()}=1,2")
+        found[plugin][option] = value.strip()
     return found
 
 

@@ -12,13 +12,16 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from nisbench.contract.catalog import Catalog, load_catalog
+from nisbench.contract.checks import refusal
 from nisbench.contract.interfaces import ChainSampler, Density, Model
-from nisbench.contract.quantities import COMPILE_S, TRAIN_STEPS
+from nisbench.contract.plugin_files import use_plugin_file
+from nisbench.contract.quantities import COMPILE_S, TRAIN_S, TRAIN_STEPS
 from nisbench.contract.records import Cell, CellResult, Hardware, Status
 from nisbench.errors import describe
 from nisbench.harness.build import UnavailableError, build_target, select_device
@@ -27,6 +30,7 @@ from nisbench.harness.context import CellContext, Outcome
 from nisbench.harness.cost import phase_memory, phase_times
 from nisbench.harness.densities import measure_density, measure_model
 from nisbench.harness.environment import cpu_name
+from nisbench.harness.fit import declared_training
 from nisbench.harness.limits import OverLimitError, limit_memory, size_text
 from nisbench.harness.processor import Machine, Pulse
 from nisbench.harness.samplers import measure_chains, measure_weighted
@@ -93,7 +97,7 @@ def _run(
     load_s = clock.now() - begin
     target, options = build_target(cell, catalog), entry.options(**cell.options)
     with clock.part(UNSUPPORTED):
-        reason = plugin.unsupported(target, options)
+        reason = refusal(plugin, target, options, cell.beta)
     if reason:
         raise UnavailableError(reason)
     # The limit starts here, after the libraries are loaded; the error names what they have taken.
@@ -105,6 +109,8 @@ def _run(
     loading = replace(outcome.quantities[COMPILE_S], value=load_s + (outcome.quantities[COMPILE_S].value or 0.0))
     phases = charged_times(clock)
     quantities = {**outcome.quantities, COMPILE_S: loading, **phase_memory(clock.phases), **phase_times(phases)}
+    declared, notes = declared_training(options, quantities.get(TRAIN_S), files)
+    quantities |= declared
     steps = outcome.quantities.get(TRAIN_STEPS)
     imported, compiled = imports.of(entry.factory), context.compilation.seconds
     hidden = unclocked(clock, cell.draws, steps.value if steps else None, imported, compiled)
@@ -121,7 +127,7 @@ def _run(
         cost_basis=outcome.cost_basis,
         reference=outcome.reference,
         source=loaded_source(*factories),
-        notes=outcome.notes,
+        notes={**context.notes, **outcome.notes, **notes},
         timing=replace(machine.timing(), phases=phases, unclocked=tuple(hidden)),
     )
 
@@ -175,6 +181,8 @@ def _guarded(store: Store, cell: Cell, memory_limit: int | None, keep: bool, sto
     empty = CellResult(cell.cell_id, Status.FAILED, "nothing ran")
     try:
         with ImportTimes() as imports:
+            for file in store.plan().get("plugin_files", ()):
+                use_plugin_file(Path(file))
             catalog = load_catalog(names=(cell.plugin, cell.target))
             return run_cell(store, cell, catalog, memory_limit=memory_limit, keep=keep, stop=stop, imports=imports)
     except UnavailableError as error:

@@ -1,9 +1,9 @@
-"""The long table of all quantities, one row for each cell and quantity, and its text as CSV, JSON or Parquet."""
+"""The long table of all quantities, and that of the training histories; both as CSV, JSON or Parquet."""
 
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import pandas as pd
@@ -17,19 +17,30 @@ from nisbench.results.cells import CellRow, Results, load
 from nisbench.results.exponents import Exponent, exponents
 from nisbench.results.targets import target_options
 
-__all__ = ["LONG_COLUMNS", "exported", "long_rows", "long_table"]
+__all__ = ["LONG_COLUMNS", "SETTING_COLUMNS", "exported", "history_table", "long_rows", "long_table"]
 
 LONG_COLUMNS = (
     *("cell", "plugin", "kind", "plugin_version", "target", "L", "beta", "seed", "device"),
     *("status", "reason", "quantity", "value", "error", "n", "exact", "z"),
     "target_options",
 )
-"""New columns come last."""
+"""Columns of the export and of the data in a report."""
+
+SETTING_COLUMNS = ("run", "budget_steps", "budget_s", "draws", "dtype")
+"""Further columns of the export. One column follows for each option in which cells differ, such as `hier.width`."""
+
+_CELL_COLUMNS = ("cell", "plugin", "kind", "plugin_version", "target", "L", "beta", "seed", "device", "target_options")
+_INTEGERS = ("L", "seed", "n", "budget_steps", "draws", "step")
+_NUMBERS = ("beta", "value", "error", "exact", "z", "budget_s")
 
 
-def exported(stores: Sequence[Store], form: Literal["csv", "json", "parquet"] | str) -> bytes:
-    """The long table as the content of a file. Raises UserError if Parquet is requested and pyarrow is missing."""
-    frame = long_table(stores)
+def exported(
+    stores: Sequence[Store],
+    form: Literal["csv", "json", "parquet"] | str,
+    table: Literal["quantities", "history"] | str = "quantities",
+) -> bytes:
+    """A table as the content of a file. Raises UserError if Parquet is requested and pyarrow is missing."""
+    frame = history_table(stores) if table == "history" else long_table(stores)
     if form == "parquet":
         return _parquet(frame)
     if form == "csv":
@@ -40,20 +51,64 @@ def exported(stores: Sequence[Store], form: Literal["csv", "json", "parquet"] | 
 
 
 def long_table(stores: Sequence[Store]) -> pd.DataFrame:
-    """One row for each cell and quantity, with the columns LONG_COLUMNS.
+    """One row for each cell and quantity: LONG_COLUMNS, SETTING_COLUMNS and a column for each option that differs.
 
     Numbers are float64; null becomes NaN, infinities stay. A cell without quantities has one row in which quantity is
     null, so that no failure is lost. `reason` states why a quantity has no value, or else why the cell is not `ok`. Two
     kinds of rows are computed here and are not stored in a cell: break_even_samples of every trained sampler, and
     exponent_<cost>, which belongs to no cell (cell, L and seed are null).
     """
-    rows = long_rows(with_break_even(load(stores)))
-    types = dict.fromkeys(("L", "seed", "n"), "Int64")
-    types |= dict.fromkeys(("beta", "value", "error", "exact", "z"), "float64")
-    # Column by column: a frame of mixed rows passes integers beside nulls through float64, which rounds above 2^53.
-    return pd.DataFrame(
-        {name: pd.Series([row.get(name) for row in rows], dtype=types.get(name, "object")) for name in LONG_COLUMNS}
+    results = with_break_even(load(stores))
+    return _frame(
+        long_rows(results), (*LONG_COLUMNS, *SETTING_COLUMNS, *_differing([row.cell for row in results.rows]))
     )
+
+
+def history_table(stores: Sequence[Store]) -> pd.DataFrame:
+    """One row for each line of the training history of each cell, with the settings of the cell.
+
+    `beta` is that of the cell, `beta_t` that of the training step.
+    """
+    results = load(stores)
+    options = _differing([row.cell for row in results.rows])
+    kept = (*_CELL_COLUMNS, "run", *options)
+    rows = [
+        {name: value for name, value in _settings(row).items() if name in kept}
+        | {"beta_t" if name == "beta" else name: value for name, value in line.items()}
+        for row in results.rows
+        for line in row.history
+    ]
+    names = dict.fromkeys(name for row in rows for name in row)
+    return _frame(rows, tuple(dict.fromkeys([*kept, *names])))
+
+
+def _frame(rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> pd.DataFrame:
+    """The rows as a table with typed columns."""
+    types = dict.fromkeys(_INTEGERS, "Int64") | dict.fromkeys(_NUMBERS, "float64")
+    # Column by column: a frame of mixed rows passes integers beside nulls through float64, which rounds above 2^53.
+    return pd.DataFrame({name: _column([row.get(name) for row in rows], types.get(name)) for name in columns})
+
+
+def _column(values: Sequence[object], kind: str | None) -> "pd.Series[Any]":
+    """A column; numbers that a plugin chose become float64 if all of them are numbers."""
+    if kind is None and any(isinstance(value, float) for value in values):
+        kind = "float64" if all(value is None or type(value) in (int, float) for value in values) else None
+    return pd.Series(list(values), dtype=kind or "object")
+
+
+def _differing(cells: Sequence[Cell]) -> tuple[str, ...]:
+    """The options, `hier.width` or `ising.field`, of which two cells have different values."""
+    values: dict[str, set[str]] = {}
+    for cell in cells:
+        for name, value in _options(cell).items():
+            values.setdefault(name, set()).add(canonical_json(value))
+    return tuple(sorted(name for name, found in values.items() if len(found) > 1))
+
+
+def _options(cell: Cell) -> dict[str, object]:
+    """All options of the plugin and of the target, by their names on the command line."""
+    own = {f"{cell.plugin}.{name}": value for name, value in cell.options.items()}
+    return own | {f"{cell.target}.{name}": value for name, value in (cell.target_options or {}).items()}
 
 
 def long_rows(results: Results) -> list[dict[str, object]]:
@@ -64,8 +119,20 @@ def long_rows(results: Results) -> list[dict[str, object]]:
 
 def _cell_rows(row: CellRow) -> list[dict[str, object]]:
     """The rows of one cell, quantities in the order of the result."""
-    cell = row.cell
-    fixed: dict[str, object] = {
+    fixed = _settings(row) | {"status": str(row.status) if row.status is not None else None}
+    if not row.quantities:
+        return [{**fixed, "reason": row.reason or str(row.state)}]
+    return [
+        {**fixed, "reason": estimate.reason or row.reason, "quantity": name, **_numbers(estimate)}
+        for name, estimate in row.quantities.items()
+    ]
+
+
+def _settings(row: CellRow) -> dict[str, object]:
+    """The columns of a row that the cell and its options decide."""
+    cell, budget = row.cell, row.cell.budget
+    return {
+        **_options(cell),
         "cell": cell.cell_id,
         "plugin": cell.plugin,
         "kind": cell.kind,
@@ -75,15 +142,13 @@ def _cell_rows(row: CellRow) -> list[dict[str, object]]:
         "beta": cell.beta,
         "seed": cell.seed,
         "device": cell.device,
-        "status": str(row.status) if row.status is not None else None,
         "target_options": _target_options(cell),
+        "run": row.run.store.path.name,
+        "budget_steps": budget.steps if budget else None,
+        "budget_s": budget.seconds if budget else None,
+        "draws": cell.draws,
+        "dtype": cell.dtype,
     }
-    if not row.quantities:
-        return [{**fixed, "reason": row.reason or str(row.state)}]
-    return [
-        {**fixed, "reason": estimate.reason or row.reason, "quantity": name, **_numbers(estimate)}
-        for name, estimate in row.quantities.items()
-    ]
 
 
 def _exponent_row(found: Exponent, results: Results) -> dict[str, object]:

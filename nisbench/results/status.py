@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from nisbench.contract.quantities import ESS_FRACTION, KL_NATS
-from nisbench.contract.records import Cell, Estimate
+from nisbench.contract.records import Cell, Estimate, Status
 from nisbench.harness.store import Store
 from nisbench.results.targets import target_label
 from nisbench.results.timing_errors import busy_reason
@@ -65,7 +65,8 @@ def row(store: Store, cell: Cell, label: str, *, started: bool = False) -> Statu
     quantities = result.quantities if result else {}
     ess, kl = (_number(quantities.get(name)) for name in (ESS_FRACTION, KL_NATS))
     hidden = [each.reason for each in result.timing.unclocked] if result and result.timing else []
-    remarks = [state.reason or "", *hidden, f"busy machine: {busy}" if (busy := busy_reason(result)) else ""]
+    reason = (state.reason or "") + _log(store, cell, state.status)
+    remarks = [reason, *hidden, f"busy machine: {busy}" if (busy := busy_reason(result)) else ""]
     return StatusLine(label, str(state), ess, kl, "; ".join(filter(None, remarks)))
 
 
@@ -97,7 +98,14 @@ def _running(store: Store, cell: Cell, label: str, stage: str) -> StatusLine:
         at = f"train step {step}"
     left -= _age(store, cell, "history.jsonl")  # time that passed since the last line was written
     kl = "" if (known := last.get(KL_NATS)) is None else f"{known:.3g}"
-    return StatusLine(label, at, f"{last[ESS_FRACTION]:.3g}", kl, "", f"{span(left)} left")
+    ess = "" if (known := last.get(ESS_FRACTION)) is None else f"{known:.3g}"
+    return StatusLine(label, at, ess, kl, "", f"{span(left)} left")
+
+
+def _log(store: Store, cell: Cell, status: Status) -> str:
+    """Return the path of the log of a cell that failed; empty for other cells."""
+    log = store.files(cell.cell_id).log
+    return f" (log: {log})" if status in (Status.FAILED, Status.TIMEOUT) and log.exists() else ""
 
 
 def _age(store: Store, cell: Cell, name: str) -> float:

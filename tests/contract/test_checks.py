@@ -79,7 +79,6 @@ WRONG = [
     (weighted.NotASampler, "loads"),
     (weighted.DividesByBeta, "builds"),
     (weighted.WideSpins, "draw_shapes"),
-    (weighted.SkipsAtEachCall, "continuing"),
     (weighted.RemembersPreparation, "same_seed"),
     (weighted.FixedSeed, "different_seed"),
     (weighted.CappedBeta, "exact_means"),

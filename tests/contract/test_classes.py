@@ -16,7 +16,7 @@ class Direct(Sampler):
 
 
 class OwnTraining(Model):
-    def fit(self, *, beta, generator, budget):
+    def fit(self, *, beta, generator, budget, report):
         pass
 
 
@@ -50,7 +50,7 @@ def test_a_class_that_fits_is_loaded(plugin, kind, trains):
         (models.Logistic, "density", False, "register it in register_models, or inherit nisbench.api.Density"),
         (samplers.HeatBath, "density", False, "register it in register_samplers, or inherit nisbench.api.Density"),
         (models.NotAModel, "model", False, "it is not a subclass of nisbench.api.Model"),
-        (OwnTraining, "model", False, "has a `fit`, but the core trains a Model; inherit nisbench.api.Density"),
+        (OwnTraining, "model", False, "has a `fit`; register it with trains=True"),
         (samplers.FittedHeatBath, "sampler", False, "has a `fit`; register it with trains=True"),
         (densities.OpenRows, "density", True, "has no `fit`, but trains=True"),
     ],

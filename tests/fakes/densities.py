@@ -36,7 +36,7 @@ class FittedRows(OpenRows):
 
     factor = 0.5
 
-    def fit(self, *, beta, generator, budget):
+    def fit(self, *, beta, generator, budget, report):
         for _ in range(budget.steps):
             self.factor += 0.1 * (1 - self.factor)
 

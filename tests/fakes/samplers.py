@@ -54,7 +54,7 @@ class HeatBath(ChainSampler):
 class FittedHeatBath(HeatBath):
     """Registered with trains=True: `fit` chooses the length of the burn-in."""
 
-    def fit(self, *, beta, generator, budget):
+    def fit(self, *, beta, generator, budget, report):
         self.burn_in = 40 + budget.steps
 
 

@@ -72,14 +72,6 @@ class WideSpins(Weighted):
         return WeightedDraws(draws.spins.long(), draws.log_weight, normalised=True) if n == 1 else draws
 
 
-class SkipsAtEachCall(Weighted):
-    """Fails `continuing`."""
-
-    def draw(self, n, *, generator):
-        torch.rand(1, generator=generator)
-        return super().draw(n, generator=generator)
-
-
 class RemembersPreparation(Weighted):
     """Fails `same_seed`: after a second `prepare` the same seed draws other configurations."""
 

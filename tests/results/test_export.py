@@ -6,16 +6,16 @@ import pytest
 from fakes.stores import StoreMaker
 
 from nisbench.harness.store import Store
-from nisbench.results.export import LONG_COLUMNS, long_table
+from nisbench.results.export import LONG_COLUMNS, SETTING_COLUMNS, history_table, long_table
 
 
 def test_long_table_has_the_columns_of_the_export_format(quick_store: Store):
     table = long_table([quick_store])
     assert " ".join(table.columns) == (
         "cell plugin kind plugin_version target L beta seed device status reason quantity "
-        "value error n exact z target_options"
+        "value error n exact z target_options run budget_steps budget_s draws dtype"
     )
-    assert tuple(table.columns) == LONG_COLUMNS
+    assert tuple(table.columns) == (*LONG_COLUMNS, *SETTING_COLUMNS)
     cells = table.dropna(subset="cell")
     assert not cells.duplicated(["cell", "quantity"]).any()
     assert set(cells["cell"]) == {cell.cell_id for cell in quick_store.cells()}
@@ -31,3 +31,19 @@ def test_cells_without_numbers_keep_a_row_with_their_reason(troubled_maker: Stor
     assert "RuntimeError: exploded | badly" in set(bare.reason)
     assert "not started" in set(bare[bare.status.isna()].reason)
     assert bare.value.isna().all()
+
+
+def test_options_that_differ_have_columns_and_histories_a_table(quick_store: Store):
+    table = long_table([quick_store, quick_store])  # the same run twice: each cell once
+    assert len(table) == len(long_table([quick_store]))
+    assert set(table["run"].dropna()) == {quick_store.path.name}
+    assert table["draws"].dropna().gt(0).all()
+    trained = table[(table["kind"] == "model") & table["cell"].notna()]
+    assert (trained["budget_steps"].notna() | trained["budget_s"].notna()).all()
+    history = history_table([quick_store])
+    for cell in quick_store.cells():
+        rows = history[history["cell"] == cell.cell_id]
+        lines = quick_store.history(cell.cell_id)
+        assert len(rows) == len(lines)
+        assert list(rows["step"]) == [line["step"] for line in lines]
+        assert (rows["beta"] == cell.beta).all()

@@ -125,7 +125,7 @@ class _Fitting:
 
     steps = 0
 
-    def fit(self, *, beta, generator, budget):
+    def fit(self, *, beta, generator, budget, report):
         time.sleep(0.005 * budget.steps)
         self.steps = budget.steps
 

@@ -84,7 +84,7 @@ class Coins(Density):
 class Fitted(Perfect):
     """Exact draws after a training of 0.01 s a step."""
 
-    def fit(self, *, beta, generator, budget):
+    def fit(self, *, beta, generator, budget, report):
         time.sleep(0.01 * budget.steps)
 
 

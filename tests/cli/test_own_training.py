@@ -1,0 +1,82 @@
+"""Training by the plugin itself: budget, history, checkpoints that are continued, counts, and declared training."""
+
+import pytest
+import torch
+from fakes import own_training
+from fakes.runs import cell_of, run_here
+
+from nisbench.contract.records import Status
+from nisbench.errors import UserError
+from nisbench.harness.selection import select_plan
+
+
+@pytest.fixture(autouse=True)
+def _registered(monkeypatch):
+    own_training.register(monkeypatch)
+
+
+def test_a_model_that_trains_itself_is_measured_like_one_that_the_core_trains(tmp_path):
+    store = run_here(tmp_path / "r", plugins="own-model", train_steps=40, draws=2000)
+    cell = cell_of(store)
+    result = store.result(cell.cell_id)
+    assert result.status is Status.OK, result.reason
+    assert result.quantities["train_steps"].value == 40
+    assert result.quantities["n_parameters"].value == 16
+    assert result.quantities["train_step_s"].n == 40
+    history = store.history(cell.cell_id)
+    assert history[0]["step"] == 1
+    assert {"step", "seconds", "loss"} == set(history[-1])
+    assert len(history) < 20  # lines at steps that grow by 1.25
+
+
+@pytest.mark.parametrize("plugin", ["own-model", "own-chain"])
+def test_a_stopped_training_continues_with_the_same_numbers(tmp_path, monkeypatch, plugin):
+    whole = run_here(tmp_path / "whole", plugins=plugin, train_steps=12, draws=500)
+    monkeypatch.setattr(own_training, "STOP_AT", 7)
+    monkeypatch.setattr("nisbench.harness.fit._CHECKPOINT_S", 0.0)  # a checkpoint after each step
+    with pytest.raises(own_training.Stopped):
+        run_here(tmp_path / "r", plugins=plugin, train_steps=12, draws=500)
+    monkeypatch.setattr(own_training, "STOP_AT", None)
+    seen = []
+    monkeypatch.setattr(own_training, "SEEN", seen)
+    store = run_here(tmp_path / "r", plugins=plugin, train_steps=12, draws=500)
+    cell = cell_of(store)
+    assert next(step for step in seen if step) == 7  # step 0 is the warm-up
+    series, expected = store.series(cell.cell_id), whole.series(cell.cell_id)
+    assert all((series[name] == expected[name]).all() for name in expected)
+
+
+def test_a_budget_of_zero_needs_no_gradient(tmp_path, monkeypatch):
+    monkeypatch.setattr(own_training, "FROZEN", True)
+    store = run_here(tmp_path / "r", plugins="own-model,frozen", train_steps=0, draws=8000, beta=0.05)
+    for cell in store.cells():
+        assert store.result(cell.cell_id).quantities["train_s"].value == 0
+        assert store.state(cell.cell_id).status is Status.OK
+
+
+def test_training_elsewhere_is_declared(tmp_path):
+    store = run_here(tmp_path / "r", plugins="own-model", train_steps=0, draws=500, options={"own-model.trained_s": 50})
+    result = store.result(cell_of(store).cell_id)
+    assert result.quantities["train_s"].value == 50
+    assert "50 s on V100, declared by the plugin and not measured here" in result.quantities["train_s"].reason
+    assert "V100" in result.notes["trained elsewhere"]
+
+
+def test_unsupported_is_told_beta(tmp_path):
+    from nisbench.harness.build import UnavailableError
+
+    with pytest.raises(UnavailableError, match="too cold: beta = 6"):
+        run_here(tmp_path / "r", plugins="own-model", train_steps=0, draws=500, beta=6)
+
+
+def test_a_budget_that_no_plugin_can_use_is_refused():
+    for budget in ({"train_steps": 5}, {"train_seconds": 5}):
+        with pytest.raises(UserError, match="wolff cannot be trained; leave the budget out"):
+            select_plan(None, device="cpu", plugins="wolff", sizes=4, **budget)
+
+
+def test_the_trained_state_is_restored(tmp_path):
+    from nisbench.harness.build import rebuild
+
+    store = run_here(tmp_path / "r", plugins="own-chain", train_steps=5, draws=500)
+    assert rebuild(store, cell_of(store)).steps == torch.tensor(5)
