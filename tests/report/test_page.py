@@ -19,8 +19,18 @@ from nisbench.harness.store import Store
 from nisbench.report.page import build_report
 
 SECTIONS = [
-    *("verdict", "free-energy", "ess", "autocorrelation", "cost", "training", "observables", "magnetisation"),
-    *("configurations", "published", "failures", "provenance"),
+    *(
+        "verdict",
+        "what-to-use",
+        "free-energy",
+        "ess",
+        "autocorrelation",
+        "relative-cost",
+        "cost",
+        "quality",
+        "training",
+    ),
+    *("error-bars", "observables", "magnetisation", "configurations", "published", "failures", "provenance"),
 ]
 
 
