@@ -18,10 +18,10 @@ from nisbench.harness.store import Store
 from nisbench.report.document import Related
 from nisbench.report.page import build_report
 
-OPEN = ["verdict", "claims", "figures"]
+OPEN = ["verdict", "what-to-use", "claims", "figures"]
 FOLDED = [
-    *("free-energy", "ess", "autocorrelation", "cost", "training", "observables", "magnetisation", "configurations"),
-    *("published", "failures", "provenance", "cite"),
+    *("free-energy", "ess", "autocorrelation", "relative-cost", "cost", "quality", "training", "error-bars"),
+    *("observables", "magnetisation", "configurations", "published", "failures", "provenance", "cite"),
 ]
 
 
