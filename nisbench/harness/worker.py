@@ -81,7 +81,7 @@ def _run(
     begin = clock.now()  # importing a plugin can take seconds; they belong to its compile_s
     entry = catalog.plugin(cell.plugin)
     plugin = entry.load()
-    load_s = clock.now() - begin
+    load_s, imported = clock.now() - begin, imports.of(entry.factory)
     target, options = build_target(cell, catalog), entry.options(**cell.options)
     with clock.part(UNSUPPORTED):
         reason = plugin.unsupported(target, options)
@@ -97,7 +97,7 @@ def _run(
     phases = charged_times(clock)
     quantities = {**outcome.quantities, COMPILE_S: loading, **phase_memory(clock.phases), **phase_times(phases)}
     steps = outcome.quantities.get(TRAIN_STEPS)
-    imported, compiled = imports.of(entry.factory), context.compilation.seconds
+    compiled = context.compilation.seconds
     hidden = unclocked(clock, cell.draws, steps.value if steps else None, imported, compiled)
     hidden += [outcome.background] if outcome.background else []
     reasons = validity(cell.kind, quantities)
