@@ -218,8 +218,6 @@ def _conclude(store: Store, job: _Job, timeout: float | None, memory_limit: int 
     code = job.process.poll()
     stage = store.state(job.cell.cell_id).stage or "start"
     _end_all([job])  # also children that the worker left behind
-    if job.ending is not None:
-        os.close(job.ending)
     if store.result(job.cell.cell_id) is not None:
         return
     if code is None:
@@ -259,6 +257,9 @@ def _end_all(jobs: Sequence[_Job]) -> None:
             job.process.wait(max(0.0, deadline - time.monotonic()))
         job.process.kill()
         job.process.wait()
+        if job.ending is not None:
+            os.close(job.ending)
+            job.ending = None
 
 
 @contextmanager

@@ -3,10 +3,10 @@
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from types import ModuleType
-from typing import Self
+from typing import Any, Self
 
 from nisbench.contract.timing import PhaseTiming, Unclocked
 from nisbench.harness.clock import Clock
@@ -38,14 +38,20 @@ _PROBES, _PAUSE_S = 3, 0.2
 
 
 class ImportTimes:
-    """CPU seconds that the modules of each top-level package take at import, without the packages that they import."""
+    """CPU seconds that the modules of each top-level package take at import.
+
+    Packages that a module imports and functions that numba compiles meanwhile are left out.
+    """
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
         self._nested: list[float] = []
+        self._compilation = Compilation()
+        self._counting = ExitStack()
 
     def __enter__(self) -> Self:
         self._plain = SourceFileLoader.exec_module
+        self._counting.enter_context(self._compilation.counted())  # if numba is there already
         times = self
 
         def exec_module(loader: SourceFileLoader, module: ModuleType) -> None:
@@ -55,6 +61,7 @@ class ImportTimes:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._counting.close()
         SourceFileLoader.exec_module = self._plain  # type: ignore[method-assign]
 
     def of(self, factory: str) -> float:
@@ -62,22 +69,33 @@ class ImportTimes:
         return self.seconds.get(factory.partition(":")[0].partition(".")[0], 0.0)
 
     def _run(self, loader: SourceFileLoader, module: ModuleType) -> None:
-        begin = time.process_time()
+        begin = self._now()
         self._nested.append(0.0)
         try:
             self._plain(loader, module)
         finally:
-            spent, inner = time.process_time() - begin, self._nested.pop()
+            spent, inner = self._now() - begin, self._nested.pop()
             package = _top(module.__spec__, module.__name__)
             self.seconds[package] = self.seconds.get(package, 0.0) + spent - inner
             if self._nested:
                 self._nested[-1] += spent
+            if module.__name__ == "numba":  # compilation can be counted from here on
+                self._counting.enter_context(self._compilation.counted())
+
+    def _now(self) -> float:
+        return time.process_time() - self._compilation.seconds
 
 
 class Compilation:
-    """Seconds that numba takes to compile functions, or to read compiled ones; 0 if nothing has imported numba."""
+    """CPU seconds that numba takes to compile functions, or to read compiled ones; 0 if nothing has imported numba."""
 
-    seconds = 0.0
+    def __init__(self) -> None:
+        self._listeners: list[Any] = []
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of everything that has been counted so far."""
+        return float(sum(each.seconds for each in self._listeners))
 
     @contextmanager
     def counted(self) -> Iterator[None]:
@@ -87,10 +105,29 @@ class Compilation:
             return
         from numba.core import event
 
-        listener = event.TimingListener()  # type: ignore[no-untyped-call]
-        with event.install_listener("numba:compiler_lock", listener):
+        self._listeners.append(_listener(event))
+        with event.install_listener("numba:compiler_lock", self._listeners[-1]):
             yield
-        self.seconds += listener.duration if listener.done else 0.0
+
+
+def _listener(event: Any) -> Any:
+    """Return a listener that adds up the CPU seconds of the outermost events."""
+
+    class Listener(event.Listener):  # type: ignore[misc]
+        seconds = begin = 0.0
+        depth = 0
+
+        def on_start(self, event: object) -> None:
+            if self.depth == 0:
+                self.begin = time.process_time()
+            self.depth += 1
+
+        def on_end(self, event: object) -> None:
+            self.depth -= 1
+            if self.depth == 0:
+                self.seconds += time.process_time() - self.begin
+
+    return Listener()
 
 
 def background_work() -> Unclocked | None:

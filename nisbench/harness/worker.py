@@ -94,7 +94,7 @@ def _run(
     begin = clock.now()  # importing a plugin can take seconds; they belong to its compile_s
     entry = catalog.plugin(cell.plugin)
     plugin = entry.load()
-    load_s = clock.now() - begin
+    load_s, imported = clock.now() - begin, imports.of(entry.factory)
     target, options = build_target(cell, catalog), entry.options(**cell.options)
     with clock.part(UNSUPPORTED):
         reason = refusal(plugin, target, options, cell.beta)
@@ -112,7 +112,7 @@ def _run(
     declared, notes = declared_training(options, quantities.get(TRAIN_S), files)
     quantities |= declared
     steps = outcome.quantities.get(TRAIN_STEPS)
-    imported, compiled = imports.of(entry.factory), context.compilation.seconds
+    compiled = context.compilation.seconds
     hidden = unclocked(clock, cell.draws, steps.value if steps else None, imported, compiled)
     hidden += [outcome.background] if outcome.background else []
     reasons = [*validity(cell.kind, quantities), *outcome.doubts]
