@@ -16,7 +16,7 @@ CPU         compiled; each site joins the clusters of its left and upper neighbo
             the decision of its root, without a search. Each chain has a xoshiro256++ generator and a thread.
 GPU         `label_propagation.py`: all chains in one batch. Sites take the smallest label of their neighbours, roots
             that of their sites, and labels are replaced by the labels of their roots, until nothing changes. It draws
-            from the cell's generator. Choose many chains.
+            from the cell's generator. Choose many chains. With a field, the sums S are rounded in any order.
 Start       every chain starts ordered, all spins +1, and discards `burn_in_sweeps` updates.
 Failure     frustrated couplings at low temperature: the largest cluster takes nearly all spins although they are
             disordered, and the chains hardly move. A strong field against random couplings has the same effect.
@@ -60,13 +60,19 @@ class SwendsenWang(ClusterSampler):
 
     def prepare(self, *, beta: float, generator: Generator) -> None:
         """Start new chains and discard the burn-in. Raises ValueError for beta < 0 or infinity."""
-        if generator.device.type == "cpu":
+        self._on_device = None
+        if not self._batched(generator):
             super().prepare(beta=beta, generator=generator)
             return
         self._check(beta)
         self._on_device = LabelPropagation(self.target, beta, self.options.n_chains, generator.device)
         for _ in range(self.options.burn_in_sweeps):
             self._on_device.update(generator)
+
+    @staticmethod
+    def _batched(generator: Generator) -> bool:
+        """Return True if all chains are updated together in torch."""
+        return generator.device.type != "cpu"
 
     def draw(self, n: int, *, generator: Generator) -> ChainDraws:
         """Return n draws of each chain as spins (n, n_chains, L, L) int8; see `ClusterSampler.draw`."""
