@@ -4,6 +4,7 @@ The networks of the built-in plugins are imported from `nisbench.nn`.
 """
 
 from nisbench.contract.interfaces import (
+    Bridges,
     ChainDraws,
     ChainSampler,
     ChainSeries,
@@ -21,6 +22,7 @@ from nisbench.contract.targets import lattice_of, other_than_uniform_torus
 from nisbench.contract.training import TrainingReport
 
 __all__ = [
+    "Bridges",
     "Budget",
     "ChainDraws",
     "ChainSampler",

@@ -14,7 +14,32 @@ A message says what was asked, what was found and what to do.
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-__all__ = ["InvalidValue", "NisbenchError", "PluginError", "StoreError", "TooShort", "UnknownName", "UserError"]
+__all__ = [
+    "InvalidValue",
+    "NisbenchError",
+    "PluginError",
+    "StoreError",
+    "TooShort",
+    "UnknownName",
+    "UserError",
+    "describe",
+    "one_line",
+]
+
+_LONGEST = 500
+"""Characters of a reason, at most: a plugin can put a whole array into its message."""
+
+
+def one_line(text: str) -> str:
+    """Return the first line of a text, at most 500 characters, with blanks for control characters."""
+    first = next(iter(text[: 4 * _LONGEST].strip().splitlines()), "")
+    line = "".join(c if c.isprintable() else " " for c in first)
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 4]} ..."
+
+
+def describe(error: BaseException) -> str:
+    """Return `Type: message` on one line, or `Type` for an exception without a message."""
+    return one_line(f"{type(error).__name__}: {str(error).strip()}".rstrip(": "))
 
 
 class NisbenchError(Exception):

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from nisbench.contract.records import Cell, CellState, Status
 from nisbench.errors import UserError
-from nisbench.harness.store import Reference, Store
+from nisbench.harness.cell_files import Reference
+from nisbench.harness.store import Store
 from nisbench.harness.values import assignments, integer
 
 if TYPE_CHECKING:
@@ -101,9 +102,11 @@ class Run:
 
     def report(self, out: str | Path | None = None) -> Path:
         """Write report.html, report.md and the figures into `out` (default: the run folder); return the page's path."""
+        from nisbench.contract.catalog import load_catalog
         from nisbench.report.page import build_report
 
-        return build_report([self.store], Path(out) if out is not None else self.folder)
+        folder = Path(out) if out is not None else self.folder
+        return build_report([self.store], folder, catalog=load_catalog())
 
     def __repr__(self) -> str:
         counts: dict[str, int] = {}

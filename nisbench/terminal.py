@@ -3,7 +3,7 @@
 import html
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -15,14 +15,16 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from nisbench.contract.records import Cell
-    from nisbench.harness.execute import Progress
+    from nisbench.harness.execute import Progress, Watch
     from nisbench.harness.launch import Beginning
     from nisbench.harness.store import Store
 
 __all__ = ["number_of_cells", "show_in_notebook", "show_progress", "summarise"]
 
-_REFRESH_S = 0.5
-"""Shortest time between two drawings: the display runs beside the cells and must not slow them."""
+_REFRESH_S = 5.0
+"""Seconds between two drawings in a terminal or notebook: the display runs beside the cells and must not slow them."""
+_HEARTBEAT_S = 60.0
+"""Seconds between two lines where there is no terminal."""
 
 
 def number_of_cells(number: int) -> str:
@@ -46,45 +48,44 @@ def summarise(store: "Store", cells: Sequence["Cell"]) -> None:
 
 
 @contextmanager
-def show_progress(beginning: "Beginning") -> Iterator[Callable[["Progress"], None]]:
-    """Show a run on stderr: a live table in a terminal, otherwise a line when a cell starts or ends."""
+def show_progress(beginning: "Beginning") -> Iterator["Watch"]:
+    """Show a run on stderr: a live table in a terminal, otherwise a line for each start and end, and every minute."""
+    from nisbench.harness.execute import Watch
+
     for line in _opening(beginning):
         _say(line)
     display = _Display(beginning)
     if not sys.stderr.isatty():
-        yield display.show
+        yield Watch(display.show, _HEARTBEAT_S)
         return
     from rich.console import Console
     from rich.live import Live
 
     with Live(console=Console(stderr=True), auto_refresh=False, transient=True) as display.live:
-        yield display.show
+        yield Watch(display.show, _REFRESH_S)
 
 
 @contextmanager
-def show_in_notebook(beginning: "Beginning") -> Iterator[Callable[["Progress"], None]]:
+def show_in_notebook(beginning: "Beginning") -> Iterator["Watch"]:
     """Show a run in a notebook: a progress bar with the cells that are running."""
     from IPython.display import HTML, display
+
+    from nisbench.harness.execute import Watch
 
     display(HTML("<br>".join(map(html.escape, _opening(beginning)))))
     named, total = labels(beginning.cells), len(beginning.cells)
     kept = total - len(beginning.due)
     shown = display(HTML(""), display_id=True)
-    drawn = 0.0
 
     def show(progress: "Progress") -> None:
-        nonlocal drawn
         done, over = kept + len(progress.ended), not progress.running and not progress.waiting
-        if not over and time.monotonic() - drawn < _REFRESH_S:
-            return
-        drawn = time.monotonic()
         running = html.escape(
             ", ".join(named[cell_id] for cell_id in progress.running) or ("finished" if over else "starting")
         )
         bar = f'<progress value="{done}" max="{total}"></progress>'
         shown.update(HTML(f"{bar} {done} of {number_of_cells(total)}: {running}"))
 
-    yield show
+    yield Watch(show, _REFRESH_S)
 
 
 def _opening(beginning: "Beginning") -> list[str]:
@@ -126,12 +127,12 @@ class _Display:
         self.live: Any = None
         """The live table of a terminal; None elsewhere."""
         self.begin = time.monotonic()
-        self.drawn = 0.0
+        self.spoken = self.begin
         self.reported: set[str] = set()
         self.started: dict[str, float] = {}  # cell_id -> time at which the display first saw the cell running
 
     def show(self, progress: "Progress") -> None:
-        """Report cells that have started or ended, and redraw the live table at most twice a second."""
+        """Report cells that have started or ended, and redraw the live table; without one, speak every minute."""
         for cell_id in progress.running:
             if cell_id not in self.started:
                 self.started[cell_id] = time.monotonic()
@@ -141,17 +142,23 @@ class _Display:
             if cell_id not in self.reported:
                 self.reported.add(cell_id)
                 self._report_end(cell_id)
-        if self.live and time.monotonic() - self.drawn > _REFRESH_S:
-            self.drawn = time.monotonic()
+        if self.live:
             self.live.update(self._running(progress), refresh=True)
+        elif progress.running and time.monotonic() - self.spoken >= _HEARTBEAT_S:
+            running = "; ".join(self._row(cell_id, started=True).line for cell_id in progress.running)
+            self._say(f"{self._counted(progress)}; running: {running}")
 
     def _running(self, progress: "Progress") -> "Table":
         """Return the live table: the cells that are running, and how far the run is."""
         table = _table([self._row(cell_id, started=True) for cell_id in progress.running])
-        done, elapsed = self.kept + len(progress.ended), span(self.drawn - self.begin)
-        table.caption = f"{done} of {self.total} cells done, {progress.waiting} waiting; {elapsed}"
+        table.caption = self._counted(progress)
         table.caption_justify = "left"
         return table
+
+    def _counted(self, progress: "Progress") -> str:
+        """Return how far the run is."""
+        done, elapsed = self.kept + len(progress.ended), span(time.monotonic() - self.begin)
+        return f"{done} of {self.total} cells done, {progress.waiting} waiting; {elapsed}"
 
     def _report_end(self, cell_id: str) -> None:
         """Report how a cell ended and how long it took."""
@@ -166,6 +173,7 @@ class _Display:
 
     def _say(self, text: str) -> None:
         """Print one line, above the live table if there is one."""
+        self.spoken = time.monotonic()
         if self.live:
             self.live.console.print(text, markup=False, highlight=False)
         else:

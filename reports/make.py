@@ -1,7 +1,7 @@
 """Build the committed reports: `make.py RUN NAME` adds one from a run folder, `make.py` rebuilds all of them.
 
-`reports/NAME` holds compact raw data, report.md and at most six figures. The full page (HTML, and every figure as SVG
-and PDF) is written to `build/reports/NAME`, which git ignores.
+`reports/NAME` holds compact raw data, report.md and its figures, at most four. The full page (HTML, and every figure as
+SVG and PDF) is written to `build/reports/NAME`, which git ignores.
 """
 
 import re
@@ -13,8 +13,10 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
+from nisbench.contract.catalog import load_catalog
 from nisbench.errors import NisbenchError
 from nisbench.harness.store import Store
+from nisbench.report.document import Related
 from nisbench.report.page import build_report
 
 REPORTS = Path(__file__).parent
@@ -25,12 +27,11 @@ FULL = frozenset({"paper-cpu"})
 """Reports that keep every series, so that all estimates can be computed again from the draws."""
 N_PICTURES = 5
 """Configurations kept per cell; a page shows no more."""
-FIGURES = (
-    *("kl-nats", "ess-fraction", "tau-int-energy", "s-per-effective-sample", "train-step-s", "draw-s-per-1000"),
-    *("peak-host-train-bytes", "training-kl-nats", "magnetisation"),
+QUESTIONS = (
+    ("quick", "paper-cpu", "learning-rate", "timing"),
+    ("hier-exact", "hier-exact-range", "hier-exact-ablation", "hier-exact-L128"),
 )
-"""Figures to commit, most useful first; the first six that a report has are committed."""
-N_FIGURES = 6
+"""Reports on one question, which link to each other: hier and van against a cluster sampler; what hier-exact gives."""
 RAW = (
     *("plan.json", "environment.json"),
     *(f"cells/*/{name}" for name in ("cell.json", "status.json", "result.json", "history.jsonl")),
@@ -52,8 +53,7 @@ def collect(run: Path, folder: Path) -> int:
             copy = compacted / path.relative_to(run)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, copy)
-        if folder.name not in FULL:
-            _compact(Store.open(compacted))
+        _compact(Store.open(compacted), full=folder.name in FULL)
         files = [path for path in compacted.rglob("*") if path.is_file()]
         size = sum(path.stat().st_size for path in files)
         if size > LIMIT_BYTES:
@@ -69,26 +69,33 @@ def collect(run: Path, folder: Path) -> int:
 
 def committed(folder: Path, page: Path) -> dict[str, bytes]:
     """Build the full report of `folder` in `page`; returns report.md and the figures to commit, by file name."""
-    build_report([Store.open(folder)], page)
+    build_report([Store.open(folder)], page, catalog=load_catalog(), related=_related(folder.name))
     text = (page / "report.md").read_text(encoding="utf-8")
-    shown = _chosen(re.findall(r"^!\[.*\]\(figures/(.*)\.svg\)$", text, re.MULTILINE))
-    files = {"report.md": _page(text, shown).encode()}
+    shown = re.findall(r"^!\[.*\]\(figures/(.*)\.svg\)$", text, re.MULTILINE)
+    files = {"report.md": _page(text).encode()}
     return files | {f"figures/{name}.svg": (page / "figures" / f"{name}.svg").read_bytes() for name in shown}
 
 
-def _compact(store: Store) -> None:
-    """Keep of samples and series what a page shows: a few configurations, and the histogram of the magnetisation."""
+def _compact(store: Store, *, full: bool) -> None:
+    """Keep what a page shows: a few configurations, and the histogram of the magnetisation; `full` keeps all series.
+
+    The checksums of the cells are renewed, because weights and configurations of references are left out as well.
+    """
     for cell in store.cells():
-        files = store.files(cell.cell_id)
-        samples = store.samples(cell.cell_id)
-        if samples is not None:
-            files.write_samples(samples[:N_PICTURES])
-        series = store.series(cell.cell_id)
-        kept = {name: _small(series[name]) for name in ("magnetisation", "log_weight") if name in series}
-        if "log_weight" not in kept:  # a histogram needs no order, and sorted integers take a tenth of the bytes
-            kept = {name: np.sort(values, axis=None) for name, values in kept.items()}
-        if kept:
-            files.write_series(kept)
+        files, state = store.files(cell.cell_id), store.state(cell.cell_id)
+        samples, series = store.samples(cell.cell_id), store.series(cell.cell_id)
+        if not full:
+            if samples is not None:
+                files.write_samples(samples[:N_PICTURES])
+            kept = {name: _small(series[name]) for name in ("magnetisation", "log_weight") if name in series}
+            if "overlap" in series:
+                kept["overlap"] = series["overlap"].astype(np.float32)  # 24 bits for a multiple of 1/N
+            if "log_weight" not in kept:  # a histogram needs no order, and sorted integers take a tenth of the bytes
+                kept = {name: np.sort(values, axis=None) for name, values in kept.items()}
+            if kept:
+                files.write_series(kept)
+        if state.status is not None:
+            files.seal(state.status, state.reason)
 
 
 def _small(values: NDArray[np.generic]) -> NDArray[np.generic]:
@@ -100,25 +107,27 @@ def _small(values: NDArray[np.generic]) -> NDArray[np.generic]:
     return values
 
 
-def _chosen(names: list[str]) -> list[str]:
-    """At most six of the figures that a page shows, in the order of the page."""
-    # Names end in -L16 where there is one figure per size, and in -2 where there is one per target and beta.
-    first = [next((name for name in names if re.fullmatch(rf"{stem}(-L\d+)?(-\d+)?", name)), None) for stem in FIGURES]
-    wanted = [name for name in first if name is not None][:N_FIGURES]
-    return [name for name in names if name in wanted]
+def _related(name: str) -> list[Related]:
+    """The other committed reports on the question of the report `name`."""
+    names = next((names for names in QUESTIONS if name in names), ())
+    folders = [REPORTS / other for other in names if other != name and (REPORTS / other / "plan.json").is_file()]
+    return [Related(str(Store.open(one).plan()["title"]), f"../{one.name}") for one in folders]
 
 
-def _page(text: str, shown: list[str]) -> str:
-    """report.md with the figures that are not committed as text: the description of a figure holds its numbers."""
+def _page(text: str) -> str:
+    """report.md whose last line says how to get the page, which is not committed."""
+    body, last = text.rstrip().rsplit("\n", 1)
+    if "report.html" not in last:
+        raise click.ClickException(
+            f"report.md ends with {last!r}, not with a line on report.html; adapt reports/make.py"
+        )
+    return f"{body.rstrip()}\n\n{_PAGE}\n"
 
-    def replace(match: re.Match[str]) -> str:
-        return match[0] if match[2] in shown else f"\nFigure `{match[2]}`: {match[1]}\n"
 
-    text = re.sub(r"^!\[(.*)\]\(figures/(.*)\.svg\)$", replace, text, flags=re.MULTILINE)
-    body, last = text.rstrip().rsplit("\n", 1)  # the last line says where to find the figures as PDF
-    if "PDF" not in last:
-        raise click.ClickException(f"report.md ends with {last!r}, not with a line about PDF; adapt reports/make.py")
-    return body.rstrip() + "\n\n`make reports` builds this report as HTML, with every figure as SVG and PDF.\n"
+_PAGE = (
+    "`make reports` builds report.html with all tables and figures, the reasons of every status, and the BibTeX to "
+    "cite, and every figure as SVG and PDF."
+)
 
 
 def _write(files: dict[str, bytes], folder: Path) -> None:

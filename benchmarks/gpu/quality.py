@@ -11,7 +11,6 @@ FIRST_SHARE = 0.6
 HEAD = """
 name = "gpu-quality"
 title = "hier-exact after minutes on a GPU"
-reference = "wolff"
 reference_draws = {reference_draws}
 reference_chain_draws = {chain_draws}
 """

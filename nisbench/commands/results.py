@@ -1,4 +1,4 @@
-"""The commands that read finished runs, and exact values: report, export, compare, exact."""
+"""The commands that read finished runs, and exact values: report, verify, export, compare, exact."""
 
 import json
 import sys
@@ -9,20 +9,37 @@ import click
 
 from nisbench.errors import UserError
 
-__all__ = ["compare", "exact", "export", "report"]
+__all__ = ["compare", "exact", "export", "report", "verify"]
 
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the report [the run folder].")
-def report(runs: Sequence[Path], out: Path | None) -> None:
+@click.option("--paper", is_flag=True, help="Also write paper/: figures for one column as PDF, tables as LaTeX.")
+def report(runs: Sequence[Path], out: Path | None, paper: bool) -> None:
     """Write report.html, report.md and figures from one or several runs."""
+    from nisbench.contract.catalog import load_catalog
     from nisbench.harness.store import Store
     from nisbench.report.page import build_report
 
     if len(runs) > 1 and out is None:
         raise UserError("a report on several runs needs a folder of its own; give --out DIR")
-    click.echo(str(build_report([Store.open(path) for path in runs], out or runs[0])))
+    stores = [Store.open(path) for path in runs]
+    click.echo(str(build_report(stores, out or runs[0], catalog=load_catalog(), paper=paper)))
+
+
+@click.command()
+@click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
+def verify(run_folder: Path) -> None:
+    """Check every file of a run against its checksum."""
+    from nisbench.harness.store import Store
+
+    store = Store.open(run_folder)
+    store.environment()
+    cells = store.cells()
+    if changed := [line for cell in cells for line in store.changed_files(cell.cell_id)]:
+        raise UserError("; ".join(changed))
+    click.echo(f"{len(cells)} cells: every file is as it was written")
 
 
 @click.command()

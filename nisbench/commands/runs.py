@@ -97,9 +97,11 @@ def run(
         sys.exit(130)
     page = None
     if not no_report:
+        from nisbench.contract.catalog import load_catalog
         from nisbench.report.page import build_report
 
-        page = build_report([store], folder)  # before anything is printed: the reader of a pipe may have gone
+        # Before anything is printed: the reader of a pipe may have gone.
+        page = build_report([store], folder, catalog=load_catalog())
     summarise(store, chosen.cells)
     if page is not None:
         click.echo(str(page))

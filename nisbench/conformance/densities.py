@@ -13,6 +13,8 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import chi2
 
+from nisbench.conformance.fit import pooled_fit
+from nisbench.conformance.independence import independent
 from nisbench.conformance.isolation import changed_by
 from nisbench.conformance.shared import costs
 from nisbench.conformance.subject import (
@@ -191,6 +193,8 @@ DENSITY_CHECKS: tuple[Check, ...] = (
     sample_log_prob,
     normalised,
     frequencies,
+    pooled_fit,
+    independent,
     same_seed,
     different_seed,
     explicit_beta,

@@ -5,6 +5,8 @@ from safetensors.torch import load, save
 
 from nisbench.conformance import densities
 from nisbench.conformance.densities import CPU
+from nisbench.conformance.fit import pooled_fit
+from nisbench.conformance.independence import independent
 from nisbench.conformance.shared import costs
 from nisbench.conformance.subject import Check, Subject, Violation, generator, largest
 from nisbench.conformance.training import gradient, training_batch
@@ -90,6 +92,8 @@ MODEL_CHECKS: tuple[Check, ...] = (
     densities.sample_log_prob,
     densities.normalised,
     densities.frequencies,
+    pooled_fit,
+    independent,
     same_seed,
     densities.different_seed,
     training_batch,

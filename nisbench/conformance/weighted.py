@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from nisbench.conformance import samplers
+from nisbench.conformance.independence import independent
 from nisbench.conformance.samplers import builds, check_means, different_seed, no_global_state, same_seed
 from nisbench.conformance.shared import costs
 from nisbench.conformance.subject import Check, Subject, Violation, generator
@@ -67,6 +68,7 @@ WEIGHTED_CHECKS: tuple[Check, ...] = (
     exact_means,
     prepare_beta,
     normalisation,
+    independent,
     no_global_state,
     unsupported_sizes,
     costs,

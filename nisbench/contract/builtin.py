@@ -17,6 +17,7 @@ def register_targets(register: Callable[..., None]) -> None:
         options=IsingOptions,
         factory="nisbench.physics.ising:Ising",
         summary="2-D Ising ferromagnet on the torus or with free edges",
+        traits=IsingOptions.traits,
         citation='E. Ising, "Beitrag zur Theorie des Ferromagnetismus", Z. Phys. 31, 253 (1925)',
     )
     register(
@@ -24,6 +25,7 @@ def register_targets(register: Callable[..., None]) -> None:
         options=EdwardsAndersonOptions,
         factory="nisbench.physics.glasses:EdwardsAnderson",
         summary="2-D spin glass with random couplings",
+        traits=EdwardsAndersonOptions.traits,
         citation='S. F. Edwards, P. W. Anderson, "Theory of spin glasses", J. Phys. F 5, 965 (1975)',
     )
     register(
@@ -31,11 +33,13 @@ def register_targets(register: Callable[..., None]) -> None:
         options=VillainOptions,
         factory="nisbench.physics.glasses:Villain",
         summary="fully frustrated square lattice",
+        traits=VillainOptions.traits,
         citation='J. Villain, "Spin glass with non-random interactions", J. Phys. C 10, 1717 (1977)',
     )
     register(
         "couplings",
         options=CouplingsOptions,
         factory="nisbench.physics.glasses:Couplings",
+        traits=CouplingsOptions.traits,
         summary="couplings and field of a file",
     )

@@ -8,7 +8,7 @@ reason.
 import importlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
 from typing import Any
@@ -21,7 +21,7 @@ from nisbench.contract.options import NoOptions, check_options, fill_options
 from nisbench.contract.plugin_files import plugin_file_points
 from nisbench.contract.records import Kind, TrainingOptions
 from nisbench.contract.surroundings import preserved
-from nisbench.errors import PluginError, UnknownName
+from nisbench.errors import PluginError, UnknownName, describe
 
 __all__ = ["Catalog", "Entry", "TargetEntry", "check_name", "load_catalog"]
 
@@ -45,6 +45,12 @@ class Entry:
     """True for a plugin with a training loop of its own."""
     citation: str = ""
     """The publication of the method."""
+    bibtex: str = ""
+    """The same as a BibTeX entry; its `doi` becomes the link of a report to the publication."""
+    reference_rank: int = 0
+    """Place in the automatic choice of the reference, 1 first; 0: only when a plan names the plugin."""
+    reference_needs: frozenset[str] = frozenset()
+    """Traits that a target must have for this choice."""
     broken: str | None = None
 
     @property
@@ -88,6 +94,8 @@ class TargetEntry:
     distribution: str = "unknown"
     version: str = "unknown"
     citation: str = ""
+    traits: Callable[[Any], Iterable[str]] | None = None
+    """Words that describe the target, from an instance of `options`; `nisbench.contract.hookspecs` lists them."""
 
     def load(self) -> type[Any]:
         """Imports and returns the class behind `factory`. Raises PluginError with the cause."""
@@ -96,6 +104,10 @@ class TargetEntry:
     def fill(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """All options by name, as `Entry.fill` returns them."""
         return fill_options(self.name, self.options, given)
+
+    def traits_of(self, options: Mapping[str, Any]) -> frozenset[str]:
+        """The traits of the target with these options; empty if its registration gives none."""
+        return frozenset(self.traits(self.options(**options))) if self.traits else frozenset()
 
     def build(self, L: int, options: Mapping[str, Any]) -> Any:
         """The target on an L x L lattice; `options` as `fill` returns them, missing ones are the defaults."""
@@ -155,10 +167,12 @@ class _Registry:
         options: type[Any] = NoOptions,
         trains: bool = False,
         citation: str = "",
+        bibtex: str = "",
     ) -> None:
         if not trains and not (isinstance(options, type) and issubclass(options, TrainingOptions)):
             raise PluginError(f"the options of model '{name}' do not inherit nisbench.TrainingOptions")
-        self._add(name, "model", options=options, factory=factory, summary=summary, trains=trains, citation=citation)
+        given = {"trains": trains, "citation": citation, "bibtex": bibtex}
+        self._add(name, "model", options=options, factory=factory, summary=summary, **given)
 
     def density(self, name: str, *, factory: str, summary: str, **given: Any) -> None:
         self._add(name, "density", factory=factory, summary=summary, **given)
@@ -167,11 +181,19 @@ class _Registry:
         self._add(name, "sampler", factory=factory, summary=summary, **given)
 
     def target(
-        self, name: str, *, factory: str, summary: str, options: type[Any] = NoOptions, citation: str = ""
+        self,
+        name: str,
+        *,
+        factory: str,
+        summary: str,
+        options: type[Any] = NoOptions,
+        citation: str = "",
+        traits: Callable[[Any], Iterable[str]] | None = None,
     ) -> None:
         check_name(name)
         check_options(name, options)
-        self.targets.append(TargetEntry(name, factory, summary, options, self.distribution, self.version, citation))
+        source = self.distribution, self.version
+        self.targets.append(TargetEntry(name, factory, summary, options, *source, citation, traits))
 
     def _add(
         self,
@@ -184,13 +206,21 @@ class _Registry:
         devices: tuple[str, ...] = ("cpu", "cuda"),
         trains: bool = False,
         citation: str = "",
+        bibtex: str = "",
+        reference_rank: int = 0,
+        reference_needs: Iterable[str] = (),
     ) -> None:
         check_name(name)
         check_options(name, options)
+        if reference_rank and (kind == "model" or trains):
+            raise PluginError(f"'{name}' is trained, so it cannot be a reference; leave out reference_rank")
         if not devices or not set(devices) <= {"cpu", "cuda"}:
             raise PluginError(f"the devices of '{name}' are {devices!r}; give a tuple of 'cpu' and 'cuda'")
         source = self.distribution, self.version
-        self.plugins.append(Entry(name, kind, *source, summary, options, factory, tuple(devices), trains, citation))
+        reference = reference_rank, frozenset(reference_needs)
+        self.plugins.append(
+            Entry(name, kind, *source, summary, options, factory, tuple(devices), trains, citation, bibtex, *reference)
+        )
 
 
 def load_catalog(points: Iterable[EntryPoint] | None = None, *, names: Iterable[str] | None = None) -> Catalog:
@@ -224,7 +254,7 @@ def load_catalog(points: Iterable[EntryPoint] | None = None, *, names: Iterable[
             raise
         # The import of a plugin may raise anything: SystemExit, the skip of a test framework, a panic of compiled code.
         except BaseException as error:
-            broken.append(Entry(point.name, None, distribution, version, broken=_one_line(error)))
+            broken.append(Entry(point.name, None, distribution, version, broken=describe(error)))
             continue
         plugins.update({entry.name: entry for entry in registry.plugins})
         targets.update({entry.name: entry for entry in registry.targets})
@@ -259,13 +289,6 @@ def check_name(name: object) -> None:
     """Raises PluginError for a name that cannot be written in a command, a plan and a table."""
     if not (isinstance(name, str) and _NAME.fullmatch(name)):
         raise PluginError(f"the name {name!r} is not allowed; use letters, digits, '.', '_' and '-', first no mark")
-
-
-def _one_line(error: BaseException) -> str:
-    """`Type: message` with the first line of the message, printable characters only."""
-    first = next(iter(str(error).strip().splitlines()), "")
-    text = f"{type(error).__name__}: {first}" if first else type(error).__name__
-    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def _resolve(factory: str, name: str) -> type[Any]:

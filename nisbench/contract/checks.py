@@ -30,6 +30,7 @@ __all__ = [
     "check_chain_draws",
     "check_class",
     "check_density_draws",
+    "check_spins",
     "check_weighted_draws",
     "kind_of",
     "refusal",
@@ -88,7 +89,7 @@ def check_density_draws(draws: ModelDraws, n: int, L: int, *, device: torch.devi
     if not spins.device.type == log_prob.device.type == device.type:
         raise PluginError(f"spins on {spins.device}, log_prob on {log_prob.device}; the generator is on {device}")
     if values:
-        _check_spins(spins)
+        check_spins(spins)
         if log_prob.requires_grad or not log_prob.isfinite().all():
             raise PluginError("log_prob of sample carries a gradient or is not finite")
 
@@ -99,7 +100,7 @@ def check_chain_draws(draws: ChainDraws, n: int, L: int, *, values: bool = False
     n_chains = max(1, *draws.spins.shape[1:2], 1)
     _compare(draws, [draws.spins], [((n, n_chains, L, L), torch.int8)])
     if values:
-        _check_spins(draws.spins)
+        check_spins(draws.spins)
 
 
 def check_weighted_draws(draws: WeightedDraws, n: int, L: int, *, values: bool = False) -> None:
@@ -109,7 +110,7 @@ def check_weighted_draws(draws: WeightedDraws, n: int, L: int, *, values: bool =
     if not isinstance(draws.normalised, bool):
         raise PluginError(f"normalised = {draws.normalised!r} of WeightedDraws is not True or False")
     if values:
-        _check_spins(draws.spins)
+        check_spins(draws.spins)
 
 
 def check_batch(batch: TrainingBatch, n: int) -> None:
@@ -123,7 +124,8 @@ def _check_type(found: object, asked: type) -> None:
         raise PluginError(f"the plugin returned {type(found).__name__}; return {asked.__name__}")
 
 
-def _check_spins(spins: torch.Tensor) -> None:
+def check_spins(spins: torch.Tensor) -> None:
+    """Raises PluginError unless every spin is -1 or +1."""
     if not (spins.abs() == 1).all():
         raise PluginError("spins other than -1 and +1")
 

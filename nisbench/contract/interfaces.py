@@ -24,6 +24,7 @@ from nisbench.contract.records import Budget
 from nisbench.contract.training import TrainingReport
 
 __all__ = [
+    "Bridges",
     "ChainDraws",
     "ChainSampler",
     "ChainSeries",
@@ -43,7 +44,9 @@ __all__ = [
 class Target(Protocol):
     """A lattice model with density p(s) = exp(-beta energy(s)) / Z over spins in {-1, +1} on an L x L lattice.
 
-    A pairwise model also has the attribute `lattice`, which `nisbench.api.lattice_of` returns.
+    Two attributes are optional. A pairwise model has `lattice`, which `nisbench.api.lattice_of` returns.
+    `order_parameters` is a tuple of "magnetisation" and "overlap", by default ("magnetisation",): quantities of the
+    magnetisation are left out unless it is named, and those of the overlap of two draws are measured if it is named.
     """
 
     name: str
@@ -96,6 +99,24 @@ class ChainSeries:
     """(n, n_chains), signed total"""
     cluster_size: NDArray[np.float64] | None = None
     """(n, n_chains), spins flipped by the draw; None if a draw is not a cluster flip"""
+
+
+@dataclass(frozen=True)
+class Bridges:
+    """Terms of ln Z = start + sum_k [shift_k + ln(<above_k> / <below_k>)] of a sampler with several temperatures.
+
+    Bridge k joins two temperatures, from a temperature whose ln Z is `start` to that of p. <> is the mean over bins
+    and chains. A bin is the mean of successive draws; all bins have the same number of draws.
+    """
+
+    start: float
+    shift: NDArray[np.float64]
+    """(n_bridges,) constants"""
+    above: NDArray[np.float64]
+    """(n_bins, n_chains, n_bridges), above the fraction bar; not negative"""
+    below: NDArray[np.float64]
+    """(n_bins, n_chains, n_bridges), below the fraction bar; not negative"""
+    draws_per_bin: int = 1
 
 
 @dataclass(frozen=True)
@@ -208,6 +229,13 @@ class ChainSampler(Sampler):
         energy = self.target.energy(spins).cpu().numpy()
         magnetisation = spins.sum(dim=(-2, -1), dtype=torch.float64).cpu().numpy()
         return ChainSeries(energy=energy, magnetisation=magnetisation)
+
+    def bridges(self) -> Bridges | None:
+        """Terms of ln Z from all draws since `prepare`; None, the default, for a sampler that does not know ln Z.
+
+        The chains of the terms must be independent of each other.
+        """
+        return None
 
 
 class WeightedSampler(Sampler):

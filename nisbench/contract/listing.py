@@ -46,6 +46,7 @@ def record(entry: Entry | TargetEntry) -> dict[str, Any]:
         "devices": list(entry.devices) if isinstance(entry, Entry) else [],
         "options": _options(entry),
         "citation": entry.citation,
+        "bibtex": entry.bibtex if isinstance(entry, Entry) else "",
         "broken": entry.broken if isinstance(entry, Entry) else None,
     }
 

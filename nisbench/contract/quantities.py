@@ -45,6 +45,8 @@ class Part(StrEnum):
 
     QUALITY = "quality"
     OBSERVABLE = "observable"
+    OVERLAP = "overlap"
+    """Numbers of targets whose order parameter is the overlap of two independent configurations."""
     TIME = "time"
     MEMORY = "memory"
     COUNT = "count"
@@ -121,8 +123,9 @@ def _row(
     return name
 
 
-# ln Z and free energies. ln Z is known from draws of a density (m, d) and from weighted draws (w).
-LOG_Z_PER_SITE = _row("log_z_per_site", "ln Z / N", Part.QUALITY, "mdw", better="same")
+# ln Z and free energies. ln Z is known from draws of a density (m, d), from weighted draws (w), and from chains with
+# several temperatures (c).
+LOG_Z_PER_SITE = _row("log_z_per_site", "ln Z / N", Part.QUALITY, "mdcw", better="same")
 FREE_ENERGY_VARIATIONAL = _row(
     "free_energy_variational", "F/N variational, upper bound", Part.QUALITY, "md", better="lower"
 )
@@ -143,6 +146,22 @@ ESS_FRACTION_P = _row(
     better="higher",
     shared_reference=True,
     fraction=True,
+)
+PARETO_K = _row("pareto_k", "Pareto k of the weights", Part.QUALITY, "mdw", better="lower")
+ESS_FRACTION_TENTH = _row(
+    "ess_fraction_tenth", "ESS per draw, first tenth of the draws", Part.QUALITY, "mdw", fraction=True
+)
+ESS_FRACTION_HALF = _row(
+    "ess_fraction_half", "ESS per draw, first half of the draws", Part.QUALITY, "mdw", fraction=True
+)
+SAMPLE_EXPONENT = _row("sample_exponent", "a in draws from q^a", Part.QUALITY, "md", better="same")
+TV_ENERGY = _row(
+    *("tv_energy", "excess distance of the energy histogram", Part.QUALITY, "md"), better="lower", shared_reference=True
+)
+TV_ABS_MAGNETISATION = _row(
+    *("tv_abs_magnetisation", "excess distance of the |m| histogram", Part.QUALITY, "md"),
+    better="lower",
+    shared_reference=True,
 )
 ACCEPTANCE_RATE = _row("acceptance_rate", "NMCMC acceptance", Part.QUALITY, "md", better="higher", fraction=True)
 LONGEST_REJECTION_RUN = _row("longest_rejection_run", "longest run of rejections", Part.QUALITY, "md", unit="draws")
@@ -165,6 +184,25 @@ ENTROPY = _row("entropy", "entropy per site", Part.OBSERVABLE, "mdw", better="sa
 ABS_MAGNETISATION = _row("abs_magnetisation", "|m| per site", Part.OBSERVABLE, "mdcw", better="same")
 SUSCEPTIBILITY = _row("susceptibility", "susceptibility per site", Part.OBSERVABLE, "mdcw", better="same")
 BINDER_CUMULANT = _row("binder_cumulant", "Binder cumulant", Part.OBSERVABLE, "mdcw", better="same")
+
+MAGNETIC = (
+    TAU_INT_ABS_MAGNETISATION,
+    TAU_INT_SWEEPS_ABS_MAGNETISATION,
+    ABS_MAGNETISATION,
+    SUSCEPTIBILITY,
+    BINDER_CUMULANT,
+)
+"""Quantities that mean something only if the magnetisation is an order parameter of the target."""
+
+# Overlap of two independent configurations, for targets that name it as their order parameter.
+TAU_INT_OVERLAP = _row("tau_int_overlap", "τ_int of |q|", Part.OVERLAP, "c", unit="draws", better="lower")
+ABS_OVERLAP = _row("abs_overlap", "overlap |q|", Part.OVERLAP, "mdcw", better="same")
+OVERLAP_SQUARED = _row("overlap_squared", "overlap q²", Part.OVERLAP, "mdcw", better="same")
+OVERLAP_BINDER = _row("overlap_binder", "Binder cumulant of q", Part.OVERLAP, "mdcw", better="same")
+LINK_OVERLAP = _row("link_overlap", "link overlap", Part.OVERLAP, "mdcw", better="same")
+
+TAU_INTS = (TAU_INT_ENERGY, TAU_INT_ABS_MAGNETISATION, TAU_INT_OVERLAP)
+"""tau_int of the energy and of the order parameters, in draws; a target has those of its own order parameters."""
 
 # Time.
 TRAIN_STEPS = _row("train_steps", "training steps", Part.COUNT, "m")

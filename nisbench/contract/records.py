@@ -13,7 +13,9 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any, Literal, Self
 
-from nisbench.contract.timing import PhaseTiming, Timing, Unclocked
+import msgspec
+
+from nisbench.contract.timing import Timing
 
 __all__ = [
     "PROTOCOL_VERSION",
@@ -34,7 +36,7 @@ __all__ = [
     "slug",
 ]
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Version of the files in a run folder."""
 
 PROTOCOL_VERSION = 3
@@ -254,9 +256,11 @@ class Cell:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Build a cell from the values of `to_json`. Raises TypeError or ValueError for other values."""
-        budget = data.get("budget")
-        return cls(**{**data, "budget": Budget(**budget) if budget is not None else None})
+        """Build a cell from the values of `to_json`. Raises msgspec.ValidationError for other values."""
+        return msgspec.convert(data, cls)
+
+
+_INFINITIES = ("inf", "-inf")
 
 
 @dataclass(frozen=True)
@@ -304,9 +308,10 @@ class Estimate:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Build an estimate from the values of `to_json`."""
-        numbers: dict[str, Any] = {k: float(v) if k != "reason" and isinstance(v, str) else v for k, v in data.items()}
-        return cls(**numbers)
+        """Build an estimate from the values of `to_json`. Raises msgspec.ValidationError for other values."""
+        # JSON has no infinity; every other text stays text, which is refused where a number belongs.
+        infinite = {name: float(data[name]) for name in ("value", "error", "exact") if data.get(name) in _INFINITIES}
+        return msgspec.convert({**data, **infinite}, cls)
 
 
 @dataclass(frozen=True)
@@ -356,23 +361,10 @@ class CellResult:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Build a result from the values of `to_json`. Raises KeyError, TypeError or ValueError for other values."""
-        hardware, reference, source = data["hardware"], data["reference"], data["source"]
-        typed = {
-            "status": Status(data["status"]),
-            "quantities": {name: Estimate.from_json(estimate) for name, estimate in data["quantities"].items()},
-            "hardware": Hardware(**hardware) if hardware else None,
-            "reference": ReferenceState(reference) if reference else None,
-            "source": PluginSource(tuple(source["modules"]), source["sha256"]) if source else None,
-            "timing": _timing(data["timing"]) if data.get("timing") else None,
-        }
-        return cls(**{**data, **typed})
-
-
-def _timing(data: Mapping[str, Any]) -> Timing:
-    """Build the timing of a cell from plain JSON values."""
-    phases = {name: PhaseTiming(**phase) for name, phase in data["phases"].items()}
-    return Timing(**{**data, "phases": phases, "unclocked": tuple(Unclocked(**each) for each in data["unclocked"])})
+        """Build a result from the values of `to_json`. Raises msgspec.ValidationError for other values."""
+        raw = msgspec.convert(data.get("quantities"), dict[str, dict[str, Any]])
+        quantities = {name: Estimate.from_json(estimate) for name, estimate in raw.items()}
+        return msgspec.convert({**data, "quantities": quantities}, cls)
 
 
 def canonical_json(value: Any) -> str:

@@ -3,13 +3,21 @@
 from nisbench.contract.interfaces import Target
 from nisbench.physics.lattice import Lattice
 
-__all__ = ["lattice_of", "other_than_uniform_torus"]
+__all__ = ["MAGNETISATION", "OVERLAP", "lattice_of", "order_parameters_of", "other_than_uniform_torus"]
+
+MAGNETISATION, OVERLAP = "magnetisation", "overlap"
+"""Names of order parameters."""
 
 
 def lattice_of(target: Target) -> Lattice | None:
     """The neighbours, couplings and field of a pairwise model; None for a target without a `Lattice`."""
     lattice = getattr(target, "lattice", None)
     return lattice if isinstance(lattice, Lattice) else None
+
+
+def order_parameters_of(target: Target) -> tuple[str, ...]:
+    """The order parameters that the target names; the magnetisation if it names none."""
+    return tuple(getattr(target, "order_parameters", (MAGNETISATION,)))
 
 
 def other_than_uniform_torus(target: Target) -> str | None:

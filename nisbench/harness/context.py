@@ -1,6 +1,6 @@
 """The context that the steps of a measurement share (`CellContext`), and their result (`Outcome`)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -9,9 +9,11 @@ import torch
 from nisbench.contract.interfaces import Target
 from nisbench.contract.records import Cell, CostBasis, Estimate, ReferenceState
 from nisbench.contract.timing import Unclocked
+from nisbench.harness.cell_files import CellFiles
 from nisbench.harness.clock import Clock
 from nisbench.harness.seeds import seed_for
-from nisbench.harness.store import CellFiles, Store
+from nisbench.harness.stop import StopSignals
+from nisbench.harness.store import Store
 from nisbench.harness.unclocked import Compilation
 
 __all__ = ["CellContext", "Outcome"]
@@ -32,6 +34,8 @@ class CellContext:
     """Bytes that the cell may take; None without a limit."""
     keep: bool = False
     """True if a training continues although the source of the plugin has changed."""
+    stop: StopSignals = field(default_factory=StopSignals)
+    """Signals that ask this process to end."""
     compilation: Compilation = field(default_factory=Compilation)
     """Counts the compilation in the first calls of the plugin."""
 
@@ -68,3 +72,5 @@ class Outcome:
     notes: Mapping[str, str] = field(default_factory=dict)
     background: Unclocked | None = None
     """Work of the plugin beside the calls of the core."""
+    doubts: Sequence[str] = ()
+    """Reasons for `untrusted` beside those of the quantities: draws that break the contract."""

@@ -18,6 +18,7 @@ from nisbench.contract.quantities import (
     N_PARAMETERS,
     OPTIMIZER_BYTES,
     PARAMETER_BYTES,
+    TAU_INTS,
     TRAIN_S,
     TRAIN_STEP_S,
     TRAIN_STEPS,
@@ -26,11 +27,20 @@ from nisbench.contract.records import Budget, Estimate, ReferenceState
 from nisbench.harness.build import build_model, model_without_storage
 from nisbench.harness.context import CellContext, Outcome
 from nisbench.harness.cost import draw_costs, kernel_launches, matmul_rate, stated_costs
+from nisbench.harness.first_chunk import check_density, independent_doubts
 from nisbench.harness.fit import fit, trains
 from nisbench.harness.limits import check_training_memory, size_text
 from nisbench.harness.measure import DrawnSeries, draw_density, independent_chunks, level_differences
-from nisbench.harness.prepare import construct, fit_and_prepare, timed, warm_up_density, warm_up_model
-from nisbench.harness.references import reference_series
+from nisbench.harness.order import meaningful, weighted_overlaps
+from nisbench.harness.prepare import (
+    construct,
+    fit_and_prepare,
+    start_meta_device,
+    timed,
+    warm_up_density,
+    warm_up_model,
+)
+from nisbench.harness.references import NO_TAU, leave_metropolis, reference_series
 from nisbench.harness.source import loaded_source
 from nisbench.harness.train import Training, train
 from nisbench.harness.unclocked import background_work
@@ -55,6 +65,7 @@ def measure_model(context: CellContext, plugin: type[Model], options: Any) -> Ou
     """
     notes: dict[str, str] = {}
     # On the device `meta` a model takes no memory, so one that does not fit is refused before it is built.
+    start_meta_device()
     skeleton = construct(context, lambda: model_without_storage(plugin, context.target, options))
     if skeleton is not None and trains(context.cell.budget):
         needed = check_training_memory(skeleton, context.memory_limit, context.device)
@@ -62,7 +73,9 @@ def measure_model(context: CellContext, plugin: type[Model], options: Any) -> Ou
     rate = Estimate(matmul_rate(context.clock))
     model = construct(context, lambda: build_model(plugin, context.target, options, context.cell, context.device))
     compile_s = timed(context, lambda: warm_up_model(context, model))
-    trained = _train(context, model, options)
+    trained, note = _train(context, model, options)
+    if note:
+        notes["checkpoint"] = note
     model.zero_grad(set_to_none=True)  # the peak memory of drawing must not contain the gradient
     model.eval()  # layers such as BatchNorm must give one fixed density
     save_weights(model, context.files.weights)
@@ -75,7 +88,7 @@ def measure_model(context: CellContext, plugin: type[Model], options: Any) -> Ou
         COMPILE_S: Estimate(compile_s),
         **trained,
     }
-    return replace(outcome, quantities=quantities, notes=notes)
+    return replace(outcome, quantities=quantities, notes={**notes, **outcome.notes})
 
 
 def measure_density(context: CellContext, plugin: type[Density], options: Any) -> Outcome:
@@ -88,19 +101,27 @@ def measure_density(context: CellContext, plugin: type[Density], options: Any) -
     batch = independent_chunks(context.cell.draws, context.target.n_sites, context.device)[0]
     outcome = _evaluate(context, density, batch)
     quantities = {**stated_costs(density), **outcome.quantities, COMPILE_S: Estimate(compile_s), **prepared}
-    return replace(outcome, quantities=quantities)
+    if not context.cell.reference_draws:
+        return replace(outcome, quantities=quantities)
+    context.stage("reference")
+    state = leave_metropolis(context, density, [quantities[name] for name in TAU_INTS if name in quantities])
+    notes = {"reference": NO_TAU} if state is ReferenceState.WITHHELD else {}
+    return replace(outcome, quantities=quantities, reference=state, notes={**outcome.notes, **notes})
 
 
-def _train(context: CellContext, model: Model, options: Any) -> dict[str, Estimate]:
-    """Train within the budget of the cell; the phase `train` is timed. A budget of zero needs no gradient."""
+def _train(context: CellContext, model: Model, options: Any) -> tuple[dict[str, Estimate], str | None]:
+    """Train within the budget of the cell, in the phase `train`; return its quantities and a note on the checkpoint.
+
+    A budget of zero needs no gradient.
+    """
     if type(model).fit is not Sampler.fit:
-        return {TRAIN_STEP_S: Estimate.missing("the plugin does not count its steps"), **fit(context, model)}
+        return {TRAIN_STEP_S: Estimate.missing("the plugin does not count its steps"), **fit(context, model)}, None
     cell = context.cell
     if not trains(cell.budget):
-        return _training_quantities(model, Training(0, 0.0, 0, False))
+        return _training_quantities(model, Training(0, 0.0, 0, False)), None
     context.stage("train")
     log_z = context.exact.get(LOG_Z_PER_SITE)  # None for a target without exact values
-    with context.clock.phase("train"):
+    with context.stop.postponed(), context.clock.phase("train"):
         training = train(
             model,
             beta=cell.beta,
@@ -112,11 +133,12 @@ def _train(context: CellContext, model: Model, options: Any) -> dict[str, Estima
             exact_log_z=None if log_z is None else log_z * context.target.n_sites,
             source=loaded_source(*context.factories).sha256,
             keep=context.keep,
+            stop=context.stop,
         )
     context.clock.phases["train"].timing = training.timing
     if training.resumed:
         context.clock.phases["train"].forget_peaks("the training was resumed: its peak may lie in an earlier process")
-    return _training_quantities(model, training)
+    return _training_quantities(model, training), training.note
 
 
 def _training_quantities(model: Model, training: Training) -> dict[str, Estimate]:
@@ -149,6 +171,7 @@ def _evaluate(context: CellContext, density: Density, batch: int) -> Outcome:
     )
     reference, levels = evaluated.reference, evaluated.levels
     launches = _count_launches(context, density, batch)
+    contract = check_density(context, density, drawn.first, drawn.series["log_prob"])
     context.stage("estimate")
     quantities = model_quantities(
         log_prob=drawn.series["log_prob"],
@@ -160,13 +183,17 @@ def _evaluate(context: CellContext, density: Density, batch: int) -> Outcome:
         seed=context.seed("nmcmc"),
         reference=None if isinstance(reference, str) else reference,
         no_reference_reason=reference if isinstance(reference, str) else None,
+        flips=contract.flips,
     )
+    log_weight = -cell.beta * drawn.series["energy"] - drawn.series["log_prob"]
+    quantities = meaningful(context.target, quantities | weighted_overlaps(drawn.series, log_weight))
     if levels is not None:
         quantities |= level_quantities(quantities[KL_NATS], levels)
     _save(context, drawn, reference, levels)
     costs, basis = draw_costs(context.clock.phases["draw"].seconds, drawn.n_draws, drawn.chunk_s, quantities)
-    state = _reference_state(context, reference)
-    return Outcome({**quantities, **launches, **costs}, basis, state, background=background)
+    state, notes = _reference_state(context, reference), contract.notes(cell.plugin, cell.plugin_version)
+    doubts = [*independent_doubts(drawn.series), *contract.doubts]
+    return Outcome({**quantities, **launches, **costs}, basis, state, notes, background, doubts)
 
 
 class _Evaluation:

@@ -1,7 +1,11 @@
-"""Run cells as processes of this machine. A fault of a plugin costs its own cell only."""
+"""Run cells as processes of this machine. A fault of a plugin costs its own cell only.
+
+This process sleeps until the kernel reports the end of a worker: it must not slow the cells that it measures.
+"""
 
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -14,16 +18,19 @@ from pathlib import Path
 from typing import Any
 
 from nisbench.contract.records import Cell, CellResult, Status
+from nisbench.errors import one_line
+from nisbench.harness.cell_files import CellFiles, open_to_append
 from nisbench.harness.resume import lacks_reference
-from nisbench.harness.store import CellFiles, Store
+from nisbench.harness.store import Store
 
-__all__ = ["Progress", "StoppedError", "run_cells", "worker_environment"]
+__all__ = ["Progress", "StoppedError", "Watch", "run_cells", "worker_environment"]
 
 _EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Warning|Exit)\b")
-_POLL_S = 0.05
-"""Seconds between two looks at the running processes."""
 _GRACE_S = 5.0
-"""Seconds between SIGTERM and SIGKILL."""
+"""Seconds that a worker has for its checkpoint, between SIGTERM and SIGKILL."""
+_GUARD = Path(__file__).with_name("guard.py")
+_TAIL_BYTES = 2**16
+"""Bytes at the end of a log in which the reason of a crash is looked for."""
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 _DEFAULTS = {
     # Threads that spin for ever while they wait make a step ten times slower once the machine has other work; threads
@@ -56,6 +63,14 @@ class Progress:
     waiting: int
 
 
+@dataclass(frozen=True)
+class Watch:
+    """A function that shows the progress. It is called when cells start or end, and every `every_s` seconds."""
+
+    show: Callable[[Progress], None]
+    every_s: float
+
+
 @dataclass
 class _Job:
     """One cell in its process."""
@@ -65,6 +80,8 @@ class _Job:
     process: subprocess.Popen[bytes]
     log_start: int
     begin: float
+    ending: int | None
+    """File descriptor that is readable once the process has ended; None if it had ended before it was opened."""
 
 
 def worker_environment(threads: int) -> dict[str, str]:
@@ -89,7 +106,7 @@ def run_cells(
     timeout: float | None = None,
     memory_limit: int | None = None,
     keep: bool = False,
-    watch: Callable[[Progress], None] | None = None,
+    watch: Watch | None = None,
 ) -> None:
     """Run the cells, up to `workers` at a time and a model after its reference. Each cell leaves a status.
 
@@ -104,7 +121,7 @@ def run_cells(
     keep
         Continue a training although the source of its plugin has changed.
     watch
-        Called every 0.05 s with the progress.
+        Shows the progress.
 
     Raises
     ------
@@ -124,14 +141,14 @@ def run_cells(
                 for cell in [c for c in waiting if c.reference not in pending][: workers - len(jobs)]:
                     waiting.remove(cell)
                     if not lacks_reference(store, cell):  # else its finished result would only be repeated
-                        jobs.append(_start(store, cell, options, threads))
+                        jobs.append(_start(store, cell, options, threads, memory_limit))
+                _wait(jobs, timeout, watch, lambda: Progress(_ids(jobs), tuple(ended), len(waiting)))
                 for job in [job for job in jobs if _has_ended(job, timeout)]:
                     _conclude(store, job, timeout, memory_limit)
                     jobs.remove(job)
                     ended.append(job.cell.cell_id)
-                if watch:
-                    watch(Progress(tuple(job.cell.cell_id for job in jobs), tuple(ended), len(waiting)))
-                time.sleep(_POLL_S if jobs else 0)
+            if watch:
+                watch.show(Progress((), tuple(ended), 0))
         except BaseException as error:
             _end_all(jobs)
             for job in jobs:
@@ -141,26 +158,54 @@ def run_cells(
             raise
 
 
-def _start(store: Store, cell: Cell, options: Sequence[str], threads: int) -> _Job:
+def _start(store: Store, cell: Cell, options: Sequence[str], threads: int, memory_limit: int | None) -> _Job:
     """Start the process of a cell."""
     files = store.files(cell.cell_id)
     files.clear()
     # -P keeps the working directory out of the import path: a random.py there must not replace Python's own.
     # faulthandler prints the Python line at which native code crashed.
-    command = [sys.executable, "-P", "-X", "faulthandler", "-m", "nisbench.harness.worker"]
-    command += ["--store", str(store.path.resolve()), "--cell", cell.cell_id, "--parent", str(os.getpid()), *options]
-    with files.log.open("ab") as log:
+    worker = [sys.executable, "-P", "-X", "faulthandler", "-m", "nisbench.harness.worker"]
+    worker += ["--store", str(store.path.resolve()), "--cell", cell.cell_id, *options]
+    command = [sys.executable, "-I", "-S", str(_GUARD), "--parent", str(os.getpid()), "--grace", str(_GRACE_S)]
+    command += [] if memory_limit is None else ["--memory-limit", str(memory_limit)]
+    with open_to_append(files.log) as log:
         log_start = log.tell()  # the log keeps the output of earlier attempts
-        # A session of its own: Ctrl-C reaches only this process, and the children of a worker can be ended with it.
+        # A session of its own: Ctrl-C reaches only this process, which asks the guard to end the worker.
         process = subprocess.Popen(
-            command,
+            [*command, *worker],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             env=worker_environment(threads),
             start_new_session=True,
         )
-    return _Job(cell, files, process, log_start, time.monotonic())
+    try:
+        ending = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        ending = None
+    return _Job(cell, files, process, log_start, time.monotonic(), ending)
+
+
+def _ids(jobs: Sequence[_Job]) -> tuple[str, ...]:
+    return tuple(job.cell.cell_id for job in jobs)
+
+
+def _wait(jobs: Sequence[_Job], timeout: float | None, watch: Watch | None, progress: Callable[[], Progress]) -> None:
+    """Return when a job has ended or has used up its time; meanwhile show the progress from time to time."""
+    poll = select.poll()
+    for job in jobs:
+        if job.ending is not None:
+            poll.register(job.ending, select.POLLIN)
+    while not any(_has_ended(job, timeout) for job in jobs):
+        if watch:
+            watch.show(progress())
+        if not jobs:
+            return
+        now = time.monotonic()
+        limits = [] if timeout is None else [job.begin + timeout - now for job in jobs]
+        limits += [watch.every_s] if watch else []
+        # A millisecond more than the limit, so that it has passed when the kernel returns.
+        poll.poll(max(0.0, min(limits)) * 1000 + 1 if limits else None)
 
 
 def _has_ended(job: _Job, timeout: float | None) -> bool:
@@ -173,6 +218,8 @@ def _conclude(store: Store, job: _Job, timeout: float | None, memory_limit: int 
     code = job.process.poll()
     stage = store.state(job.cell.cell_id).stage or "start"
     _end_all([job])  # also children that the worker left behind
+    if job.ending is not None:
+        os.close(job.ending)
     if store.result(job.cell.cell_id) is not None:
         return
     if code is None:
@@ -196,40 +243,38 @@ def _crash(code: int, last_line: str, memory_limit: int | None) -> str:
 def _tail(log: Path, start: int) -> str:
     """Return the last line after byte `start` that names an exception, or else the last line that is not empty."""
     with log.open("rb") as file:
-        file.seek(start)
+        file.seek(max(start, log.stat().st_size - _TAIL_BYTES))
         lines = [line.rstrip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
     named = [line for line in lines if _EXCEPTION.match(line)]
-    return (named or lines or [""])[-1]
+    return one_line((named or lines or [""])[-1])
 
 
 def _end_all(jobs: Sequence[_Job]) -> None:
-    """Send SIGTERM, and SIGKILL to jobs that are still there after the grace period."""
+    """Ask the guards to end their workers, and kill a guard that does not end. Its worker then ends with it."""
     for job in jobs:
-        _signal(job, signal.SIGTERM)
-    deadline = time.monotonic() + _GRACE_S
+        job.process.send_signal(signal.SIGTERM)
+    deadline = time.monotonic() + _GRACE_S + 1
     for job in jobs:
         with suppress(subprocess.TimeoutExpired):
             job.process.wait(max(0.0, deadline - time.monotonic()))
-        _signal(job, signal.SIGKILL)
+        job.process.kill()
         job.process.wait()
-
-
-def _signal(job: _Job, number: signal.Signals) -> None:
-    """Send a signal to the job's process group, which may be gone already."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(job.process.pid, number)
 
 
 @contextmanager
 def _stop_signals() -> Iterator[None]:
-    """Raise StoppedError on SIGINT and SIGTERM. A second signal while stopping is ignored."""
+    """Raise StoppedError on SIGINT, SIGTERM and SIGHUP. A second signal while stopping is ignored.
+
+    SIGHUP stays ignored if it is: nohup(1) does so, to keep a run when its terminal is closed.
+    """
 
     def stop(number: int, _: Any) -> None:
         for each in numbers:
             signal.signal(each, signal.SIG_IGN)
         raise StoppedError(signal.Signals(number).name)
 
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    numbers += [signal.SIGHUP] if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN else []
     before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield

@@ -11,10 +11,10 @@ from nisbench.contract.interfaces import Sampler
 from nisbench.contract.quantities import N_PARAMETERS, PARAMETER_BYTES, TRAIN_S, TRAIN_STEP_S, TRAIN_STEPS
 from nisbench.contract.records import Budget, Estimate
 from nisbench.errors import PluginError
+from nisbench.harness.cell_files import CellFiles
 from nisbench.harness.context import CellContext
 from nisbench.harness.grow import continued_from
 from nisbench.harness.source import loaded_source
-from nisbench.harness.store import CellFiles
 from nisbench.harness.weights import read_tensors, write_tensors
 
 __all__ = ["DryReport", "declared_training", "fit", "trains"]

@@ -8,8 +8,9 @@ from typing import Any
 from nisbench.contract.records import Budget, Cell
 from nisbench.errors import StoreError
 from nisbench.harness.atomic import read_json, write_json
+from nisbench.harness.cell_files import CellFiles
 from nisbench.harness.plan import Group, Plan
-from nisbench.harness.store import CellFiles, Store
+from nisbench.harness.store import Store
 
 __all__ = ["add", "continued_from", "extend", "predecessor"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from nisbench.contract.records import Cell
 from nisbench.errors import UserError
 from nisbench.harness.environment import available_cores, describe
-from nisbench.harness.execute import Progress, run_cells
+from nisbench.harness.execute import Watch, run_cells
 from nisbench.harness.grow import extend
 from nisbench.harness.plan import Plan
 from nisbench.harness.resume import outdated, unfinished
@@ -33,8 +33,8 @@ class Beginning:
     """True if finished cells of these plugins stay."""
 
 
-Display = Callable[[Beginning], AbstractContextManager[Callable[[Progress], None] | None]]
-"""Shows a run: called once at the beginning, it yields a function that gets the progress several times a second."""
+Display = Callable[[Beginning], AbstractContextManager[Watch | None]]
+"""Shows a run: called once at the beginning, it yields the function that gets the progress, and how often."""
 
 
 def run_plan(

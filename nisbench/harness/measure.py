@@ -19,6 +19,8 @@ from nisbench.contract.checks import check_chain_draws, check_density_draws, che
 from nisbench.contract.interfaces import ChainDraws, ChainSampler, Density, Target, WeightedSampler
 from nisbench.contract.levels import LevelModel
 from nisbench.harness.clock import Clock
+from nisbench.harness.first_chunk import FirstDraws
+from nisbench.harness.order import pair_overlaps
 
 __all__ = [
     "N_SAMPLES",
@@ -61,6 +63,8 @@ class DrawnSeries:
     """number of draws, all chains together"""
     chunk_s: tuple[float, ...] = field(default=())
     """seconds per draw of each chunk, all chains together"""
+    first: FirstDraws = field(default_factory=FirstDraws)
+    """first draws and hashes of independent draws"""
 
 
 def independent_chunks(n: int, n_sites: int, device: torch.device) -> tuple[int, ...]:
@@ -110,7 +114,7 @@ def draw_density(
     parts: list[dict[str, NDArray[Any]]] = []
     chunk_s = []
     samples: list[NDArray[np.int8]] = []
-    sizes = independent_chunks(n, density.target.n_sites, clock.device)
+    sizes, first = independent_chunks(n, density.target.n_sites, clock.device), FirstDraws()
     for k, size in enumerate(sizes):
         if k == len(sizes) // 2:
             between()
@@ -120,9 +124,11 @@ def draw_density(
             check_density_draws(draws, size, density.target.L, device=generator.device)
             # inside the timer: a user of the draws needs these scalars, and the copy waits for the GPU
             parts.append({"log_prob": to_numpy(draws.log_prob), **_scalars(density.target, draws.spins)})
+        parts[-1] |= pair_overlaps(density.target, draws.spins)
         chunk_s.append((phase.seconds - before) / size)
         _keep_samples(samples, draws.spins)
-    return DrawnSeries(_joined(parts), np.concatenate(samples), n, tuple(chunk_s))
+        first.add(draws.spins, draws.log_prob)
+    return DrawnSeries(_joined(parts), np.concatenate(samples), n, tuple(chunk_s), first)
 
 
 def level_differences(model: LevelModel, n: int, *, beta: float, generator: torch.Generator) -> NDArray[np.float64]:
@@ -187,17 +193,19 @@ def draw_weighted(
     parts: list[dict[str, NDArray[Any]]] = []
     chunk_s = []
     samples: list[NDArray[np.int8]] = []
-    normalised = True
+    normalised, first = True, FirstDraws()
     for size in independent_chunks(n, sampler.target.n_sites, clock.device):
         before = _drawing_s(clock)
         with clock.phase("draw") as phase, torch.no_grad():
             draws = sampler.draw(size, generator=generator)
             check_weighted_draws(draws, size, sampler.target.L)
             parts.append({"log_weight": to_numpy(draws.log_weight), **_scalars(sampler.target, draws.spins)})
+        parts[-1] |= pair_overlaps(sampler.target, draws.spins)
         chunk_s.append((phase.seconds - before) / size)
         normalised = normalised and draws.normalised
         _keep_samples(samples, draws.spins)
-    return DrawnSeries(_joined(parts), np.concatenate(samples), n, tuple(chunk_s)), normalised
+        first.add(draws.spins, draws.log_weight)
+    return DrawnSeries(_joined(parts), np.concatenate(samples), n, tuple(chunk_s), first), normalised
 
 
 def one_draw(sampler: ChainSampler, generator: torch.Generator) -> ChainDraws:

@@ -16,6 +16,7 @@ from nisbench.errors import InvalidValue
 from nisbench.harness.plan import Group, Overrides, Plan
 from nisbench.harness.plan_files import DEFAULT_PLAN, GROUP_KEYS, TOP_KEYS, check_keys, read_plan
 from nisbench.harness.plan_targets import PlannedTarget, filled_options, planned_targets
+from nisbench.harness.reference_choice import AUTO, NONE, check_reference, choose_reference
 from nisbench.harness.values import integer, items, parse_betas, parse_bytes, parse_name, parse_seconds, parse_size
 
 __all__ = ["load_plan"]
@@ -60,7 +61,7 @@ class _Planner:
     ) -> None:
         check_keys(table, TOP_KEYS)
         self.where, self.table, self.overrides, self.catalog, self.device = where, table, overrides, catalog, device
-        self.reference = overrides.reference or parse_name(f"{where}, reference", table.get("reference", "wolff"))
+        self.reference = overrides.reference or parse_name(f"{where}, reference", table.get("reference", AUTO))
         self.reference_draws = integer(1, "number of configurations")(where, table.get("reference_draws", 2000))
         self.reference_chain_draws = integer(1, "number of draws")(where, table.get("reference_chain_draws", 20000))
 
@@ -92,7 +93,7 @@ class _Planner:
         if given and cells and not any(cell.budget for cell in cells):
             names = ", ".join(sorted(plugins))
             raise InvalidValue(f"--train-steps, --train-seconds: {names} cannot be trained; leave the budget out")
-        if self.overrides.reference not in (None, "none"):
+        if self.overrides.reference not in (None, AUTO, NONE):
             self._entry(str(self.overrides.reference))
         for name in self.overrides.options:
             if name in self.catalog.targets:
@@ -216,12 +217,12 @@ class _Planner:
         )
 
     def _reference_cell(self, target: PlannedTarget, L: int, beta: float) -> Cell | None:
-        if self.reference == "none":
+        if self.reference == NONE:
             return None
-        entry = self._entry(self.reference)
-        if entry.takes_reference or entry.trains:
-            what = "a sampler that trains" if entry.kind == "sampler" else f"a {entry.kind}"
-            raise InvalidValue(f"{self.where}: reference '{entry.name}' is {what}; give a chain sampler or 'none'")
+        if self.reference == AUTO:
+            entry = choose_reference(self.where, target, self.catalog)
+        else:
+            entry = check_reference(self.where, self._entry(self.reference))
         return Cell(
             plugin=entry.name,
             kind=entry.kind or "sampler",

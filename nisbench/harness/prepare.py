@@ -17,6 +17,7 @@ from nisbench.harness.unclocked import CONSTRUCTORS, FIRST_CALLS, PREPARATION
 __all__ = [
     "construct",
     "fit_and_prepare",
+    "start_meta_device",
     "timed",
     "warm_up_chains",
     "warm_up_density",
@@ -45,6 +46,13 @@ def construct(context: CellContext, build: Callable[[], Built]) -> Built:
     first = CONSTRUCTORS[0] not in context.clock.parts
     with context.clock.part(CONSTRUCTORS[0] if first else CONSTRUCTORS[1]):
         return build()
+
+
+def start_meta_device() -> None:
+    """Let torch import what it needs for tensors without storage: a second, which is not the plugin's."""
+    with torch.device("meta"):
+        layer, index = torch.nn.Linear(2, 2), torch.arange(2)
+        layer(torch.rand(2, 2).uniform_())[index] + (index > 0).sum()
 
 
 def timed(context: CellContext, work: Callable[[], None]) -> float:

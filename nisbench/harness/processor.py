@@ -15,12 +15,13 @@ from nisbench.contract.timing import PhaseTiming, Timing
 __all__ = ["Machine", "Pulse", "Stopwatch", "background_cores", "cpu_seconds"]
 
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+_PULSE = "pulse"
 _BEAT_S = 0.25
 """Seconds between two beats of a pulse."""
 _LATE_S = 0.3
 """A beat that is later than this, without CPU time in between, shows that the process was stopped."""
 _PROBE_S = 0.1
-"""Seconds for which the process does nothing, to see whether a thread of the plugin works on."""
+"""Seconds for which the caller does nothing, to see whether a thread of the plugin works on."""
 
 
 def cpu_seconds() -> float:
@@ -33,10 +34,15 @@ def cpu_seconds() -> float:
 
 
 def background_cores() -> float:
-    """Return the number of cores that this process and its children use while the calling thread sleeps for 0.1 s."""
-    begin, cpu = time.perf_counter(), cpu_seconds()
+    """Return the number of cores that other threads and the children ask for while the calling thread sleeps for 0.1 s.
+
+    Time in which a thread waits for a core counts, so that other load hides nothing.
+    """
+    begin, before, children = time.perf_counter(), _asked_s(), _living_children_s()
     time.sleep(_PROBE_S)
-    return max(0.0, cpu_seconds() - cpu) / (time.perf_counter() - begin)
+    wall = time.perf_counter() - begin
+    asked = sum(seconds - before.get(thread, 0.0) for thread, seconds in _asked_s().items())
+    return (asked + max(0.0, _living_children_s() - children)) / wall
 
 
 class Pulse:
@@ -50,7 +56,7 @@ class Pulse:
         self._lock = threading.Lock()
         self._stopped_s = 0.0
         self._last = self._now()
-        self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=_PULSE, daemon=True)
 
     def __enter__(self) -> Self:
         self._last = self._now()
@@ -105,8 +111,8 @@ class Stopwatch:
     def stop(self, *, wall_s: float | None = None) -> None:
         """Stop the watch and add what has passed. A wall time that was measured more closely replaces its own."""
         assert self._begin is not None
-        clocks = time.perf_counter(), cpu_seconds()
-        passed = _Reading(*clocks, *_hindered(self.pulse)).since(self._begin)
+        wall, cpu = time.perf_counter(), cpu_seconds()
+        passed = _Reading(wall, cpu, *_hindered(self.pulse)).since(self._begin)
         self.spent += passed if wall_s is None else replace(passed, wall_s=wall_s)
         self._begin = None
 
@@ -176,11 +182,20 @@ class Machine:
 
 def _waited_s(thread: int) -> float:
     """Return the seconds for which a thread of this process was ready to run but had no core; 0 if it is gone."""
-    try:
-        # Documentation/scheduler/sched-stats.rst: time on a core, time waiting for one (ns), number of turns
-        return int(Path(f"/proc/self/task/{thread}/schedstat").read_text().split()[1]) / 1e9
-    except (OSError, IndexError):
-        return 0.0
+    return _scheduled_s(thread)[1]
+
+
+def _asked_s() -> dict[int, float]:
+    """Return the seconds for which each thread had a core or waited for one; without the caller and the pulse."""
+    ours = {threading.get_native_id(), *(t.native_id for t in threading.enumerate() if t.name == _PULSE)}
+    return {int(name): sum(_scheduled_s(int(name))) for name in os.listdir("/proc/self/task") if int(name) not in ours}
+
+
+def _scheduled_s(thread: int) -> tuple[float, float]:
+    """Return the seconds of a thread on a core and waiting for a core; 0 if it is gone."""
+    # Documentation/scheduler/sched-stats.rst: time on a core, time waiting for one (ns), number of turns
+    on, waiting, *_ = [*_text(f"/proc/self/task/{thread}/schedstat").split(), "0", "0"]
+    return int(on) / 1e9, int(waiting) / 1e9
 
 
 def _living_children_s() -> float:

@@ -6,149 +6,85 @@
     reference/<cell_id>.npz
 
 Nothing is ever unpickled. Every file is written under a temporary name and renamed, so no reader sees half a file.
-Only `history.jsonl` grows line by line; a last line that a kill has cut off is dropped.
+Only `history.jsonl` grows line by line; a last line that a kill has cut off is dropped. Each JSON file holds its own
+checksum, and status.json of an ended cell holds the checksums of its other files.
 """
 
 import fcntl
-import json
-import os
+import re
 import shutil
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from nisbench.contract.records import SCHEMA_VERSION, Cell, CellResult, CellState, Status
 from nisbench.errors import StoreError
 from nisbench.harness.atomic import (
+    check_seal,
     damaged,
+    digest,
     guard,
     is_temporary,
     parse,
-    read_arrays,
-    read_history,
+    parse_arrays,
+    parse_history,
+    read_bytes,
     read_json,
-    write_arrays,
     write_json,
-    write_text,
 )
+from nisbench.harness.cell_files import (
+    REFERENCE,
+    RUNNING,
+    CellFiles,
+    FileRecord,
+    Reference,
+    StatusRecord,
+    open_to_append,
+    process_start,
+    unpack_reference,
+)
+from nisbench.harness.plan import Group
 
 if TYPE_CHECKING:
     from nisbench.harness.plan import Plan
 
-__all__ = ["CellFiles", "Reference", "Store"]
+__all__ = ["Store"]
 
 FORMAT = "nisbench run"
 _DISCARDED = ("cells", "reference", "report.html", "report.md", "figures")
 _OURS = ("plan.json", "environment.json", "lock", *_DISCARDED)
-_RUNNING = "running"
+_CELL_ID = re.compile(r"[A-Za-z0-9_-]{1,80}")
+_Value = str | int | float | bool | None
 
 
 @dataclass(frozen=True)
-class Reference:
-    """Configurations of p for the p-side estimates, 2 tau_int draws apart."""
+class _PlanRecord:
+    """Content of plan.json."""
 
-    spins: NDArray[np.int8]
-    """(m, L, L)"""
-    chain: NDArray[np.int64]
-    """(m,) number of the chain of each configuration; the configurations of a chain are in the order of drawing"""
-    tau_int: float
-    """Autocorrelation time of the chain before thinning, in draws."""
-    seed: int
-    """Seed of the reference cell."""
+    format: str
+    schema_version: int
+    name: str
+    title: str
+    description: str
+    groups: tuple[Group, ...]
+    claims: tuple[str, ...]
+    command: str
+    cells: tuple[str, ...]
+    """cell_ids in plan order"""
+    memory_limit: int | None = None
+    timeout: float | None = None
+    plugin_files: tuple[str, ...] = ()
 
-
-class CellFiles:
-    """The folder of one cell, for writing."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    @property
-    def checkpoint(self) -> Path:
-        """The state of a training."""
-        return self.folder / "checkpoint.safetensors"
-
-    @property
-    def weights(self) -> Path:
-        """The weights of a finished model."""
-        return self.folder / "weights.safetensors"
-
-    @property
-    def continued(self) -> Path:
-        """The shorter training that this training continues; absent if it continues none."""
-        return self.folder / "continued.json"
-
-    @property
-    def log(self) -> Path:
-        """The output of the worker."""
-        return self.folder / "log.txt"
-
-    def append_history(self, line: Mapping[str, Any]) -> None:
-        """Add one line to history.jsonl. Raises ValueError for NaN and infinity."""
-        with (self.folder / "history.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(dict(line), allow_nan=False) + "\n")
-
-    def keep_history_until(self, step: int) -> None:
-        """Drop the history after `step`; a resumed training writes it again."""
-        kept = [line for line in read_history(self.folder / "history.jsonl") if line["step"] <= step]
-        text = "".join(json.dumps(line, allow_nan=False) + "\n" for line in kept)
-        write_text(self.folder / "history.jsonl", text)
-
-    def clear(self) -> None:
-        """Prepare the cell for another run: delete its results, keep a checkpoint and the history."""
-        left = [path for path in self.folder.iterdir() if is_temporary(path)]
-        for name in ("status.json", "result.json", "series.npz", "samples.npz", self.weights.name):
-            left.append(self.folder / name)
-        for path in left:
-            path.unlink(missing_ok=True)
-        (self.folder.parent.parent / "reference" / f"{self.folder.name}.npz").unlink(missing_ok=True)
-        if self.checkpoint.exists():
-            self.keep_history_until(sys.maxsize)  # drops a last line that was cut off
-        else:
-            (self.folder / "history.jsonl").unlink(missing_ok=True)
-
-    def write_stage(self, stage: str) -> None:
-        """Write status.json of a running cell: its stage and this process."""
-        record = {"status": _RUNNING, "stage": stage, "pid": os.getpid(), "started": _started(os.getpid())}
-        write_json(self.folder / "status.json", record)
-
-    def write_status(self, status: Status, reason: str | None = None) -> None:
-        """Write status.json of a cell that ended."""
-        write_json(self.folder / "status.json", {"status": str(status), "reason": reason})
-
-    def write_result(self, result: CellResult) -> None:
-        """Write result.json and then status.json. The cell has ended."""
-        # In this order: whoever reads an ended status finds the result.
-        write_json(self.folder / "result.json", result.to_json())
-        self.write_status(result.status, result.reason)
-
-    def write_series(self, series: Mapping[str, NDArray[Any]]) -> None:
-        """Write the raw scalar series from which the quantities are estimated."""
-        write_arrays(self.folder / "series.npz", series)
-
-    def write_samples(self, spins: NDArray[np.int8]) -> None:
-        """Write a few configurations for pictures: (k, L, L)."""
-        write_arrays(self.folder / "samples.npz", {"spins": spins.astype(np.int8)})
-
-    def write_reference(self, reference: Reference) -> None:
-        """Write the configurations for other cells of the run, one bit per spin."""
-        path = self.folder.parent.parent / "reference" / f"{self.folder.name}.npz"
-        guard(path, lambda: path.parent.mkdir(exist_ok=True))
-        m, L = reference.spins.shape[:2]
-        arrays: dict[str, NDArray[Any]] = {
-            "packed": np.packbits(reference.spins.reshape(m, -1) > 0, axis=1),  # (m, L, L) -> (m, ceil(L * L / 8))
-            "chain": reference.chain.astype(np.int64),
-            "L": np.array(L),
-            "tau_int": np.array(reference.tau_int, dtype=np.float64),
-            "seed": np.array(reference.seed),
-        }
-        write_arrays(path, arrays)
+    def __post_init__(self) -> None:
+        for cell_id in self.cells:
+            if not _CELL_ID.fullmatch(cell_id):
+                raise ValueError(f"{cell_id[:80]!r} is not the id of a cell")
 
 
 class Store:
@@ -156,6 +92,8 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._statuses: dict[str, tuple[tuple[int, int], StatusRecord]] = {}
+        """status.json of each cell as it was last read, with inode and time of change of the file"""
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
@@ -211,7 +149,7 @@ class Store:
         """
         self._occupied()
         guard(self.path, lambda: self.path.mkdir(parents=True, exist_ok=True))
-        file: IO[str] = guard(self.path / "lock", lambda: (self.path / "lock").open("w"))
+        file: IO[bytes] = open_to_append(self.path / "lock")
         with file:
             # The kernel drops this lock when the process ends, in whatever way.
             try:
@@ -225,19 +163,25 @@ class Store:
         if not (self.path / "plan.json").is_file():
             missing = "does not exist" if not self.path.exists() else "is not a run folder (it has no plan.json)"
             raise StoreError(f"{self.path} {missing}")
-        plan = read_json(self.path / "plan.json")
-        if plan.get("format") != FORMAT or not isinstance(plan.get("cells"), list):
-            raise StoreError(f"{self.path / 'plan.json'} is not the plan of a nisbench run")
+        path = self.path / "plan.json"
+        plan = read_json(path)
+        if plan.get("format") != FORMAT:
+            raise StoreError(f"{path} is not the plan of a nisbench run")
         if plan.get("schema_version") != SCHEMA_VERSION:
             raise StoreError(
-                f"{self.path} has schema version {plan.get('schema_version')}, this nisbench reads {SCHEMA_VERSION}; "
-                "read it with the nisbench that wrote it, or run its plan again in another folder"
+                f"{path} has schema version {str(plan.get('schema_version'))[:20]}, this nisbench reads "
+                f"{SCHEMA_VERSION}; read it with the nisbench that wrote it, or run its plan again in another folder"
             )
+        plan = check_seal(path, plan)
+        parse(path, lambda: msgspec.convert(plan, _PlanRecord))
         return plan
 
     def environment(self) -> dict[str, Any]:
         """Return environment.json: versions, hardware, command and start time; `resumed` lists later starts."""
-        return read_json(self.path / "environment.json")
+        path = self.path / "environment.json"
+        record = check_seal(path, read_json(path))
+        parse(path, lambda: msgspec.convert(record, dict[str, _Value | list[dict[str, _Value]]]))
+        return record
 
     def note_resumed(self, environment: Mapping[str, Any]) -> None:
         """Add a later start to environment.json, with the entries that differ from the first start."""
@@ -252,50 +196,79 @@ class Store:
     def cell(self, cell_id: str) -> Cell:
         """Return one cell of the plan."""
         path = self._folder(cell_id) / "cell.json"
-        cell = parse(path, lambda: Cell.from_json(read_json(path)))
+        if not path.exists():
+            # A run that starts writes plan.json before the cells.
+            raise StoreError(f"{path} does not exist; if a run is just starting, wait for it, otherwise run it again")
+        cell = parse(path, lambda: Cell.from_json(check_seal(path, read_json(path))))
         if cell.cell_id != cell_id:  # cell_id is a hash of the fields: the file was edited or moved
             raise damaged(path, f"its fields belong to cell {cell.cell_id}")
         return cell
 
     def state(self, cell_id: str) -> CellState:
-        """Return the state of a cell; a running cell whose process is gone counts as interrupted."""
-        path = self._folder(cell_id) / "status.json"
-        if not path.exists():
+        """Return the state of a cell; a running cell whose process is gone counts as interrupted.
+
+        Raises StoreError if a file of an ended cell is missing or has another size.
+        """
+        record = self._status(cell_id)
+        if record is None:
             return CellState()
-        record = read_json(path)
-        if record.get("status") != _RUNNING:
-            return parse(path, lambda: CellState(Status(record["status"]), record.get("reason")))
+        if record.status != RUNNING:
+            self._check_sizes(cell_id, record.files)
+            return CellState(Status(record.status), record.reason)
         if result := self.result(cell_id):  # killed between the two writes of write_result
             return CellState(result.status, result.reason)
-        stage = str(record.get("stage"))
-        if _started(record.get("pid", 0)) == record.get("started"):
-            return CellState(stage=stage)
-        return CellState(Status.INTERRUPTED, f"the process ended while the cell was at: {stage}")
+        if record.pid is not None and process_start(record.pid) == record.started:
+            return CellState(stage=record.stage)
+        return CellState(Status.INTERRUPTED, f"the process ended while the cell was at: {record.stage}")
 
     def result(self, cell_id: str) -> CellResult | None:
         """Return the result of the cell; None before its end."""
         path = self._folder(cell_id) / "result.json"
         if not path.exists():
             return None
-        return parse(path, lambda: CellResult.from_json(read_json(path)))
+        result = parse(path, lambda: CellResult.from_json(check_seal(path, read_json(path))))
+        if result.cell_id != cell_id:
+            raise damaged(path, f"it is the result of cell {result.cell_id}")
+        if result.schema_version != SCHEMA_VERSION:
+            raise damaged(path, f"its schema version is {result.schema_version}")
+        return result
 
     def history(self, cell_id: str) -> list[dict[str, Any]]:
         """Return the training history; [] if there is none."""
-        return read_history(self._folder(cell_id) / "history.jsonl")
+        path = self._folder(cell_id) / "history.jsonl"
+        return parse_history(path, self._content(cell_id, path)) if path.exists() else []
 
     def series(self, cell_id: str) -> dict[str, NDArray[Any]]:
         """Return the raw scalar series by name; {} if there are none."""
-        return read_arrays(self._folder(cell_id) / "series.npz")
+        path = self._folder(cell_id) / "series.npz"
+        return parse_arrays(path, self._content(cell_id, path)) if path.exists() else {}
 
     def samples(self, cell_id: str) -> NDArray[np.int8] | None:
         """Return a few configurations (k, L, L); None if there are none."""
-        return read_arrays(self._folder(cell_id) / "samples.npz").get("spins")
+        path = self._folder(cell_id) / "samples.npz"
+        return parse_arrays(path, self._content(cell_id, path)).get("spins") if path.exists() else None
 
     def reference(self, cell_id: str) -> Reference | None:
         """Return the configurations that the reference cell left; None if there are none."""
-        path = self.path / "reference" / f"{cell_id}.npz"
-        arrays = read_arrays(path)
-        return parse(path, lambda: _unpack(arrays)) if arrays else None
+        path = self.files(cell_id).reference
+        if not path.exists():
+            return None
+        arrays = parse_arrays(path, self._content(cell_id, path, REFERENCE))
+        return parse(path, lambda: unpack_reference(arrays))
+
+    def changed_files(self, cell_id: str) -> list[str]:
+        """Return one line for each file of an ended cell that is missing or was changed; reads all of them."""
+        record = self._status(cell_id)
+        if record is None or record.status == RUNNING:
+            return []
+        files, lines = self.files(cell_id), []
+        for name, known in record.files.items():
+            path = files.reference if name == REFERENCE else files.folder / name
+            if not path.exists():
+                lines.append(f"{path} is missing")
+            elif digest(read_bytes(path)) != known.sha256:
+                lines.append(f"{path} was changed after the cell ended")
+        return lines
 
     def files(self, cell_id: str) -> CellFiles:
         """Return the folder of a cell, for writing."""
@@ -309,7 +282,50 @@ class Store:
             guard(entry, lambda entry=entry: shutil.rmtree(entry) if entry.is_dir() else entry.unlink(True))  # type: ignore[misc]
 
     def _folder(self, cell_id: str) -> Path:
-        return self.path / "cells" / cell_id
+        """Return the folder of a cell. Raises StoreError if it, or the folder around it, is a link."""
+        folder = self.path / "cells" / cell_id
+        for path in (self.path / "cells", folder, self.path / "reference"):
+            if path.is_symlink():
+                raise StoreError(f"{path} is a link, which is not followed; replace it by the folder itself")
+        return folder
+
+    def _status(self, cell_id: str) -> StatusRecord | None:
+        """Return status.json; None if the cell was not started."""
+        path = self._folder(cell_id) / "status.json"
+        try:
+            stat = path.lstat()
+        except FileNotFoundError:
+            return None
+        version = stat.st_ino, stat.st_mtime_ns
+        if cell_id not in self._statuses or self._statuses[cell_id][0] != version:
+            record = parse(path, lambda: msgspec.convert(check_seal(path, read_json(path)), StatusRecord))
+            if record.status != RUNNING:
+                parse(path, lambda: Status(record.status))
+            self._statuses[cell_id] = version, record
+        return self._statuses[cell_id][1]
+
+    def _check_sizes(self, cell_id: str, files: Mapping[str, FileRecord]) -> None:
+        """Raise StoreError if a file is missing or has another size; weights and configurations may be deleted."""
+        for name in files.keys() - {REFERENCE, "weights.safetensors"}:
+            path = self._folder(cell_id) / name
+            size = path.stat().st_size if path.exists() else None
+            if size != files[name].size and self._status_is(cell_id, files):
+                raise damaged(path, "it is missing" if size is None else f"it has {size} bytes, not {files[name].size}")
+
+    def _status_is(self, cell_id: str, files: Mapping[str, FileRecord]) -> bool:
+        """Return False if another process has changed the cell since its status was read: it runs again."""
+        record = self._status(cell_id)
+        return record is not None and record.files == files
+
+    def _content(self, cell_id: str, path: Path, name: str = "") -> bytes:
+        """Return the content of a file. Raises StoreError if the cell has ended and the file is not the one it left."""
+        record = self._status(cell_id)
+        content = read_bytes(path)
+        if record is not None and record.files:
+            known = record.files.get(name or path.name)
+            if known is None or known.sha256 != digest(content):
+                raise damaged(path, "it was changed after the cell ended")
+        return content
 
     def _occupied(self) -> bool:
         """Return True if the path is a run. Raises StoreError if it is something else that is not empty."""
@@ -326,24 +342,3 @@ class Store:
                 f"{self.path} is not a run folder and not empty (it contains '{min(strange)}'); nothing was changed"
             )
         return False
-
-
-def _unpack(arrays: Mapping[str, NDArray[Any]]) -> Reference:
-    """Return the configurations of a file that write_reference wrote."""
-    L, packed = int(arrays["L"]), arrays["packed"]
-    bits = np.unpackbits(packed, axis=1, count=L * L)  # (m, L*L)
-    spins = (2 * bits.astype(np.int8) - 1).reshape(-1, L, L)  # {0, 1} -> {-1, 1}
-    return Reference(spins, arrays["chain"], float(arrays["tau_int"]), int(arrays["seed"]))
-
-
-def _started(pid: int) -> int | None:
-    """Return when the process started, in clock ticks since boot; None if it is gone.
-
-    A new process can get the pid of an old one, but not its start time.
-    """
-    # proc(5): the name in parentheses may contain blanks, so the fields are counted after it.
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] in "ZX" else int(fields[19])  # a zombie or dead process counts as gone

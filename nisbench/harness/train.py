@@ -4,11 +4,9 @@ The seed of a step's random numbers depends on the number of the step. A checkpo
 and a resumed training with a budget in steps repeats the same numbers. Evaluations and checkpoints are not timed.
 """
 
-import json
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -18,10 +16,11 @@ from nisbench.contract.interfaces import Model
 from nisbench.contract.quantities import ESS_FRACTION, FREE_ENERGY_VARIATIONAL, KL_NATS
 from nisbench.contract.records import Budget, TrainingOptions
 from nisbench.contract.timing import PhaseTiming
-from nisbench.errors import NisbenchError, StoreError
+from nisbench.errors import NisbenchError
+from nisbench.harness.cell_files import CellFiles
+from nisbench.harness.checkpoint import Progress, load_checkpoint, save_checkpoint
 from nisbench.harness.clock import Clock
-from nisbench.harness.store import CellFiles
-from nisbench.harness.weights import read_tensors, write_tensors
+from nisbench.harness.stop import StopSignals
 
 __all__ = ["Diverged", "Training", "annealed_beta", "learning_rate", "train"]
 
@@ -44,15 +43,8 @@ class Training:
     """True if an earlier process did a part of it."""
     timing: PhaseTiming = field(default_factory=PhaseTiming)
     """Times of the steps, without evaluations and checkpoints."""
-
-
-@dataclass
-class _State:
-    """Steps and seconds that a training has used."""
-
-    step: int = 0
-    seconds: float = 0.0
-    timing: PhaseTiming = field(default_factory=PhaseTiming)
+    note: str | None = None
+    """Fact for the reader of the report: a damaged checkpoint was not used."""
 
 
 def train(
@@ -68,6 +60,7 @@ def train(
     source: str = "",
     keep: bool = False,
     checkpoint_every_s: float = 15.0,
+    stop: StopSignals | None = None,
 ) -> Training:
     """Train until the budget is used up, continuing from the checkpoint in `files` if there is one.
 
@@ -84,14 +77,16 @@ def train(
 
     Raises
     ------
+    StopRequestedError
+        If a signal, which `stop` postpones, asked for the end; the checkpoint is written by then.
     Diverged
         If an evaluation or a parameter is infinite or not a number. A checkpoint never contains such a value.
     """
     device = next(model.parameters()).device
     betas = options.adam_beta1, options.adam_beta2
     optimizer = torch.optim.Adam(_groups(model, options.fan_in), betas=betas, fused=True)
-    found = _resumed(files, model, optimizer, None if keep else source)
-    state, resumed = found or _State(), found is not None
+    found = load_checkpoint(files, model, optimizer, None if keep else source)
+    state, resumed = found.progress or Progress(), found.progress is not None
     files.keep_history_until(state.step)
     generator = Generator(device)
     saved_at, next_evaluation = clock.now(), _following(state.step)
@@ -116,29 +111,24 @@ def train(
         state.seconds += clock.now() - begin
 
         done = _fraction(budget, state) >= 1
-        due = done or clock.now() - saved_at > checkpoint_every_s
+        due = done or bool(stop and stop.name) or clock.now() - saved_at > checkpoint_every_s
         if state.step >= next_evaluation or due:
             watch.stop()
             state.timing = watch.spent
         if state.step >= next_evaluation or done:
             generator.manual_seed(seeds(f"evaluate/{state.step}"))
             line = _evaluate(model, beta, options.batch_size, generator, exact_log_z)
-            line |= {
-                "beta": beta_t,
-                "learning_rate": rate,
-                "gradient_norm": float(_gradient_norm(model) if norm is None else norm),
-            }
-            if not all(math.isfinite(value) for value in line.values() if value is not None):
-                raise Diverged(f"training diverged at step {state.step}: {line}; lower learning_rate or set clip_norm")
-            files.append_history({"step": state.step, "seconds": state.seconds, **line})
+            gradient_norm = float(_gradient_norm(model) if norm is None else norm)
+            line |= {"beta": beta_t, "learning_rate": rate, "gradient_norm": gradient_norm}
+            _note(files, state, line)
             next_evaluation = _following(state.step)
         if due:
-            # A checkpoint with NaN would make every later attempt fail in the same way.
-            if not all(bool(torch.isfinite(p).all()) for p in model.parameters()):
-                raise Diverged(f"a parameter is not finite at step {state.step}; lower learning_rate or set clip_norm")
-            _save(files.checkpoint, model, optimizer, state, source)
+            _check_finite(model, state)
+            save_checkpoint(files, model, optimizer, state, source)
             saved_at = clock.now()
-    return Training(state.step, state.seconds, _optimizer_bytes(optimizer), resumed, state.timing)
+        if stop:
+            stop.check()
+    return Training(state.step, state.seconds, _optimizer_bytes(optimizer), resumed, state.timing, found.note)
 
 
 def annealed_beta(options: TrainingOptions, beta: float, fraction: float, step: int) -> float:
@@ -179,7 +169,7 @@ def _groups(model: Model, fan_in: int) -> list[dict[str, Any]]:
     return [{"params": parameters, "scale": scale} for scale, parameters in groups.items()]
 
 
-def _fraction(budget: Budget, state: _State) -> float:
+def _fraction(budget: Budget, state: Progress) -> float:
     """Return the fraction of the budget that is used; 1 for a budget of zero."""
     used, total = (state.step, budget.steps) if budget.steps is not None else (state.seconds, budget.seconds)
     return used / total if total else 1.0
@@ -210,6 +200,19 @@ def _evaluate(
     }
 
 
+def _note(files: CellFiles, state: Progress, line: dict[str, float | None]) -> None:
+    """Add a line to the history. Raises Diverged for NaN and infinity."""
+    if not all(math.isfinite(value) for value in line.values() if value is not None):
+        raise Diverged(f"training diverged at step {state.step}: {line}; lower learning_rate or set clip_norm")
+    files.append_history({"step": state.step, "seconds": state.seconds, **line})
+
+
+def _check_finite(model: Model, state: Progress) -> None:
+    """Raise Diverged for a parameter that is not finite. Its checkpoint would make every later attempt fail as well."""
+    if not all(bool(torch.isfinite(p).all()) for p in model.parameters()):
+        raise Diverged(f"a parameter is not finite at step {state.step}; lower learning_rate or set clip_norm")
+
+
 def _gradient_norm(model: Model) -> Tensor:
     """Return the norm of the gradient of all parameters together."""
     return nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
@@ -223,45 +226,3 @@ def _optimizer_bytes(optimizer: torch.optim.Optimizer) -> int:
         for value in state.values()
         if isinstance(value, Tensor)
     )
-
-
-def _save(path: Path, model: Model, optimizer: torch.optim.Optimizer, state: _State, source: str) -> None:
-    """Write parameters, Adam's moments, steps, seconds and the hash of the plugin's source."""
-    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-    for index, moments in optimizer.state_dict()["state"].items():
-        tensors |= {f"adam.{index}.{key}": torch.as_tensor(value) for key, value in moments.items()}
-    # The metadata of the format are text; repr keeps every bit of a float.
-    facts = {"step": str(state.step), "seconds": repr(state.seconds), "timing": json.dumps(asdict(state.timing))}
-    write_tensors(path, tensors, facts | {"source": source})
-
-
-def _resumed(files: CellFiles, model: Model, optimizer: torch.optim.Optimizer, source: str | None) -> _State | None:
-    """Read the checkpoint, as `_load` does; without one, the training continues no other training either."""
-    found = _load(files.checkpoint, model, optimizer, source) if files.checkpoint.exists() else None
-    if found is None:
-        files.continued.unlink(missing_ok=True)
-    return found
-
-
-def _load(path: Path, model: Model, optimizer: torch.optim.Optimizer, source: str | None) -> _State | None:
-    """Read a checkpoint into model and optimiser; return None if it belongs to another source.
-
-    With source = None every source fits.
-    """
-    tensors, facts = read_tensors(path, next(model.parameters()).device, advice="delete it to train anew")
-    if source is not None and facts.get("source") != source:
-        return None
-    try:
-        model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
-    except RuntimeError as error:
-        why = str(error).splitlines()[0]
-        raise StoreError(f"{path} does not fit this model ({why}); delete it to train anew") from error
-    moments: dict[int, dict[str, Tensor]] = {}
-    for name, value in tensors.items():
-        if name.startswith("adam."):
-            _, index, key = name.split(".", 2)
-            moments.setdefault(int(index), {})[key] = value
-    # Only the moments come from the file; the groups and their rates are those of the options.
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
-    timing = PhaseTiming(**json.loads(facts.get("timing", "{}")))
-    return _State(int(facts["step"]), float(facts["seconds"]), timing)

@@ -51,7 +51,7 @@ class ImportTimes:
         def exec_module(loader: SourceFileLoader, module: ModuleType) -> None:
             times._run(loader, module)
 
-        SourceFileLoader.exec_module = exec_module  # type: ignore[method-assign]
+        SourceFileLoader.exec_module = exec_module  # type: ignore[method-assign, assignment]
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -87,7 +87,7 @@ class Compilation:
             return
         from numba.core import event
 
-        listener = event.TimingListener()
+        listener = event.TimingListener()  # type: ignore[no-untyped-call]
         with event.install_listener("numba:compiler_lock", listener):
             yield
         self.seconds += listener.duration if listener.done else 0.0

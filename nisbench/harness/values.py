@@ -5,7 +5,7 @@ import operator
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
-from nisbench.errors import InvalidValue
+from nisbench.errors import InvalidValue, one_line
 from nisbench.physics.kaufman import BETA_CRITICAL
 
 __all__ = [
@@ -53,22 +53,26 @@ def parse_name(where: str, value: Any) -> str:
     return value
 
 
-def integer(smallest: int, what: str) -> Callable[[str, Any], int]:
-    """Return a reader of whole numbers that are at least `smallest`; `what` names the number in messages."""
+def integer(smallest: int, what: str, largest: int = 2**63 - 1) -> Callable[[str, Any], int]:
+    """Return a reader of whole numbers from `smallest` to `largest`; `what` names the number in messages."""
 
     def read(where: str, value: Any) -> int:
         try:
             number = int(value) if isinstance(value, str) else operator.index(value)  # takes NumPy's integers too
         except (TypeError, ValueError):
             number = None
+        if number is not None and abs(number) > largest:  # not printed: str() refuses numbers of 4300 digits
+            raise InvalidValue(f"{where}: this {what} is too large; give a whole number <= {largest}")
         if number is None or isinstance(value, bool) or number < smallest:
-            raise InvalidValue(f"{where}: '{value}' is not a {what}; give a whole number >= {smallest}")
+            raise InvalidValue(f"{where}: '{one_line(str(value))}' is not a {what}; give a whole number >= {smallest}")
         return number
 
     return read
 
 
-parse_size = integer(2, "lattice size")
+_LARGEST_L = 2**14
+"""A lattice of this extent has 2^28 spins, 256 MiB as int8."""
+parse_size = integer(2, "lattice size", _LARGEST_L)
 
 
 def parse_beta(where: str, value: Any) -> float:

@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from nisbench.errors import StoreError
+from nisbench.harness.atomic import temporary_path
 
 __all__ = ["load_weights", "read_tensors", "save_weights", "write_tensors"]
 
@@ -38,9 +39,10 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str,
         # Tied weights share their memory, which the format refuses; each name gets a copy.
         separate[name] = tensor.clone() if tensor.data_ptr() in storages else tensor
         storages.add(tensor.data_ptr())
-    # In the same folder, because a rename is atomic within one file system; CellFiles.clear removes it after a kill.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_path(path)  # CellFiles.clear removes it after a kill
     save_file(separate, temporary, metadata=dict(facts))
+    with temporary.open("rb+") as file:
+        os.fsync(file.fileno())
     temporary.replace(path)
 
 

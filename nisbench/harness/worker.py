@@ -5,6 +5,7 @@ a reason, or ends this process alone.
 """
 
 import argparse
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from nisbench.contract.interfaces import ChainSampler, Density, Model
 from nisbench.contract.plugin_files import use_plugin_file
 from nisbench.contract.quantities import COMPILE_S, TRAIN_S, TRAIN_STEPS
 from nisbench.contract.records import Cell, CellResult, Hardware, Status
+from nisbench.errors import describe
 from nisbench.harness.build import UnavailableError, build_target, select_device
 from nisbench.harness.clock import Clock
 from nisbench.harness.context import CellContext, Outcome
@@ -29,15 +31,19 @@ from nisbench.harness.cost import phase_memory, phase_times
 from nisbench.harness.densities import measure_density, measure_model
 from nisbench.harness.environment import cpu_name
 from nisbench.harness.fit import declared_training
-from nisbench.harness.limits import OverLimitError, die_with_parent, limit_memory, size_text
+from nisbench.harness.limits import OverLimitError, limit_memory, size_text
 from nisbench.harness.processor import Machine, Pulse
 from nisbench.harness.samplers import measure_chains, measure_weighted
 from nisbench.harness.source import loaded_source
+from nisbench.harness.stop import StopRequestedError, StopSignals
 from nisbench.harness.store import Store
 from nisbench.harness.unclocked import UNSUPPORTED, ImportTimes, charged_times, unclocked
 from nisbench.statistics.gates import reference_doubts, validity
 
 __all__ = ["main", "run_cell"]
+
+_STOPPED = 143
+"""Exit code of a process that SIGTERM ended, as shells give it."""
 
 
 def run_cell(
@@ -47,6 +53,7 @@ def run_cell(
     *,
     memory_limit: int | None = None,
     keep: bool = False,
+    stop: StopSignals | None = None,
     imports: ImportTimes | None = None,
 ) -> CellResult:
     """Measure one cell and return its result; series, samples and weights are in the store by then.
@@ -57,6 +64,8 @@ def run_cell(
         Bytes that the cell may take.
     keep
         Continue a training although the source of the plugin has changed.
+    stop
+        Signals that ask this process to end; a training writes its checkpoint first.
     imports
         Times of the imports of this process. If given, imports are being counted already.
 
@@ -67,7 +76,8 @@ def run_cell(
     """
     with Pulse() as pulse, nullcontext(imports) if imports else ImportTimes() as times:
         assert times is not None
-        return _run(store, cell, catalog, times, Clock(select_device(cell.device), pulse), memory_limit, keep)
+        limits = memory_limit, keep, stop or StopSignals()
+        return _run(store, cell, catalog, times, Clock(select_device(cell.device), pulse), limits)
 
 
 def _run(
@@ -76,10 +86,9 @@ def _run(
     catalog: Catalog,
     imports: ImportTimes,
     clock: Clock,
-    memory_limit: int | None,
-    keep: bool,
+    limits: tuple[int | None, bool, StopSignals],
 ) -> CellResult:
-    """Load, measure and judge the cell."""
+    """Load, measure and judge the cell; `limits` are memory_limit, keep and stop of `run_cell`."""
     machine, files = Machine.read(), store.files(cell.cell_id)
     files.write_stage("load")
     begin = clock.now()  # importing a plugin can take seconds; they belong to its compile_s
@@ -92,10 +101,10 @@ def _run(
     if reason:
         raise UnavailableError(reason)
     # The limit starts here, after the libraries are loaded; the error names what they have taken.
-    if memory_limit is not None:
-        limit_memory(memory_limit, clock.device)
+    if limits[0] is not None:
+        limit_memory(limits[0], clock.device)
     factories = entry.factory, catalog.target(cell.target).factory
-    context = CellContext(cell, store, files, target, clock, factories, memory_limit, keep)
+    context = CellContext(cell, store, files, target, clock, factories, *limits)
     outcome = _measure(context, plugin, options)
     loading = replace(outcome.quantities[COMPILE_S], value=load_s + (outcome.quantities[COMPILE_S].value or 0.0))
     phases = charged_times(clock)
@@ -106,7 +115,7 @@ def _run(
     imported, compiled = imports.of(entry.factory), context.compilation.seconds
     hidden = unclocked(clock, cell.draws, steps.value if steps else None, imported, compiled)
     hidden += [outcome.background] if outcome.background else []
-    reasons = validity(cell.kind, quantities)
+    reasons = [*validity(cell.kind, quantities), *outcome.doubts]
     if cell.reference is not None:
         reasons += reference_doubts(cell.reference, store.state(cell.reference), outcome.reference)
     return CellResult(
@@ -149,10 +158,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--memory-limit", type=int, default=None)
     parser.add_argument("--keep", action="store_true")
-    parser.add_argument("--parent", type=int, default=None)
     given = parser.parse_args(arguments)
-    if given.parent is not None:
-        die_with_parent(given.parent)
+    stop = StopSignals()
     if given.threads:  # 0 leaves the choice to torch
         torch.set_num_threads(given.threads)
     # Weights of the Z2 average can lie below 1e-38, where some processors take twenty times as long. Set it before
@@ -160,10 +167,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.set_flush_denormal(True)
     store = Store.open(given.store)
     cell = store.cell(given.cell)
-    store.files(cell.cell_id).write_result(_guarded(store, cell, given.memory_limit, given.keep))
+    files = store.files(cell.cell_id)
+    try:
+        stop.install()
+        files.write_result(_guarded(store, cell, given.memory_limit, given.keep, stop))
+    except StopRequestedError as request:
+        files.write_status(Status.INTERRUPTED, str(request))
+        sys.exit(_STOPPED)
 
 
-def _guarded(store: Store, cell: Cell, memory_limit: int | None, keep: bool) -> CellResult:
+def _guarded(store: Store, cell: Cell, memory_limit: int | None, keep: bool, stop: StopSignals) -> CellResult:
     """Return the result of the cell, or its failure as a result."""
     empty = CellResult(cell.cell_id, Status.FAILED, "nothing ran")
     try:
@@ -171,7 +184,7 @@ def _guarded(store: Store, cell: Cell, memory_limit: int | None, keep: bool) -> 
             for file in store.plan().get("plugin_files", ()):
                 use_plugin_file(Path(file))
             catalog = load_catalog(names=(cell.plugin, cell.target))
-            return run_cell(store, cell, catalog, memory_limit=memory_limit, keep=keep, imports=imports)
+            return run_cell(store, cell, catalog, memory_limit=memory_limit, keep=keep, stop=stop, imports=imports)
     except UnavailableError as error:
         # With its source, so that a plugin which learns to run the cell is asked again.
         source = loaded_source(catalog.plugin(cell.plugin).factory, catalog.target(cell.target).factory)
@@ -185,8 +198,7 @@ def _guarded(store: Store, cell: Cell, memory_limit: int | None, keep: bool) -> 
 
 def _failure(error: Exception, memory_limit: int | None) -> str:
     """Return `Type: message` on one line; for lack of memory, that line with the memory limit."""
-    text = str(error).strip().splitlines()
-    message = f"{type(error).__name__}: {text[0] if text else ''}".rstrip(": ")
+    message = describe(error)
     exhausted = isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
     if not exhausted:
         return message
@@ -196,3 +208,7 @@ def _failure(error: Exception, memory_limit: int | None) -> str:
 
 if __name__ == "__main__":
     main(sys.argv[1:])
+    # Not the ordinary end of a process, which a thread or an exit handler of a plugin could hold up for ever.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)

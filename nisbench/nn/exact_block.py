@@ -12,18 +12,22 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from nisbench.errors import InvalidValue
 from nisbench.nn.bernoulli import signs
 from nisbench.nn.kernels.transfer_matrix import solve_blocks
 
-__all__ = ["block_draw", "block_energy", "block_log_z", "solve_blocks_torch"]
+__all__ = ["block_draw", "block_energy", "block_log_z", "largest_beta", "solve_blocks_torch"]
+
+LARGEST_FLOAT32 = 3.0
+"""Largest beta at which float32 weights are used: the error of ln Z is 1e-6 up to here."""
 
 
 def block_log_z(border: Tensor, side: int, beta: float) -> Tensor:
     """Return ln Z of n blocks, (n,) float64.
 
     With float64 borders it is exact up to rounding. With float32 borders the error is 1e-6 (4e-6 with torch operations)
-    up to beta = 3. Beyond that, float32 weights of unlikely rows underflow: the error is 4e-5 at beta = 6, and ln Z is
-    infinite at beta = 8.
+    up to beta = 3. Beyond that, float32 weights of unlikely rows would underflow, and float64 is used. Raises
+    InvalidValue beyond `largest_beta(side)`, where float64 weights would underflow.
 
     Parameters
     ----------
@@ -54,8 +58,23 @@ def block_energy(spins: Tensor, border: Tensor, side: int) -> Tensor:
     return -total.double()
 
 
+def largest_beta(side: int, dtype: torch.dtype = torch.float64) -> float:
+    """Return the largest beta at which no row of a block can lose all its weights.
+
+    After a row the largest of the 2^side weights is at least 2^-side. The same spins in the next row have at most
+    2 side + 1 unlike bonds: side - 1 inside the row, 2 to the border at its ends, side to the border below.
+    """
+    return (-math.log(torch.finfo(dtype).tiny) - side * math.log(2)) / (2 * (2 * side + 1))
+
+
 def _solve(border: Tensor, side: int, beta: float, odds: Tensor) -> tuple[Tensor, Tensor]:
     """Spins, (side^2, n), and ln Z, (n,); odds = u/(1 - u), or (0, n) for no draw."""
+    if beta > largest_beta(side):
+        limit = f"they work up to beta = {largest_beta(side):.4g}"
+        raise InvalidValue(f"beta = {beta:g} is too large for exact blocks of side {side}: {limit}")
+    if border.dtype == torch.float32 and beta > min(LARGEST_FLOAT32, largest_beta(side, torch.float32)):
+        spins, log_z = _solve(border.double(), side, beta, odds.double())
+        return spins.float(), log_z
     unlike = _rounded(math.exp(-2 * beta), side, border.dtype)
     if border.device.type == "cpu":
         spins, log_z = border.new_empty(odds.shape), border.new_empty(border.shape[1], dtype=torch.float64)

@@ -68,6 +68,11 @@ class Lattice:
         """True for the ferromagnet J = 1 on the torus without a field, where Kaufman's formula applies."""
         return self.boundary == "torus" and self.z2 and bool((self.right == 1).all() and (self.down == 1).all())
 
+    @property
+    def ferromagnetic(self) -> bool:
+        """True if no coupling is negative."""
+        return bool((self.right >= 0).all() and (self.down >= 0).all())
+
     @cached_property
     def neighbours(self) -> NDArray[np.int64]:
         """(n_sites, 4): site numbers of the right, lower, left and upper neighbours.
@@ -97,6 +102,15 @@ class Lattice:
         return Bonds(
             _frozen(first), _frozen(self.neighbours[:, :2].T[exists]), _frozen(self.couplings[:, :2].T[exists])
         )
+
+    def energy(self, spins: NDArray[np.int8]) -> float:
+        """Return -sum J s_i s_j - sum h_i s_i of one configuration (L, L), summed over the list of bonds.
+
+        Targets have a faster formula of their own, which checks compare with this one.
+        """
+        flat = spins.ravel().astype(np.float64)  # (n_sites,)
+        first, second, coupling = self.bonds
+        return -float((coupling * flat[first] * flat[second]).sum() + self.field @ flat)
 
     @cached_property
     def digest(self) -> str:

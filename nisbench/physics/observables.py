@@ -34,8 +34,9 @@ def observables(means: NDArray[np.float64], *, beta: float, n_sites: int) -> dic
     values = {
         "energy": e,
         "abs_magnetisation": abs_m,
-        "specific_heat": beta**2 * n_sites * (e2 - e**2),
-        "susceptibility": beta * n_sites * (m2 - abs_m**2),
+        # a variance of equal values is 0; the difference of its two terms may be negative by rounding
+        "specific_heat": beta**2 * n_sites * max(0.0, e2 - e**2),
+        "susceptibility": beta * n_sites * max(0.0, m2 - abs_m**2),
     }
     if m2 > 0:
         values["binder_cumulant"] = 1 - m4 / (3 * m2**2)

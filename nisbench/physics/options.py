@@ -24,6 +24,10 @@ class IsingOptions:
         if not math.isfinite(self.field):
             raise InvalidValue(f"field = {self.field}: give a finite number")
 
+    def traits(self) -> tuple[str, ...]:
+        """Return the traits of the target, for the choice of its reference."""
+        return ("pairwise", self.boundary, "ferromagnet", *(() if self.field else ("z2",)))
+
 
 @dataclass(frozen=True)
 class EdwardsAndersonOptions:
@@ -39,12 +43,20 @@ class EdwardsAndersonOptions:
         if self.instance < 1:
             raise InvalidValue(f"instance = {self.instance}: instances are numbered 1, 2, ...")
 
+    def traits(self) -> tuple[str, ...]:
+        """Return the traits of the target, for the choice of its reference."""
+        return "pairwise", self.boundary, "frustrated", "z2"
+
 
 @dataclass(frozen=True)
 class VillainOptions:
     """Options of `villain`."""
 
     boundary: Boundary = field(default="free", metadata={"help": "free edges, or torus with an even L"})
+
+    def traits(self) -> tuple[str, ...]:
+        """Return the traits of the target, for the choice of its reference."""
+        return "pairwise", self.boundary, "frustrated", "z2"
 
 
 @dataclass(frozen=True)
@@ -70,3 +82,7 @@ class CouplingsOptions:
         if self.digest not in ("", found):
             raise InvalidValue(f"couplings file {self.file}: its SHA-256 is {found}; asked for was {self.digest}")
         object.__setattr__(self, "digest", found)
+
+    def traits(self) -> tuple[str, ...]:
+        """Return the traits for the choice of the reference; the file may be frustrated and may have a field."""
+        return "pairwise", self.boundary, "frustrated"

@@ -21,6 +21,7 @@ class PairwiseTarget:
     def __init__(self, lattice: Lattice) -> None:
         self.lattice = lattice
         self.L, self.n_sites, self.z2 = lattice.L, lattice.n_sites, lattice.z2
+        self.order_parameters = _order_parameters(lattice)
         self._tables: dict[torch.device, tuple[Tensor, Tensor, Tensor]] = {}
 
     def energy(self, spins: Tensor) -> Tensor:
@@ -75,3 +76,10 @@ class PairwiseTarget:
             right, down, field = (torch.from_numpy(array.copy()).to(device, dtype) for array in arrays)
             self._tables[device] = right, down, field
         return self._tables[device]
+
+
+def _order_parameters(lattice: Lattice) -> tuple[str, ...]:
+    """Return the magnetisation for a ferromagnet, the overlap for other couplings, both for those in a field."""
+    if lattice.ferromagnetic:
+        return ("magnetisation",)
+    return ("overlap",) if lattice.z2 else ("magnetisation", "overlap")

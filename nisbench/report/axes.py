@@ -10,7 +10,8 @@ from matplotlib.axis import Axis
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from nisbench.report.lettering import width
-from nisbench.report.panels import Panel, Point
+from nisbench.report.palette import INK, MUTED
+from nisbench.report.panels import Panel, Point, Role
 from nisbench.results.numbers import power_of_ten
 
 __all__ = ["BESIDE", "set_position_axis", "set_value_axis", "spread_ticks", "tick_labels"]
@@ -24,11 +25,18 @@ _GAP = 4.0
 def set_position_axis(axes: Axes, panel: Panel, room: float, size: float) -> None:
     """Sets the x axis of a panel; `room` is its length and `size` the size of its labels, both in points.
 
-    An axis of sizes or of values has its ticks at the sizes or values of the samplers, never at the points of a fit or
-    of published values. Where the labels would overlap, the larger size keeps its label.
+    An axis of sizes or of values has its ticks at the sizes or values of the samplers and, in grey, at those of
+    published values; never at the points of a fit. Where the labels would overlap, those of the samplers come first,
+    and of these the larger size keeps its label.
     """
     x = [point.x for point in _points(panel)]
     low, high = min(x), max(x)
+    if panel.x_scale == "log":
+        axes.set_xscale("log")
+        axes.set_xlim(low / _beside(low, high), high * _beside(low, high))
+        _log_ticks(axes.xaxis, low, high)
+        spread_ticks(axes.xaxis, room, size)
+        return
     if panel.x_scale == "size":
         axes.set_xscale("log", base=2)
         low, high = low / 1.3, high * 1.3
@@ -40,10 +48,33 @@ def set_position_axis(axes: Axes, panel: Panel, room: float, size: float) -> Non
         _linear_ticks(axes.xaxis, high - low)
         spread_ticks(axes.xaxis, room, size)
         return
-    ticks = sorted({point.x for series in panel.series if series.role == "sampler" for point in series.points})
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4g}"))
-    axes.xaxis.set_major_locator(FixedLocator(_thinned(axes.xaxis, ticks, room, size)))
+    own, published = _places(panel, "sampler"), _places(panel, "published")
+    kept = _thinned(axes.xaxis, own, room, size)
+    ticks = _filled(axes.xaxis, kept, sorted(set(published) - set(own)), room, size)
+    axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_minor_locator(NullLocator())
+    for tick, label in zip(ticks, axes.xaxis.get_ticklabels(), strict=True):
+        label.set_color(INK if tick in kept else MUTED)
+
+
+def _beside(low: float, high: float) -> float:
+    """Factor of the margin at each end of a logarithmic axis: 3 % of its length, or a quarter for a single place."""
+    return max(float((high / low) ** 0.03), 1.02) if high > low else 1.25
+
+
+def _places(panel: Panel, role: Role) -> list[float]:
+    """The places of the points of this role, sorted, each once."""
+    return sorted({point.x for series in panel.series if series.role == role for point in series.points})
+
+
+def _filled(axis: Axis, kept: list[float], others: Sequence[float], room: float, size: float) -> list[float]:
+    """The ticks `kept`, with those of `others` whose labels overlap none of them, from the largest on."""
+    ticks = kept
+    for other in sorted(others, reverse=True):
+        more = sorted([*ticks, other])
+        ticks = more if _thinned(axis, more, room, size) == more else ticks
+    return ticks
 
 
 def spread_ticks(axis: Axis, room: float, size: float) -> None:
@@ -92,7 +123,7 @@ def _thinned(axis: Axis, ticks: Sequence[float], room: float, size: float) -> li
 
 
 def _linear_ticks(axis: Axis, span: float) -> None:
-    axis.set_major_locator(MaxNLocator(6))
+    axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     axis.set_major_formatter(FuncFormatter(lambda value, _: _plain(value, span)))
 
 
@@ -133,11 +164,12 @@ def _limits(panel: Panel) -> tuple[float, float]:
     if not points:
         return (0.5, 2.0)
     high = max(point.y + (point.error or 0.0) for point in points)
+    above = 0.12 if any(point.open for point in points) else 0.0  # room for the arrow of a lower limit
     if panel.y_scale == "log":
         # A bar longer than its value would reach minus infinity; it counts down to 0.3 of the value.
         low = min(max(point.y - (point.error or 0.0), 0.3 * point.y) for point in points)
         wide = max((high / low) ** 0.08, 1.15)
-        return low / wide, high * wide
+        return low / wide, high * wide * (high / low * wide) ** above
     low = min(point.y - (point.error or 0.0) for point in points)
     margin = 0.06 * (high - low) or 0.1 * abs(high) or 1.0
-    return low - margin, high + margin
+    return low - margin, high + margin + above * (high - low + margin)

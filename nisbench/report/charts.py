@@ -9,7 +9,7 @@ from nisbench.contract.quantities import ESS_FRACTION, ESS_FRACTION_P, describe
 from nisbench.report.document import Block, Figure, Paragraph, Picture
 from nisbench.report.figures import draw
 from nisbench.report.palette import DOTTED, Mark, marks
-from nisbench.report.panels import ConfigurationPanel, Panel, Point, Series, visible
+from nisbench.report.panels import AnyPanel, Panel, Point, Series, visible
 from nisbench.report.references import fit_series, fit_text, published_series
 from nisbench.report.sweeps import Sweep, sweep_note, sweeps
 from nisbench.results.cells import Results
@@ -31,7 +31,7 @@ _NEAR_ONE = 0.9
 """If every ESS per draw of a figure is above this value, 1 - ESS is drawn."""
 
 
-def figure(panels: Iterable[Panel | ConfigurationPanel | None], caption: str, *, wide: bool = False) -> Figure | None:
+def figure(panels: Iterable[AnyPanel | None], caption: str, *, wide: bool = False) -> Figure | None:
     """Draws the panels under one caption; None if there is nothing to draw."""
     pictures = tuple(_picture(panel) for panel in panels if panel is not None)
     return Figure(pictures, caption, wide) if pictures else None
@@ -154,9 +154,9 @@ def _dots(panel: Panel, highest_first: bool) -> Panel:
     return replace(panel, series=tuple(shown), rows=True, default=line)
 
 
-def _picture(panel: Panel | ConfigurationPanel) -> Picture:
-    picture = Picture(panel.name, visible(panel.alt), draw(panel), title=visible(panel.title))
-    if isinstance(panel, ConfigurationPanel) or not panel.switchable:
+def _picture(panel: AnyPanel) -> Picture:
+    picture = Picture(panel.name, visible(panel.alt), draw(panel), title=visible(panel.title), panel=panel)
+    if not isinstance(panel, Panel) or not panel.switchable:
         return picture
     other = _switched(panel)
     return replace(picture, other=draw(other, pdf=False), other_scale=other.y_scale)

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from nisbench.report.document import Block, Column, Entry, Paragraph, Table, plain
+from nisbench.report.document import Block, Column, Entry, Fold, Paragraph, Table, plain
 from nisbench.results.cells import Results, status_counts
 from nisbench.results.claim_outcomes import Claim, Outcome, claims
 
@@ -28,13 +28,20 @@ def claim_blocks(results: Results) -> list[Block]:
         return []
     heads = ("claim", "outcome", "checks and their numbers", "states of its runs")
     return [
-        Paragraph(
-            "The claims that the plan set out to check. A check holds or fails if the difference exceeds two errors, "
-            "and for two timings also 20%; otherwise it is not decided. A check that relies on a good value of an "
-            "untrusted run is not decided either. An exponent is the local one, between the two largest sizes."
-        ),
-        Table("The claims of the plan.", tuple(Column(head, numeric=False) for head in heads), tuple(map(_row, found))),
+        Table(
+            f"{len(found)} {'claim' if len(found) == 1 else 'claims'} of the plan.",
+            tuple(Column(head, numeric=False) for head in heads),
+            tuple(map(_row, found)),
+        ).shorter(),
+        Fold("How a claim is checked", (Paragraph(_RULE),)),
     ]
+
+
+_RULE = (
+    "A check holds or fails if the difference exceeds two errors, "
+    "and for two timings also 20%; otherwise it is not decided. A check that relies on a good value of an "
+    "untrusted run is not decided either. An exponent is the local one, between the two largest sizes."
+)
 
 
 def _row(claim: Claim) -> tuple[Entry, ...]:

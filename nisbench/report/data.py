@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from nisbench.contract.quantities import QUANTITIES, describe
-from nisbench.report.document import Document, plain
+from nisbench.report.document import Document
 from nisbench.report.palette import GRID, INK, MUTED, PALETTE, PAPER
 from nisbench.report.panels import Drawing, visible
+from nisbench.report.tables import place_entries
 from nisbench.results.cells import Problem, Results
 from nisbench.results.export import LONG_COLUMNS, long_rows
 from nisbench.results.groups import grouped
@@ -58,10 +59,8 @@ def page_data(document: Document, results: Results) -> str:
 
 
 def row_key(results: Results, problem: Problem, L: int) -> str:
-    """Target, beta and L of a table row as one text, which the script builds in the same way."""
-    several = len(results.problems) > 1
-    parts = [plain(problem.target), plain(problem.beta)] if several else []
-    return "|".join(sort_key(entry.sort) for entry in (*parts, plain(L)))
+    """Target, beta and L of a table row as one text, which the script builds in the same way from its columns."""
+    return "|".join(sort_key(entry.sort) for entry in place_entries(results, problem, L))
 
 
 def sort_key(value: float | str) -> str:
@@ -75,8 +74,9 @@ def _series(drawing: Drawing) -> list[dict[str, Any]]:
 
 def _published(results: Results) -> Iterator[tuple[str, dict[str, dict[str, float]]]]:
     found: dict[str, dict[str, dict[str, float]]] = {}
+    sizes = {row.cell.L for row in results.contest}
     for problem in results.problems:
-        for value in published().at(problem.target, problem.beta):
+        for value in (one for one in published().at(problem.target, problem.beta) if one.L in sizes):
             numbers = {
                 name: estimate.value / describe(name).scale
                 for name, estimate in value.quantities.items()
@@ -84,8 +84,8 @@ def _published(results: Results) -> Iterator[tuple[str, dict[str, dict[str, floa
             }
             found.setdefault(value.method, {})[row_key(results, problem, value.L)] = numbers
     # Published methods without a size in common with the run cannot be a baseline.
-    sizes = {row_key(results, row.problem, row.cell.L) for row in results.contest}
-    yield from ((method, values) for method, values in found.items() if sizes & values.keys())
+    places = {row_key(results, row.problem, row.cell.L) for row in results.contest}
+    yield from ((method, values) for method, values in found.items() if places & values.keys())
 
 
 def _machines(results: Results) -> dict[str, str]:

@@ -1,11 +1,15 @@
 """The report as plain values: sections of paragraphs, tables and figures. HTML and Markdown are printed from them."""
 
-from collections.abc import Iterable, Sequence
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from nisbench.contract.records import Estimate
-from nisbench.report.panels import Drawing
+from nisbench.report.methods import Method
+from nisbench.report.panels import AnyPanel, Drawing, visible
 from nisbench.results.numbers import concise, score
+from nisbench.results.targets import beta_text
 
 __all__ = [
     "ABSENT",
@@ -16,10 +20,13 @@ __all__ = [
     "Document",
     "Entry",
     "Figure",
+    "Fold",
     "Paragraph",
     "Picture",
+    "Related",
     "Section",
     "Table",
+    "beta_entry",
     "number",
     "plain",
     "value_entry",
@@ -29,6 +36,10 @@ __all__ = [
 
 ABSENT = "n/a"
 """Text of an entry if the kind of sampler cannot have the quantity."""
+_LONGEST_ALT = 240
+"""Largest number of letters of a text that replaces a drawing; a longer text cannot be skipped by its listener."""
+_MAIN_PICTURES = 4
+"""Number of drawings in the Markdown."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +50,18 @@ class Entry:
     sort: float | str = ""
     """Value by which the column is sorted."""
     note: str = ""
-    """Reason why there is no number, or a remark about it; printed under the table."""
+    """Reason why there is no number, or a remark about it; printed in a list under the table."""
     tone: str = ""
     """`ok`, `weak`, `untrusted`, `bad` or `waiting` for a status, `best` for emphasis, `missing`, `code`."""
     error: float | None = None
     """One standard error, in the unit of `sort`."""
+    link: str = ""
+    """Anchor of the page that explains the entry."""
 
 
 MISSING = Entry(ABSENT, tone="missing")
+_NAMING = ("place", "size", "sampler")
+"""Keys of the columns that name a row."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +72,8 @@ class Column:
     unit: str = ""
     numeric: bool = True
     key: str = ""
-    """Name by which the script of the page finds the column: `place` or `sampler` for a column that names the row, or
-    the quantity if its ratio to a baseline is meaningful."""
+    """Name by which the script of the page finds the column: `place`, `size` or `sampler` for a column that names the
+    row, or the quantity if its ratio to a baseline is meaningful."""
 
 
 @dataclass(frozen=True)
@@ -79,11 +94,34 @@ class Table:
         return str(self.notes.index(entry.note) + 1) if entry.note else ""
 
     @classmethod
-    def of(cls, caption: str, columns: Iterable[Column], rows: Iterable[Sequence[Entry]]) -> "Table":
+    def of(cls, caption: str, columns: Iterable[Column], rows: Iterable[Sequence[Entry]]) -> Table:
         """The table without the columns that contain neither a number nor a note in any row."""
         heads, lines = list(columns), [tuple(row) for row in rows]
         used = [i for i in range(len(heads)) if any(line[i].text != ABSENT or line[i].note for line in lines)]
         return cls(caption, tuple(heads[i] for i in used), tuple(tuple(line[i] for i in used) for line in lines))
+
+    @property
+    def headers(self) -> tuple[int, ...]:
+        """Positions of the columns that name a row: those with such a key, otherwise the first column."""
+        return tuple(i for i, one in enumerate(self.columns) if one.key in _NAMING) or (0,)
+
+    def shorter(self) -> Table:
+        """The table without columns that have one text in all rows; the caption states these texts except `n/a`.
+
+        Columns that name the row stay. A table with a single row stays as it is.
+        """
+        if len(self.rows) < 2:
+            return self
+        same = [i for i in range(len(self.columns)) if i not in self.headers and self._constant(i)]
+        shown = [(self.columns[i], self.rows[0][i].text) for i in same if self.rows[0][i].text != ABSENT]
+        told = [f"{one.heading}: {text}{f' {one.unit}' if one.unit else ''}" for one, text in shown]
+        left = [i for i in range(len(self.columns)) if i not in same]
+        caption = f"{self.caption} In all rows: {'; '.join(told)}." if told else self.caption
+        rows = tuple(tuple(row[i] for i in left) for row in self.rows)
+        return Table(caption, tuple(self.columns[i] for i in left), rows)
+
+    def _constant(self, i: int) -> bool:
+        return len({(row[i].text, row[i].note) for row in self.rows}) == 1 and not self.rows[0][i].note
 
 
 @dataclass(frozen=True)
@@ -98,6 +136,15 @@ class Picture:
     other_scale: str = ""
     """Name of the other scale."""
     title: str = ""
+    panel: AnyPanel | None = None
+    """The content of the drawing, from which it is drawn again for a paper."""
+
+    @property
+    def short_alt(self) -> str:
+        """The drawing in one short text: its title and its series. The values are in the tables and at the pointer."""
+        labels = list(dict.fromkeys(one.group or one.label for one in self.drawing.series))
+        text = f"{self.title}: {', '.join(labels)}" if labels else self.alt
+        return visible(text if len(text) <= _LONGEST_ALT else f"{text[: _LONGEST_ALT - 2]} …")
 
 
 @dataclass(frozen=True)
@@ -124,16 +171,40 @@ class Code:
     text: str
 
 
-Block = Paragraph | Code | Table | Figure
+@dataclass(frozen=True)
+class Fold:
+    """Blocks behind one line, which a click, a link to the anchor or the printer opens."""
+
+    summary: str
+    blocks: tuple[Block, ...]
+    anchor: str = ""
+
+
+Block = Paragraph | Code | Table | Figure | Fold
 
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and the blocks under it."""
+    """A heading, which is a question, and the blocks under it."""
 
     anchor: str
     title: str
     blocks: tuple[Block, ...]
+    short: str = ""
+    """Name of the section in the list of contents; empty: the title."""
+
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """The figures of the section, also those in folds."""
+        return tuple(block for block in _flat(self.blocks) if isinstance(block, Figure))
+
+
+@dataclass(frozen=True)
+class Related:
+    """Another report on the same question; its page and its Markdown lie in `folder`."""
+
+    title: str
+    folder: str
 
 
 @dataclass(frozen=True)
@@ -145,13 +216,43 @@ class Document:
     """Sentences on what was run."""
     verdict: tuple[str, ...]
     """Sentences on what was found, the most important first."""
-    sections: tuple[Section, ...]
+    open: tuple[Section, ...]
+    """Sections that a reader sees at once."""
+    folded: tuple[Section, ...]
+    """Sections of which a reader first sees the heading."""
+    methods: tuple[Method, ...] = ()
+    related: tuple[Related, ...] = ()
+
+    @property
+    def sections(self) -> tuple[Section, ...]:
+        """All sections, in order."""
+        return self.open + self.folded
 
     @property
     def pictures(self) -> tuple[Picture, ...]:
         """Every drawing, in order."""
-        blocks = [block for section in self.sections for block in section.blocks]
-        return tuple(picture for block in blocks if isinstance(block, Figure) for picture in block.pictures)
+        return tuple(one for section in self.sections for figure in section.figures for one in figure.pictures)
+
+    @property
+    def main_pictures(self) -> tuple[Picture, ...]:
+        """The drawings of the Markdown: the first of each open figure, then those of the last figure."""
+        figures = [block for section in self.open for block in section.blocks if isinstance(block, Figure)]
+        first = [figure.pictures[0] for figure in figures]
+        rest = [one for figure in reversed(figures) for one in figure.pictures[1:]]
+        return tuple([*first, *rest][:_MAIN_PICTURES])
+
+
+def _flat(blocks: Iterable[Block]) -> Iterator[Block]:
+    """The blocks, and those in folds."""
+    for block in blocks:
+        yield block
+        if isinstance(block, Fold):
+            yield from _flat(block.blocks)
+
+
+def beta_entry(beta: float) -> Entry:
+    """An entry with `critical` or four digits of beta, sorted by its value."""
+    return Entry(beta_text(beta), beta)
 
 
 def plain(value: object, tone: str = "") -> Entry:

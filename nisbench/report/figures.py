@@ -20,8 +20,9 @@ from matplotlib.figure import Figure
 
 from nisbench.report.dots import draw_dots, row_places
 from nisbench.report.fonts import WHOLE, small_font
+from nisbench.report.grid import draw_grid
 from nisbench.report.mosaic import draw_configurations
-from nisbench.report.panels import ConfigurationPanel, Drawing, Panel, Point, Series, Traced
+from nisbench.report.panels import AnyPanel, ConfigurationPanel, Drawing, Grid, Panel, Point, Series, Traced
 from nisbench.report.plot import draw_plot, shifted
 from nisbench.report.sheet import PAGE, Sheet
 from nisbench.results.numbers import as_printed, concise, significant
@@ -29,27 +30,31 @@ from nisbench.results.numbers import as_printed, concise, significant
 __all__ = ["draw"]
 
 
-def draw(panel: Panel | ConfigurationPanel, *, pdf: bool = True, sheet: Sheet = PAGE) -> Drawing:
+def draw(panel: AnyPanel, *, pdf: bool = True, sheet: Sheet = PAGE) -> Drawing:
     """The panel as PDF and as one SVG element, without XML prologue and metadata; its ids begin with its name.
 
     Parameters
     ----------
     sheet
-        PAGE, or COLUMN for one column of a paper; configurations have a size of their own.
+        PAGE, or COLUMN for one column of a paper.
     """
     with _style(panel.name, sheet):
         figure = _figure(panel, sheet)
         svg, printed = io.StringIO(), io.BytesIO()
         figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
         if pdf:
+            for title in figure.texts:  # embedding a second font would take a third of the time of a PDF
+                title.set_fontweight("normal")
             figure.savefig(printed, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
     traced = _traced(panel, figure) if isinstance(panel, Panel) else ()
     return Drawing(_tidy(svg.getvalue(), panel.name), printed.getvalue(), traced)
 
 
-def _figure(panel: Panel | ConfigurationPanel, sheet: Sheet) -> Figure:
+def _figure(panel: AnyPanel, sheet: Sheet) -> Figure:
     if isinstance(panel, ConfigurationPanel):
-        return draw_configurations(panel)
+        return draw_configurations(panel, sheet)
+    if isinstance(panel, Grid):
+        return draw_grid(panel, sheet)
     return draw_dots(panel, sheet) if panel.rows else draw_plot(panel, sheet)
 
 
@@ -84,8 +89,9 @@ def _traced(panel: Panel, figure: Figure) -> tuple[Traced, ...]:
             # The points of a histogram are edges; its values belong to the middles of the bins.
             places, points = (places[1:] + places[:-1]) / 2, points[:-1]
             shown_x = places.tolist()
-        # Of a fit the page shows the exponent, not the points.
-        kept = [i for i, point in enumerate(points) if series.role != "fit" and not math.isnan(point.y)]
+        # Of a fit the page shows the exponent, not the points; a band has no value of its own.
+        told = series.role != "fit" and series.shape != "band"
+        kept = [i for i, point in enumerate(points) if told and not math.isnan(point.y)]
         values = np.clip([points[i].y for i in kept], *limits)
         pair = (values, places[kept]) if panel.rows else (places[kept], values)
         # (k, 2) data coordinates -> pixels -> points of 1/72 inch
@@ -103,7 +109,7 @@ def _value(series: Series, point: Point) -> str:
     """The number with its error; a published number has the digits of its source."""
     bare = series.role == "published" and point.error is None
     number = as_printed(point.y) if bare else concise(point.y, point.error)
-    return number + ("" if point.trusted else ", untrusted")
+    return f"{'above ' if point.open else ''}{number}{'' if point.trusted else ', untrusted'}"
 
 
 def _tidy(svg: str, name: str) -> str:

@@ -1,4 +1,4 @@
-"""Histogram of the magnetisation per site; every bin covers the same number of values that the lattice allows."""
+"""Histograms of the magnetisation per site and of the overlap; every bin covers the same number of allowed values."""
 
 import math
 from collections.abc import Mapping
@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Histogram", "magnetisation_histogram"]
+__all__ = ["Histogram", "magnetisation_histogram", "overlap_histogram"]
 
 _MAX_BINS = 41
 
 
 @dataclass(frozen=True)
 class Histogram:
-    """Density of the magnetisation per site, and two means."""
+    """Density of the magnetisation per site, or of the overlap, and two means."""
 
     edges: NDArray[np.float64]
     """(n_bins + 1,)"""
@@ -35,7 +35,26 @@ def magnetisation_histogram(series: Mapping[str, NDArray[Any]], L: int) -> Histo
     if "magnetisation" not in series:
         return None
     total = np.asarray(series["magnetisation"], dtype=np.float64).ravel()  # (n, n_chains) -> (n n_chains,)
-    weight = _weights(series, total.size)
+    return _histogram(total, _weights(series, total.size), L)
+
+
+def overlap_histogram(series: Mapping[str, NDArray[Any]], L: int) -> Histogram | None:
+    """Histogram of the series `overlap`, weighted by the weights of both draws of a pair if there are weights.
+
+    N q takes the values of the magnetisation. None if the series has no finite value.
+    """
+    if "overlap" not in series:
+        return None
+    q = np.asarray(series["overlap"], dtype=np.float64).ravel()  # (n, n_pairs) -> (n n_pairs,)
+    weight = np.ones(q.size)
+    if "log_weight" in series:
+        single = np.asarray(series["log_weight"], dtype=np.float64)
+        weight = _weights({"log_weight": single[0 : 2 * q.size : 2] + single[1 : 2 * q.size : 2]}, q.size)
+    return _histogram(np.rint(q * L * L), weight, L)
+
+
+def _histogram(total: NDArray[np.float64], weight: NDArray[np.float64], L: int) -> Histogram | None:
+    """The histogram of totals (n,) between -N and N with their weights."""
     kept = np.isfinite(total) & np.isfinite(weight)
     total, weight = total[kept], weight[kept]
     if not total.size or not weight.sum() > 0:

@@ -1,4 +1,4 @@
-"""Writes report.html, report.md and figures/ for stores. The same stores give the same bytes."""
+"""Writes report.html, report.md and figures/ for stores. The same stores and catalog give the same bytes."""
 
 import base64
 import hashlib
@@ -10,36 +10,56 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from nisbench.contract.catalog import Catalog
 from nisbench.harness.atomic import guard, write_text
 from nisbench.harness.store import Store
 from nisbench.report.data import COLOURS, page_data, sort_key
-from nisbench.report.document import Code, Document, Entry, Figure, Paragraph, Picture, Table
+from nisbench.report.document import Code, Document, Entry, Figure, Fold, Paragraph, Picture, Related, Table
+from nisbench.report.methods import Method, methods_of
 from nisbench.report.panels import Drawing, visible
+from nisbench.report.paper import write_paper
 from nisbench.report.sections.autocorrelation import autocorrelation_section
+from nisbench.report.sections.citing import citing_section
 from nisbench.report.sections.configurations import configurations_section
 from nisbench.report.sections.cost import cost_section
+from nisbench.report.sections.error_bars import error_bars_section
 from nisbench.report.sections.ess import ess_section
 from nisbench.report.sections.failures import failures_section
 from nisbench.report.sections.free_energy import free_energy_section
+from nisbench.report.sections.glance import glance_section
 from nisbench.report.sections.magnetisation import magnetisation_section
 from nisbench.report.sections.observables import observables_section
 from nisbench.report.sections.provenance import provenance_section
 from nisbench.report.sections.published import published_section
+from nisbench.report.sections.quality import quality_section
+from nisbench.report.sections.relative_cost import relative_cost_section
 from nisbench.report.sections.training import training_section
-from nisbench.report.sections.verdict import verdict_section
+from nisbench.report.sections.verdict import claims_section, verdict_section
+from nisbench.report.sections.what_to_use import what_to_use_section
 from nisbench.report.sentences import lead_sentences, verdict_sentences
+from nisbench.report.spoken import spoken, spoken_unit
 from nisbench.results.break_even import with_break_even
 from nisbench.results.cells import Results, load
 
 __all__ = ["build_report", "rendered"]
 
-_SECTIONS = (
+_OPEN = (
     verdict_section,
+    what_to_use_section,
+    claims_section,
+    glance_section,
+)
+"""The sections that a reader sees at once, in order."""
+
+_FOLDED = (
     free_energy_section,
     ess_section,
     autocorrelation_section,
+    relative_cost_section,
     cost_section,
+    quality_section,
     training_section,
+    error_bars_section,
     observables_section,
     magnetisation_section,
     configurations_section,
@@ -47,26 +67,46 @@ _SECTIONS = (
     failures_section,
     provenance_section,
 )
-"""The sections of a report, in order."""
+"""The sections of which a reader first sees the heading, in order; the section on citing comes last."""
 
+_MOST_ROWS = 80
+"""Rows of a table in the Markdown; report.html contains all."""
 _SCRIPTS = ("tables.js", "figures.js", "report.js")
 
 
-def build_report(stores: Sequence[Store], out: Path) -> Path:
+def build_report(
+    stores: Sequence[Store],
+    out: Path,
+    *,
+    catalog: Catalog | None = None,
+    related: Sequence[Related] = (),
+    paper: bool = False,
+) -> Path:
     """Writes report.html, report.md and figures/ for the runs in `stores` into `out`; returns the path of report.html.
 
     The report of a half-finished run shows the cells that have ended. Raises StoreError if a file of a store is damaged
     or if the folder cannot be written.
+
+    Parameters
+    ----------
+    catalog
+        Describes the methods: names in full, publications, BibTeX, method cards. Without it they are left out.
+    related
+        Other reports on the same question, to which the page links.
+    paper
+        Also write paper/, with figures for one column and tables in LaTeX.
     """
     results = with_break_even(load(stores))
-    document = _document(results)
+    document = _document(results, methods_of(results, catalog), tuple(related))
     guard(out, lambda: (out / "figures").mkdir(parents=True, exist_ok=True))
     for picture in document.pictures:
         write_text(out / "figures" / f"{picture.name}.svg", _standalone(picture))
         _write(out / "figures" / f"{picture.name}.pdf", picture.drawing.pdf)
-    markdown = _environment().get_template("report.md.j2").render(document=document)
+    markdown = _environment().get_template("report.md.j2").render(document=document, most_rows=_MOST_ROWS)
     write_text(out / "report.md", markdown)
     write_text(out / "report.html", rendered(document, results))
+    if paper:
+        write_paper(document, out / "paper")
     return out / "report.html"
 
 
@@ -87,12 +127,15 @@ def rendered(document: Document, results: Results) -> str:
     )
 
 
-def _document(results: Results) -> Document:
+def _document(results: Results, methods: tuple[Method, ...], related: tuple[Related, ...]) -> Document:
     return Document(
         title=" + ".join(dict.fromkeys(str(run.plan.get("title") or run.name) for run in results.runs)),
         lead=lead_sentences(results),
         verdict=verdict_sentences(results),
-        sections=tuple(make(results) for make in _SECTIONS),
+        open=tuple(make(results) for make in _OPEN),
+        folded=(*(make(results) for make in _FOLDED), citing_section(results, methods)),
+        methods=methods,
+        related=related,
     )
 
 
@@ -106,9 +149,10 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
         finalize=_visible,
     )
-    kinds = {"paragraph": Paragraph, "code": Code, "table": Table, "figure": Figure}
+    kinds = {"paragraph": Paragraph, "code": Code, "table": Table, "figure": Figure, "fold": Fold}
     environment.tests.update({name: _test(kind) for name, kind in kinds.items()})
     environment.filters.update({"inline": _inline, "md": _markdown, "key": sort_key, "fence": _fence, "entry": _entry})
+    environment.filters.update({"spoken": spoken, "unit": spoken_unit})
     return environment
 
 

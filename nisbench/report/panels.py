@@ -12,11 +12,25 @@ from numpy.typing import NDArray
 from nisbench.report.palette import DEFAULT, Mark
 from nisbench.results.numbers import concise, significant
 
-__all__ = ["ConfigurationPanel", "Drawing", "Panel", "Point", "Role", "Series", "Traced", "visible"]
+__all__ = [
+    "AnyPanel",
+    "ConfigurationPanel",
+    "Drawing",
+    "Grid",
+    "GridCell",
+    "Note",
+    "Panel",
+    "Point",
+    "Role",
+    "Series",
+    "Traced",
+    "visible",
+]
 
 Role = Literal["sampler", "other", "published", "reference", "fit"]
 """other: a variant among many, drawn in grey; reference: the sampler with which the others are compared."""
-Shape = Literal["points", "curve", "steps", "line"]
+Shape = Literal["points", "curve", "steps", "line", "band"]
+"""curve: a line without marks, with a shaded band of its errors; band: the shaded band alone."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +41,17 @@ class Point:
     y: float
     error: float | None = None
     trusted: bool = True
+    open: bool = False
+    """True if y is a lower limit, drawn as an arrow."""
+
+
+@dataclass(frozen=True)
+class Note:
+    """A place that a drawing marks with a ring and a line down to the x axis, where its text stands."""
+
+    x: float
+    y: float
+    text: str
 
 
 @dataclass(frozen=True)
@@ -40,6 +65,8 @@ class Series:
     shape: Shape = "points"
     named: bool = True
     """True if the legend names the series; the seeds of one sampler are named once."""
+    thin: bool = False
+    """True for a thin line behind the marks."""
     group: str = ""
     """Name of the set of series that the page shows and hides together; empty: the label."""
 
@@ -53,8 +80,9 @@ class Panel:
     x_label: str
     y_label: str
     series: tuple[Series, ...]
-    x_scale: Literal["size", "values", "linear"] = "size"
-    """`size`: logarithmic, a tick at each x of a sampler. `values`: linear with such ticks. `linear`: even ticks."""
+    x_scale: Literal["size", "values", "linear", "log"] = "size"
+    """`size`: logarithmic, a tick at each x of a sampler. `values`: linear with such ticks. `linear`: even ticks.
+    `log`: a tick at each power of ten."""
     y_scale: Literal["linear", "log"] = "linear"
     y_limits: tuple[float, float] | None = None
     levels: tuple[float, ...] = ()
@@ -67,15 +95,15 @@ class Panel:
     """True for a dot plot: one row for each series, in order, and the values on the horizontal axis."""
     switchable: bool = False
     """True if the page also offers the other scale of y."""
-
-    @property
-    def empty(self) -> bool:
-        """True if no sampler has a point."""
-        return not any(series.points for series in self.series if series.role in ("sampler", "other"))
+    notes: tuple[Note, ...] = ()
+    words: str = ""
+    """The content in words, where it is more than a list of values."""
 
     @property
     def alt(self) -> str:
         """The drawing in words, for readers who cannot see it."""
+        if self.words:
+            return f"{self.title}: {self.words}"
         texts = [_in_words(series) for series in self.series if series.named and series.points and series.role != "fit"]
         return f"{self.title}: {self.y_label} against {self.x_label}. {' '.join(texts)}"
 
@@ -97,6 +125,40 @@ class ConfigurationPanel:
             for label, pictures in self.rows
         ]
         return f"{self.title}. {' '.join(texts)}"
+
+
+@dataclass(frozen=True)
+class GridCell:
+    """One cell of a grid. Neighbours in a row with the same label and mark share one frame and one name."""
+
+    label: str
+    lines: tuple[str, ...]
+    """Short texts under the name."""
+    mark: Mark | None = None
+    """The look of the sampler; None for a tie, which is hatched."""
+    empty: bool = False
+    """True for a white cell with a dashed frame: nothing was chosen there."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table of coloured cells."""
+
+    name: str
+    title: str
+    x_label: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[GridCell, ...]], ...]
+    """Label of the row, and one cell for each column."""
+    words: str
+
+    @property
+    def alt(self) -> str:
+        """The drawing in words."""
+        return f"{self.title}: {self.words}"
+
+
+AnyPanel = Panel | ConfigurationPanel | Grid
 
 
 @dataclass(frozen=True)
@@ -132,7 +194,11 @@ _INVISIBLE = re.compile(
 def _in_words(series: Series) -> str:
     if series.shape != "points":
         return _extent(series)
-    values = [f"{concise(p.y, p.error)} at {significant(p.x)}" for p in series.points if not math.isnan(p.y)]
+    values = [
+        f"{'above ' if p.open else ''}{concise(p.y, p.error)} at {significant(p.x)}"
+        for p in series.points
+        if not math.isnan(p.y)
+    ]
     return f"{series.label}: {', '.join(values)}." if len(values) <= 12 else _extent(series)
 
 

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from nisbench.report.axes import BESIDE, set_position_axis, set_value_axis, tick_labels
+from nisbench.report.labels import draw_notes, ends_room, name_ends
 from nisbench.report.lettering import printable, shortened, width, wrapped
 from nisbench.report.palette import MUTED, PALETTE, PAPER
 from nisbench.report.panels import Panel, Series
@@ -31,8 +32,9 @@ _HANDLE, _HANDLE_GAP, _COLUMN_GAP = 2.6, 0.8, 1.2
 def draw_plot(panel: Panel, sheet: Sheet) -> Figure:
     """The panel with its title and legend above the axes; every text is inside the figure."""
     title, named = sheet.title(panel.title), [k for k, one in enumerate(panel.series) if one.named and one.points]
+    beside = ends_room(panel, named, sheet)
     columns, room = _columns(panel, named, sheet)
-    legend = 1.2 * sheet.small * math.ceil(len(named) / columns) + 5
+    legend = 5 if beside else 1.2 * sheet.small * math.ceil(len(named) / columns) + 5
     above = 8 + sheet.line(len(title)) + legend
     height = above + _AXES_HEIGHT + _BELOW
     figure = Figure(figsize=(sheet.width / 72, height / 72))
@@ -41,7 +43,7 @@ def draw_plot(panel: Panel, sheet: Sheet) -> Figure:
     y_label = wrapped(printable(panel.y_label), sheet.size, _AXES_HEIGHT, 2)
     ticks = max((width(text, sheet.small) for text in tick_labels(axes.yaxis)), default=0.0)
     left = sheet.margin + sheet.line(len(y_label)) + ticks + _TICKS
-    inner = sheet.width - left - BESIDE
+    inner = sheet.width - left - (beside or BESIDE)
     axes.set_position((left / sheet.width, _BELOW / height, inner / sheet.width, _AXES_HEIGHT / height))
     set_position_axis(axes, panel, inner, sheet.small)
     for level in panel.levels:
@@ -54,7 +56,10 @@ def draw_plot(panel: Panel, sheet: Sheet) -> Figure:
     axes.set_ylabel("\n".join(y_label), linespacing=1.15)
     axes.yaxis.set_label_coords(-(ticks + _TICKS) / inner, 0.5)
     sheet.write_title(figure, title)
-    if named:
+    draw_notes(axes, panel, inner, sheet)
+    if beside:
+        name_ends(axes, panel, named, sheet)
+    elif named:
         _name_series(axes, named, columns, (sheet.margin - left) / inner)
     sns.despine(ax=axes)
     return figure
@@ -109,7 +114,7 @@ def shifted(panel: Panel, series: Series) -> NDArray[np.float64]:
     """The x of the points, shifted a little for each sampler so that marks at equal places do not hide each other."""
     x = np.array([point.x for point in series.points], dtype=np.float64)
     samplers = [one for one in panel.series if one.role == "sampler"]
-    if panel.x_scale == "linear" or series.shape != "points" or series not in samplers:
+    if panel.x_scale in ("linear", "log") or series.shape != "points" or series not in samplers:
         return x
     steps = samplers.index(series) - (len(samplers) - 1) / 2
     if panel.x_scale == "size":  # equal factors are equal shifts on a logarithmic axis, centred on the true size
@@ -127,7 +132,7 @@ def _draw_series(axes: Axes, panel: Panel, series: Series, label: str) -> None:
     """Draws one series; `label` is its name in the legend."""
     style: dict[str, Any] = {"color": colour(series), "label": label}
     x = shifted(panel, series)
-    wide, dash = (0.6, "-") if series.role == "other" else (1.3, series.mark.dash)
+    wide, dash = (0.6, "-") if series.role == "other" or series.thin else (1.3, series.mark.dash)
     y = np.array([point.y for point in series.points])
     if series.shape == "steps":
         fill = series.role == "reference"
@@ -135,16 +140,28 @@ def _draw_series(axes: Axes, panel: Panel, series: Series, label: str) -> None:
     elif series.shape == "curve":
         low, high = axes.get_ylim()
         axes.plot(x, np.where(y > low, y, np.nan), linewidth=wide, linestyle=dash, **style)
+        _shade(axes, series, x, y)
         _draw_arrows(axes, x, y, (low, high), style["color"])
+    elif series.shape == "band":
+        _shade(axes, series, x, y, label=label)
     elif series.shape == "line":
         axes.plot(x, y, linewidth=1.0, linestyle=":", **style)
     else:
         joined = panel.joined and series.role != "published"
         if joined:
             inside = np.isfinite(y) & (y >= axes.get_ylim()[0]) & (y <= axes.get_ylim()[1])
+            inside &= ~np.array([point.open for point in series.points])
             axes.plot(x[inside], y[inside], color=style["color"], linestyle=series.mark.dash, zorder=2)
         axes.plot([], [], linestyle=series.mark.dash if joined else "none", **_mark_style(series), **style)
         draw_marks(axes, panel, series, x)
+
+
+def _shade(axes: Axes, series: Series, x: NDArray[np.float64], y: NDArray[np.float64], **style: Any) -> None:
+    """A shaded band of one standard error on each side of y; nothing where no point has an error."""
+    error = np.array([point.error or 0.0 for point in series.points])
+    if error.any():
+        low = np.maximum(y - error, 0.3 * y) if axes.get_yscale() == "log" else y - error  # stays on a logarithmic axis
+        axes.fill_between(x, low, y + error, color=colour(series), alpha=0.2, linewidth=0, zorder=1, **style)
 
 
 def draw_marks(axes: Axes, panel: Panel, series: Series, places: NDArray[np.float64], *, across: bool = False) -> None:
@@ -169,6 +186,22 @@ def draw_marks(axes: Axes, panel: Panel, series: Series, places: NDArray[np.floa
         pair = (y[chosen], places[chosen]) if across else (places[chosen], y[chosen])
         axes.plot(*pair, **(style | ({"markerfacecolor": PAPER} if hollow else {})))
     _draw_arrows(axes, places, y, (low, high), colour(series), across=across)
+    _draw_limits(axes, places, y, series, across=across)
+
+
+def _draw_limits(
+    axes: Axes, places: NDArray[np.float64], y: NDArray[np.float64], series: Series, *, across: bool
+) -> None:
+    """An arrow towards larger values at each mark that is a lower limit."""
+    chosen = np.array([point.open for point in series.points])
+    if not chosen.any():
+        return
+    low, high = axes.get_xlim() if across else axes.get_ylim()
+    log = (axes.get_xscale() if across else axes.get_yscale()) == "log"
+    long = y[chosen] * ((high / low) ** 0.07 - 1) if log else np.full(int(chosen.sum()), 0.07 * (high - low))
+    pair = (y[chosen], places[chosen]) if across else (places[chosen], y[chosen])
+    limits: dict[str, Any] = {"xerr": long, "xlolims": True} if across else {"yerr": long, "lolims": True}
+    axes.errorbar(*pair, fmt="none", color=colour(series), elinewidth=1.2, capsize=3.0, zorder=2.5, **limits)
 
 
 def _mark_style(series: Series) -> dict[str, Any]:

@@ -7,12 +7,14 @@ from nisbench.report.claims import claim_sentence
 from nisbench.report.ranking import ranking
 from nisbench.report.words import by_label, labels_of, sizes_text
 from nisbench.results.advice import Advice, advice
+from nisbench.results.baseline import baseline_or_stand_in
 from nisbench.results.break_even import best_break_even, break_even_of
 from nisbench.results.cells import Results, status_counts
-from nisbench.results.costs import baseline_or_stand_in, cost_of
+from nisbench.results.costs import cost_of, factor_text
 from nisbench.results.doubts import weak
 from nisbench.results.groups import SeedGroup
-from nisbench.results.numbers import in_words, join, seconds_text, significant
+from nisbench.results.numbers import in_words, join, seconds_text
+from nisbench.results.targets import beta_text
 from nisbench.results.totals import Contender, Span
 
 __all__ = ["lead_sentences", "verdict_sentences"]
@@ -23,18 +25,31 @@ _SHOWN_BREAK_EVENS = 4
 """Largest number of samplers whose break-even gets a sentence; the table contains all."""
 
 
+_TIMES = "The times are those of this machine"
+
+
 def lead_sentences(results: Results) -> tuple[str, ...]:
     """Sentences on what was run: the descriptions of the plans, and the number of runs with the hardware."""
     descriptions = dict.fromkeys(str(run.plan["description"]) for run in results.runs if run.plan.get("description"))
     references = sum(row.cell.reference_draws > 0 for row in results.rows)
-    problems = join(results.problems) if len(results.problems) < 5 else f"{len(results.problems)} targets and betas"
+    problems = join(_problems(results)) if len(results.problems) < 9 else f"{len(results.problems)} targets and betas"
     counted = f"{len(results.rows)} runs (one per sampler, size and seed), {references} of them reference chains"
     waiting = sum(row.status is None for row in results.rows)
     empty = sum(not row.measured for row in results.rows) - waiting
     parts = [f"{waiting} not finished"] if waiting else []
     parts += [f"{empty} ended without numbers"] if empty else []
     state = ", ".join(parts) or "all finished"
-    return (*descriptions, f"{counted}; {state}. {problems or 'Nothing to sample'}; {results.hardware}.")
+    sizes = f"; {sizes_text(row.cell.L for row in results.rows)}" if results.rows else ""
+    return (*descriptions, f"{counted}; {state}. {problems or 'Nothing to sample'}{sizes}; {results.hardware}.")
+
+
+def _problems(results: Results) -> list[str]:
+    """Each target with all its temperatures."""
+    found: dict[str, list[str]] = {}
+    for problem in results.problems:
+        found.setdefault(problem.target, []).append(beta_text(problem.beta))
+    several = {target: f"{target}, β = {join(betas)}" for target, betas in found.items() if len(betas) > 1}
+    return [several.get(problem.target, str(problem)) for problem in {p.target: p for p in results.problems}.values()]
 
 
 def verdict_sentences(results: Results) -> tuple[str, ...]:
@@ -49,7 +64,8 @@ def verdict_sentences(results: Results) -> tuple[str, ...]:
     for place in places[:_SHOWN_PLACES]:
         first, *rest = _about(results, place)
         where = f"{_where(results, place)}: " if len(places) > 1 else ""
-        sentences += [where + first, *rest]
+        # The machine is named once.
+        sentences += [where + first, *(text for text in rest if text not in sentences or not text.startswith(_TIMES))]
     if (others := len(places) - _SHOWN_PLACES) > 0:
         sentences.append(f"The table also contains {others} more of the targets, temperatures and machines.")
     sentences += claim_sentence(results)
@@ -83,9 +99,11 @@ def _about(results: Results, place: Sequence[Advice]) -> list[str]:
     else:
         sentences.append("No sampler passed every validity gate, so none is recommended.")
     if weakly:
-        sentences.append(f"Passed, but weak: {by_label(weakly)}; the two sides differ, as the table shows.")
+        sentences.append(
+            f"Passed, but weak: {by_label(weakly)}; the two sides differ, see the reasons below the main table."
+        )
     if doubtful:
-        sentences.append(f"Not to be trusted: {by_label(doubtful)}; the table gives the reasons.")
+        sentences.append(f"Not to be trusted: {by_label(doubtful)}; the reasons are below the main table.")
     return sentences
 
 
@@ -111,10 +129,10 @@ def _changes(place: Sequence[Advice]) -> Iterator[str]:
 def _price(at: Advice, span: Span) -> str:
     """Cost of a sample after the whole training, and the ratio to the sampler that was best before."""
     before = at.spans[at.spans.index(span) - 1].winner
-    end = span.winner.stops[-1].cost.value or math.nan
-    less = significant(float(f"{cost_of(before.group) / end:.1e}"), 2)
+    end = span.winner.stops[-1].cost
+    less = factor_text(before.stops[-1].cost, end)
     until = f", and until {in_words(span.last)}" if math.isfinite(span.last) else ""
-    return f"{seconds_text(end)} a sample, {less} times less than {before.group.label}{until}"
+    return f"{seconds_text(end.value or math.nan)} a sample, {less} times less than {before.group.label}{until}"
 
 
 def _settled(place: Sequence[Advice]) -> Iterator[str]:
@@ -161,7 +179,7 @@ def _machine(place: Sequence[Advice]) -> Iterator[str]:
     if rivals:
         counts = sorted({len(group.members) for group in rivals})
         seeds = f"{counts[0]} to {counts[-1]} seeds" if len(counts) > 1 else _seeds(counts[0])
-        yield f"The times are those of this machine ({rivals[0].machine}), from {seeds} per sampler and size."
+        yield f"{_TIMES} ({rivals[0].machine}), from {seeds} per sampler and size."
 
 
 def _break_even(results: Results, trusted: Sequence[SeedGroup]) -> Iterator[str]:
@@ -202,7 +220,7 @@ def _stand_ins(results: Results, trusted: Sequence[SeedGroup]) -> list[str]:
         prices = [f"{seconds_text(cost)} a sample at L = {L}" for L, cost in costs.items()]
         here = trusted[0].device.upper() if across == "devices" else trusted[0].machine
         sentences.append(
-            f"No cluster sampler passed on {here} at {sizes_text(costs)}; the baseline there is "
+            f"No sampler without training passed on {here} at {sizes_text(costs)}; the baseline there is "
             f"{name}, a comparison across {across}: {join(prices)}."
         )
     return sentences

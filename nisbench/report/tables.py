@@ -2,16 +2,29 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 from nisbench.contract.quantities import describe
 from nisbench.contract.records import Status
-from nisbench.report.document import Column, Entry, Table, number, plain
-from nisbench.results.cells import CellRow, Results
-from nisbench.results.doubts import doubt
+from nisbench.report.document import Column, Entry, Table, beta_entry, number, plain
+from nisbench.results.cells import CellRow, Problem, Results
+from nisbench.results.doubts import doubt, timing_doubts
 from nisbench.results.groups import SeedGroup
+from nisbench.results.targets import beta_text
 
-__all__ = ["lead_columns", "lead_entries", "size_table", "status_entry", "status_tone"]
+__all__ = [
+    "REASONS",
+    "lead_columns",
+    "lead_entries",
+    "place_columns",
+    "place_entries",
+    "place_text",
+    "size_table",
+    "status_entry",
+    "status_tone",
+]
+
+REASONS = "reasons"
+"""Anchor of the list of the reasons of every status, to which each status links."""
 
 _TONES: dict[Status | None, str] = {
     Status.OK: "ok",
@@ -37,37 +50,54 @@ def size_table(caption: str, results: Results, groups: Iterable[SeedGroup], quan
     if left_out:
         caption += f" Not in this run: {'; '.join(left_out)}."
     heads = (Column(row.heading, row.unit, key=row.name) for row in rows_of)
-    return Table(caption, (*lead_columns(results), *heads), tuple(rows))
+    return Table(caption, (*lead_columns(results), *heads), tuple(rows)).shorter()
+
+
+def place_columns(results: Results) -> tuple[Column, ...]:
+    """The columns of target, beta and L, each only if the report has several of them."""
+    several = _several(results)
+    heads = (Column("target", numeric=False, key="place"), Column("β", key="place"), Column("L", key="size"))
+    return tuple(head for head, shown in zip(heads, several, strict=True) if shown)
+
+
+def place_entries(results: Results, problem: Problem, L: int) -> tuple[Entry, ...]:
+    """The entries of `place_columns`."""
+    entries = (plain(problem.target), beta_entry(problem.beta), plain(L))
+    return tuple(entry for entry, shown in zip(entries, _several(results), strict=True) if shown)
+
+
+def place_text(results: Results) -> str:
+    """What all rows share of target, beta and L, as `ising, β = 0.44`; empty if they share nothing."""
+    if not results.rows:
+        return ""
+    first = results.rows[0]
+    texts = (first.problem.target, f"β {beta_text(first.cell.beta)}", f"L = {first.cell.L}")
+    return ", ".join(text for text, several in zip(texts, _several(results), strict=True) if not several)
 
 
 def lead_columns(results: Results) -> tuple[Column, ...]:
-    """The columns that identify a row: L, sampler, status; target and beta only if the report has several problems."""
-    several = len(results.problems) > 1
-    problem = (Column("target", numeric=False, key="place"), Column("β", key="place")) if several else ()
-    place, sampler = Column("L", key="place"), Column("sampler", numeric=False, key="sampler")
-    return (*problem, place, sampler, Column("status", numeric=False))
+    """The columns that identify a row and its status: target, beta, L, sampler, status."""
+    sampler = Column("sampler", numeric=False, key="sampler")
+    return (*place_columns(results), sampler, Column("status", numeric=False))
 
 
-def lead_entries(results: Results, group: SeedGroup, *, reasons: bool = False) -> tuple[Entry, ...]:
-    """The entries of `lead_columns`; with `reasons` the reasons of the status become a note."""
-    problem = (plain(group.problem.target), plain(group.problem.beta)) if len(results.problems) > 1 else ()
-    status = status_entry(group)
-    return (*problem, plain(group.L), plain(group.label), status if reasons else replace(status, note=""))
+def lead_entries(results: Results, group: SeedGroup) -> tuple[Entry, ...]:
+    """The entries of `lead_columns`."""
+    return (*place_entries(results, group.problem, group.L), plain(group.label), status_entry(group))
 
 
 def status_entry(group: SeedGroup) -> Entry:
-    """The status, for several seeds with their numbers (`2 ok, 1 untrusted`); the reasons are the note.
+    """The status, for several seeds with their numbers (`2 ok, 1 untrusted`), with a link to the reasons.
 
     A trusted group whose two sides differ is `ok, weak`.
     """
     counts = Counter(str(member.state) for member in group.members)
     several = len(group.members) > 1
     text = ", ".join(f"{count} {name}" if several else name for name, count in counts.items())
-    doubtful = [member for member in group.members if member.reason and not member.trusted]
-    reasons = [f"seed {m.cell.seed}: {_reason(m)}" if several else _reason(m) for m in doubtful]
-    if why := doubt(group):
-        return Entry(f"{text}, weak", f"{text}, weak", f"weak: {why}", "weak")
-    return Entry(text, text, "; ".join(reasons), status_tone(group.members))
+    if doubt(group):
+        return Entry(f"{text}, weak", f"{text}, weak", tone="weak", link=REASONS)
+    doubtful = not group.trusted or timing_doubts(group)
+    return Entry(text, text, tone=status_tone(group.members), link=REASONS if doubtful else "")
 
 
 def status_tone(rows: Iterable[CellRow]) -> str:
@@ -76,8 +106,11 @@ def status_tone(rows: Iterable[CellRow]) -> str:
     return next(tone for tone in _TONES_WORST_FIRST if tone in tones)
 
 
-def _reason(row: CellRow) -> str:
-    return f"at the stage {row.reason}" if row.status is None else row.reason or ""
+def _several(results: Results) -> tuple[bool, bool, bool]:
+    """True for each of target, beta and L of which the report has several."""
+    places = {(row.problem.target, row.cell.beta, row.cell.L) for row in results.rows}
+    targets, betas, sizes = (len(set(values)) > 1 for values in zip(*places, strict=True)) if places else (False,) * 3
+    return targets, betas, sizes
 
 
 def _known(groups: Sequence[SeedGroup], name: str) -> bool:

@@ -5,8 +5,10 @@ from collections.abc import Iterable
 from nisbench.results.groups import SeedGroup
 from nisbench.results.numbers import join
 
-__all__ = ["by_label", "labels_of", "sizes_text"]
+__all__ = ["AS_ABOVE", "by_label", "labels_of", "sizes_text"]
 
+AS_ABOVE = "Marks and error bars are those of the figures on quality and cost."
+"""End of a caption, instead of the explanation of the marks."""
 _MOST = 4
 """Largest number of variants of one plugin that a sentence names."""
 

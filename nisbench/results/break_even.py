@@ -5,8 +5,9 @@ from dataclasses import replace
 
 from nisbench.contract.quantities import BREAK_EVEN_SAMPLES, S_PER_EFFECTIVE_SAMPLE, TRAIN_S
 from nisbench.contract.records import Estimate
+from nisbench.results.baseline import baseline_or_stand_in
 from nisbench.results.cells import CellRow, Results
-from nisbench.results.costs import baseline_or_stand_in, differ
+from nisbench.results.costs import differ
 from nisbench.results.groups import SeedGroup
 from nisbench.results.totals import Stop, stops_of
 

@@ -9,7 +9,8 @@ from typing import Any
 from nisbench.contract.records import Cell, CellResult, CellState, CostBasis, Estimate, Hardware, Status
 from nisbench.harness.store import Store
 from nisbench.results.numbers import join
-from nisbench.results.targets import target_label
+from nisbench.results.targets import beta_text, target_label
+from nisbench.results.timing_errors import with_timing_errors
 from nisbench.results.variants import variant_names
 
 __all__ = ["CellRow", "Problem", "Results", "StoredRun", "load", "status_counts"]
@@ -24,7 +25,8 @@ class Problem:
     beta: float
 
     def __str__(self) -> str:
-        return f"{self.target}, β = {self.beta:.16g}"
+        text = beta_text(self.beta)
+        return f"{self.target}, critical β" if text == "critical" else f"{self.target}, β = {text}"
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class CellRow:
     result: CellResult | None
     """None before the cell ends."""
 
-    @property
+    @cached_property
     def problem(self) -> Problem:
         """Target and beta of the cell."""
         return Problem(target_label(self.cell), self.cell.beta)
@@ -131,18 +133,18 @@ class Results:
     repeated: int
     """Number of cells found in several runs. Each is shown once, from the first run that finished it."""
 
-    @property
+    @cached_property
     def contest(self) -> tuple[CellRow, ...]:
         """The rows that are compared. A reference cell is left out where its sampler is also measured as itself."""
         taking_part = {_place(row) for row in self.rows if row.cell.reference_draws == 0}
         return tuple(row for row in self.rows if row.cell.reference_draws == 0 or _place(row) not in taking_part)
 
-    @property
+    @cached_property
     def problems(self) -> tuple[Problem, ...]:
         """Every target and beta, sorted."""
         return tuple(sorted({row.problem for row in self.rows}))
 
-    @property
+    @cached_property
     def labels(self) -> tuple[str, ...]:
         """Every label: models before samplers, each kind sorted by name."""
         return tuple(label for _, label in sorted({(row.cell.kind, row.label) for row in self.rows}))
@@ -163,6 +165,7 @@ class Results:
 def load(stores: Sequence[Store]) -> Results:
     """Reads all cells of `stores`, sorted by target, beta, L, label and seed.
 
+    The errors of times include the spread between processes and the load of the machine.
     Each file is read once; series, samples and histories are not read. Raises StoreError with the name of a damaged
     file.
     """
@@ -179,7 +182,8 @@ def load(stores: Sequence[Store]) -> Results:
                 found[cell_id] = row
     # Names depend on all cells: they list only the settings in which the variants differ.
     labels = variant_names([row.cell for row in found.values()])
-    rows = [replace(row, label=labels[cell_id]) for cell_id, row in found.items()]
+    results = with_timing_errors((row.cell, row.result) for row in found.values() if row.result)
+    rows = [replace(row, label=labels[cell_id], result=results.get(cell_id)) for cell_id, row in found.items()]
     return Results(runs, tuple(sorted(rows, key=_order)), len(repeated))
 
 

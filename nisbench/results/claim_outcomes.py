@@ -269,7 +269,9 @@ def _difference(a: Estimate, b: Estimate) -> tuple[float, float]:
 
 def _of_quality(quantity: str) -> bool:
     """True if the value of an untrusted cell may be better than the truth."""
-    return describe(quantity).part in (Part.QUALITY, Part.OBSERVABLE) or quantity == S_PER_EFFECTIVE_SAMPLE
+    return (
+        describe(quantity).part in (Part.QUALITY, Part.OBSERVABLE, Part.OVERLAP) or quantity == S_PER_EFFECTIVE_SAMPLE
+    )
 
 
 def _text(estimate: Estimate) -> str:

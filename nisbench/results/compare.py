@@ -1,8 +1,8 @@
 """Compares two sides: the differences beyond the errors, cell by cell and quantity by quantity.
 
 The threshold in combined errors is raised until all tests together are expected to give at most _FALSE_ALARMS
-differences by chance. A timing must also have changed by more than TIMING_CHANGE, because its error does not cover
-everything that a machine does.
+differences by chance. A timing must also have changed by more than TIMING_CHANGE, because few repeats may understate
+the spread between processes.
 """
 
 import math

@@ -1,8 +1,8 @@
 """Comparison of timings and memory: on the same hardware only, and only with a known spread.
 
 With at least SEEDS seeds, the means over seeds are compared by Student's t. Seeds run in processes of their own, so
-their spread includes the other load of the machine. With fewer seeds, a number needs an error of its own, which covers
-the spread within its process alone.
+their spread includes the other load of the machine. With fewer seeds, a number needs an error of its own. The error of
+a time contains the spread between processes and the load of the machine; memory has no error.
 """
 
 import math
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from nisbench.contract.quantities import DRAW_S_PER_1000, QUANTITIES, S_PER_EFFECTIVE_SAMPLE
+from nisbench.contract.quantities import QUANTITIES
 from nisbench.contract.records import Estimate, Status
 from nisbench.results.compare_sides import ComparedCell
 from nisbench.results.groups import combined_errors
@@ -26,10 +26,6 @@ SEEDS = 3
 
 TIMED = tuple(name for name, row in QUANTITIES.items() if row.timed and row.better)
 """Timings and memory that are compared. They depend on the machine and on its other load."""
-
-_SPREAD_OF = {S_PER_EFFECTIVE_SAMPLE: DRAW_S_PER_1000}
-"""The error of the first quantity includes the error of the effective sample size, so it exists even if the spread of
-the time is unknown; the spread is known only if the second quantity has an error."""
 
 LeftOut = defaultdict[str, Counter[str]]
 """Reason why something was not compared -> number of cases for each quantity or cell."""
@@ -87,8 +83,8 @@ def _is_finite(cell: ComparedCell, name: str) -> bool:
 
 
 def _has_spread(cell: ComparedCell, name: str) -> bool:
-    parts = [cell.quantities.get(part) for part in (name, _SPREAD_OF.get(name, name))]
-    return all(part is not None and part.error for part in parts)
+    estimate = cell.quantities.get(name)
+    return estimate is not None and bool(estimate.error)
 
 
 def _single(a: ComparedCell, b: ComparedCell, name: str) -> Test:

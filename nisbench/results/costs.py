@@ -1,33 +1,30 @@
-"""The cost of an effective sample: when two costs differ, the cheapest samplers, and the cluster-sampler baseline."""
+"""The cost of an effective sample: when two costs differ, the cheapest samplers, and the share of the training."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 
-from nisbench.contract.quantities import MEAN_CLUSTER_SIZE, PREPARE_S, S_PER_EFFECTIVE_SAMPLE, TRAIN_S
+from nisbench.contract.quantities import PREPARE_S, S_PER_EFFECTIVE_SAMPLE, TRAIN_S
 from nisbench.contract.records import Estimate
-from nisbench.results.cells import CellRow, Problem
-from nisbench.results.groups import SeedGroup, combined_errors, grouped
+from nisbench.results.groups import SeedGroup, combined_errors
+from nisbench.results.numbers import significant
 
 __all__ = [
     "SAMPLES_TO_SPREAD",
     "TIMING_CHANGE",
-    "baseline",
-    "baseline_or_stand_in",
     "cheapest",
     "cost_of",
     "differ",
+    "factor_text",
     "with_training",
 ]
 
 TIMING_CHANGE = 0.2
-"""Relative difference that two timings must exceed to count. The error of a timing covers the spread within a process
-only, and the same cell run twice on one machine has differed by more."""
+"""Relative difference that two timings must exceed to count. Differences below it are of no use to a reader, and few
+repeats may understate the spread between processes."""
 
 SAMPLES_TO_SPREAD = 1_000_000
 """Effective samples over which the cost of training is spread in columns headed `with training`."""
-
-_NOT_MEASURED = Estimate.missing("not measured")
 
 
 def cost_of(group: SeedGroup) -> float:
@@ -44,6 +41,23 @@ def differ(a: Estimate | None, b: Estimate | None) -> bool:
     return abs(combined_errors(a, b)) > 2 and not small
 
 
+def factor_text(larger: Estimate, smaller: Estimate) -> str:
+    """`1.8`, the ratio of two costs; with its range of two errors, `1.8 (1.5 to 2.2)`, unless it is within 10 %.
+
+    The errors of ln(cost) add in quadrature. Empty if a cost is not known or not positive.
+    """
+    a, b = larger.value, smaller.value
+    if not a or not b or not (0 < a < math.inf and 0 < b < math.inf):
+        return ""
+    relative = 2 * math.hypot((larger.error or 0.0) / a, (smaller.error or 0.0) / b)
+    ratio, width = a / b, math.exp(min(relative, 20.0))
+    text = significant(float(f"{ratio:.1e}"), 2)
+    if relative < 0.1:
+        return text
+    low, high = (significant(float(f"{limit:.1e}"), 2) for limit in (ratio / width, ratio * width))
+    return f"{text} ({low} to {high})"
+
+
 def cheapest(groups: Iterable[SeedGroup], L: int) -> tuple[SeedGroup, ...]:
     """The trusted samplers at this size whose cost is within TIMING_CHANGE of the smallest, the cheapest first.
 
@@ -52,38 +66,6 @@ def cheapest(groups: Iterable[SeedGroup], L: int) -> tuple[SeedGroup, ...]:
     priced = [group for group in groups if group.trusted and group.L == L and math.isfinite(cost_of(group))]
     ranked = sorted(priced, key=cost_of)
     return tuple(group for group in ranked if cost_of(group) <= (1 + TIMING_CHANGE) * cost_of(ranked[0]))
-
-
-def baseline(
-    rows: Iterable[CellRow], problem: Problem, L: int, device: str, machine: str | None = None
-) -> SeedGroup | None:
-    """The cluster sampler with the smallest cost at this place; only seeds that are `ok` count.
-
-    A cluster sampler is a sampler that reports mean_cluster_size. With `machine`, the name of a processor or GPU, only
-    cells of that machine count.
-    """
-    trusted = [row for row in rows if row.trusted and row.problem == problem and row.cell.L == L]
-    here = [row for row in trusted if row.cell.device == device and row.cell.kind == "sampler"]
-    here = [row for row in here if machine is None or row.device_name == machine]
-    # Only cluster flips have a cluster size; a slow local sampler must not serve as the baseline.
-    cluster = [row for row in here if row.quantities.get(MEAN_CLUSTER_SIZE, _NOT_MEASURED).value is not None]
-    priced = [group for group in grouped(cluster) if math.isfinite(cost_of(group))]
-    return min(priced, key=cost_of, default=None)
-
-
-def baseline_or_stand_in(rows: Sequence[CellRow], place: SeedGroup) -> tuple[SeedGroup | None, str]:
-    """The baseline on the machine of `place` and its name; without one, that of another machine or device.
-
-    The name of a stand-in includes its machine or its device. Without any baseline: None and the reason.
-    """
-    if own := baseline(rows, place.problem, place.L, place.device, place.machine):
-        return own, own.label
-    if found := baseline(rows, place.problem, place.L, place.device):
-        return found, f"{found.label} on {found.machine}"
-    for other in sorted({row.cell.device for row in rows} - {place.device}):
-        if found := baseline(rows, place.problem, place.L, other):
-            return found, f"{found.label} on {other.upper()}"
-    return None, f"no trusted cluster sampler at L = {place.L} on {place.device}"
 
 
 def with_training(group: SeedGroup) -> Estimate | None:

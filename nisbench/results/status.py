@@ -9,6 +9,7 @@ from nisbench.contract.quantities import ESS_FRACTION, KL_NATS
 from nisbench.contract.records import Cell, Estimate, Status
 from nisbench.harness.store import Store
 from nisbench.results.targets import target_label
+from nisbench.results.timing_errors import busy_reason
 from nisbench.results.variants import variant_names
 
 __all__ = ["StatusLine", "counts", "labels", "row", "span"]
@@ -63,7 +64,9 @@ def row(store: Store, cell: Cell, label: str, *, started: bool = False) -> Statu
     result = store.result(cell.cell_id)
     quantities = result.quantities if result else {}
     ess, kl = (_number(quantities.get(name)) for name in (ESS_FRACTION, KL_NATS))
-    return StatusLine(label, str(state), ess, kl, (state.reason or "") + _log(store, cell, state.status))
+    hidden = [each.reason for each in result.timing.unclocked] if result and result.timing else []
+    remarks = [state.reason or "", *hidden, f"busy machine: {busy}" if (busy := busy_reason(result)) else ""]
+    return StatusLine(label, str(state), ess, kl, "; ".join(filter(None, remarks)) + _log(store, cell, state.status))
 
 
 def counts(store: Store, cells: Iterable[Cell]) -> dict[str, int]:

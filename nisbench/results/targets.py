@@ -6,8 +6,9 @@ from typing import Any
 from nisbench.contract.catalog import load_catalog
 from nisbench.contract.options import NoOptions, changed_options, label
 from nisbench.contract.records import Cell
+from nisbench.physics.kaufman import BETA_CRITICAL
 
-__all__ = ["target_label", "target_options"]
+__all__ = ["beta_text", "target_label", "target_options"]
 
 
 def target_options(cell: Cell) -> dict[str, Any]:
@@ -16,6 +17,11 @@ def target_options(cell: Cell) -> dict[str, Any]:
     All options if the target is not installed; none for a cell from before targets had options.
     """
     return changed_options(_options(cell.target), cell.target_options) if cell.target_options else {}
+
+
+def beta_text(beta: float) -> str:
+    """Return `critical` for beta_c of the square lattice, and four digits for other values."""
+    return "critical" if beta == BETA_CRITICAL else f"{beta:.4g}"
 
 
 def target_label(cell: Cell) -> str:

@@ -15,8 +15,9 @@ from scipy.fft import irfft, next_fast_len, rfft
 
 from nisbench.errors import TooShort
 
-__all__ = ["MINIMUM_TAUS", "Autocorrelation", "gamma_method"]
+__all__ = ["MINIMUM_TAUS", "NEVER_MOVES", "Autocorrelation", "autocovariance", "gamma_method"]
 
+NEVER_MOVES = "a chain never moves"
 MINIMUM_TAUS = 50
 """Smallest trusted length of a chain, in units of tau_int. Shorter chains underestimate tau_int."""
 
@@ -52,8 +53,10 @@ class Autocorrelation:
     @property
     def doubt(self) -> str | None:
         """Reason why the estimate is not trusted, or None."""
+        if self.n_per_chain == 1:
+            return "a chain of one draw has no autocorrelation time"
         if math.isinf(self.tau_int):
-            return "a chain never moves"
+            return NEVER_MOVES
         if self.trusted:
             return None
         short = f"a chain of {self.n_per_chain} draws is shorter than {MINIMUM_TAUS} tau_int"
@@ -66,7 +69,7 @@ class Autocorrelation:
         return self
 
 
-def gamma_method(series: ArrayLike, s: float = 1.5) -> Autocorrelation:
+def gamma_method(series: ArrayLike, s: float = 1.5, *, moving: bool = False) -> Autocorrelation:
     """Estimate tau_int with the automatic window of eqs. (31)-(52), for chains with a common mean.
 
     Parameters
@@ -75,13 +78,16 @@ def gamma_method(series: ArrayLike, s: float = 1.5) -> Autocorrelation:
         (n,) or (n, n_chains), finite. The values of an observable in the order of drawing.
     s
         Assumed ratio of the exponential to the integrated autocorrelation time.
+    moving
+        True if every chain is known to move, although its values may be equal, as in a ground state.
 
     Returns
     -------
     Autocorrelation
         tau_int = inf and error = inf if a chain never changes its value: such a chain cannot be distinguished from one
-        that is stuck. tau_int = 1/2 if the draws are anticorrelated beyond the noise: the window closes at the first
-        negative lag, so the sum does not measure by how much tau_int is below 1/2.
+        that is stuck. If all chains move, tau_int = inf only if all values are equal. tau_int = 1/2 if the draws are
+        anticorrelated beyond the noise: the window closes at the first negative lag, so the sum does not measure by
+        how much tau_int is below 1/2.
 
     Raises
     ------
@@ -96,9 +102,10 @@ def gamma_method(series: ArrayLike, s: float = 1.5) -> Autocorrelation:
         raise ValueError(f"series: {np.count_nonzero(~np.isfinite(values))} of {values.size} values are not finite")
     n, n_chains = values.shape
     # one frozen chain is enough: its true autocorrelation time is unknown, and so is that of the mean of all chains
-    if (np.ptp(values, axis=0) == 0).any():
+    still = np.ptp(values, axis=0) == 0  # (n_chains,)
+    if n == 1 or (np.ptp(values) == 0 if moving else still.any()):
         return Autocorrelation(math.inf, math.inf, 0, n, n_chains)
-    rho = _autocovariance(values)
+    rho = autocovariance(values)
     rho /= rho[0]
     total = n * n_chains
     sums = np.cumsum(rho[1:])  # (n - 1,) G(W) = sum of rho(t) over t = 1..W, for W = 1..n - 1
@@ -112,7 +119,7 @@ def gamma_method(series: ArrayLike, s: float = 1.5) -> Autocorrelation:
     return Autocorrelation(tau, 2 * tau * math.sqrt((window + 0.5 - plain) / total), window, n, n_chains)
 
 
-def _autocovariance(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def autocovariance(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return Gamma(t), the mean over all pairs of draws at distance t within a chain: (n, n_chains) -> (n,).
 
     Deviations are from the common mean of all chains.

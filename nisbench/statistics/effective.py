@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 
-from nisbench.contract.quantities import DRAW_S_PER_1000, TAU_INT_ABS_MAGNETISATION, TAU_INT_ENERGY
+from nisbench.contract.quantities import DRAW_S_PER_1000, TAU_INT_ENERGY, TAU_INTS
 from nisbench.contract.records import CostBasis, Estimate
 
 __all__ = ["cost_on", "draws_per_effective_sample", "history_error"]
@@ -15,8 +15,8 @@ def draws_per_effective_sample(basis: CostBasis, quantities: Mapping[str, Estima
     Parameters
     ----------
     basis
-        `ess_fraction` and `ess_fraction_p` stand for reweighting. `tau_int` stands for a chain; the larger tau_int of
-        energy and |m| counts, and both must be known.
+        `ess_fraction` and `ess_fraction_p` stand for reweighting. `tau_int` stands for a chain; the largest tau_int of
+        energy, |m| and |q| counts. That of the energy and those of the order parameters of the target must be known.
     """
     if basis == "tau_int":
         return _by_tau(quantities)
@@ -51,9 +51,9 @@ def history_error(ess_fraction: float, n: int) -> float:
 
 
 def _by_tau(quantities: Mapping[str, Estimate]) -> tuple[float, float] | None:
-    taus = [quantities.get(name) for name in (TAU_INT_ENERGY, TAU_INT_ABS_MAGNETISATION)]
-    known = [(tau.value, tau.error or 0.0) for tau in taus if tau is not None and tau.value is not None]
-    if len(known) < len(taus):
+    taus = [quantities[name] for name in TAU_INTS if name in quantities]
+    known = [(tau.value, tau.error or 0.0) for tau in taus if tau.value is not None]
+    if TAU_INT_ENERGY not in quantities or len(known) < len(taus):
         return None
     value, error = max(known)
     return max(1.0, 2 * value), error / value if value else 0.0

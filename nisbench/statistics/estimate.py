@@ -7,6 +7,7 @@ not zero: it is None, with a reason.
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -16,7 +17,17 @@ from nisbench.contract.records import Estimate
 from nisbench.physics.observables import OBSERVABLES, gradients, moments, observables
 from nisbench.statistics.autocorrelation import Autocorrelation, gamma_method
 
-__all__ = ["blocked_error", "chain_mean", "chain_observables", "tau_estimate", "with_errors"]
+__all__ = [
+    "FEWEST_EVENTS",
+    "SAME_VALUE",
+    "blocked_error",
+    "chain_mean",
+    "chain_observables",
+    "rare_events",
+    "tau_estimate",
+    "with_errors",
+    "without_errors",
+]
 
 BLOCK_LENGTH = 10
 """Shortest block, in configurations. Reference configurations are 2 tau_int apart, so that the means of two blocks of
@@ -25,13 +36,42 @@ ten are practically independent."""
 BLOCKS = 100
 """Approximate largest number of blocks. The relative uncertainty of the error is then 1/sqrt(2 x 100) = 7 %."""
 
+FEWEST_EVENTS = 30
+"""Fewest draws outside the most frequent energy. Fewer draws show neither the spread of a mean nor its error: a sample
+that lies in the ground states says nothing about the states that it missed."""
+
+SAME_VALUE = "the same value in every draw, although the chain moves: its autocorrelation time is unknown"
 NO_SPREAD = "every draw has the same value, so its error is unknown"
 NO_MAGNETISATION = "the magnetisation is zero in every draw"
 
 
-def chain_mean(series: NDArray[np.float64]) -> Estimate:
+def rare_events(energy: NDArray[np.float64]) -> str | None:
+    """Return the reason why draws with these energies do not show their own error, or None.
+
+    `energy` has one value for each draw, in any shape.
+    """
+    counts = np.unique(energy, return_counts=True)[1]
+    n, others = int(energy.size), int(energy.size - counts.max(initial=0))
+    if others >= min(FEWEST_EVENTS, n / 2):
+        return None
+    if others == 0:
+        return NO_SPREAD
+    return f"only {others} of {n} draws have another energy than the most frequent one, so the error is unknown"
+
+
+def without_errors(quantities: Mapping[str, Estimate], reason: str | None) -> dict[str, Estimate]:
+    """Return the quantities without their errors, with the reason; unchanged if the reason is None."""
+    if reason is None:
+        return dict(quantities)
+    return {
+        name: one if one.error is None else replace(one, error=None, reason=one.reason or reason)
+        for name, one in quantities.items()
+    }
+
+
+def chain_mean(series: NDArray[np.float64], *, moving: bool = False) -> Estimate:
     """Return the mean of a series (n,) or (n, n_chains); the error is None if a chain never changes its value."""
-    error, doubt = _chain_error(series)
+    error, doubt = _chain_error(series, moving)
     return Estimate(float(series.mean()), error, int(series.size), reason=doubt)
 
 
@@ -42,6 +82,7 @@ def chain_observables(
     beta: float,
     n_sites: int,
     exact: Mapping[str, float],
+    moving: bool = False,
 ) -> dict[str, Estimate]:
     """Return every observable of `physics.observables` per site, as a plain mean over the draws of chains.
 
@@ -53,14 +94,16 @@ def chain_observables(
         Inverse temperature and number of spins.
     exact
         Exact values per site by quantity name; missing names are allowed.
+    moving
+        True if every chain is known to move.
     """
     x = moments(energy, magnetisation, n_sites)  # (5, n) or (5, n, n_chains)
     means = x.reshape(5, -1).mean(axis=1)  # (5,)
     values = observables(means, beta=beta, n_sites=n_sites)
     slopes = gradients(means, beta=beta, n_sites=n_sites)
     # (5,) . (5, n[, n_chains]) -> (n[, n_chains]): the series y of the module docstring
-    errors = {name: _chain_error(np.tensordot(row, x, 1)) for name, row in slopes.items() if row.any()}
-    return with_errors(values, errors, int(energy.size), exact)
+    errors = {name: _chain_error(np.tensordot(row, x, 1), moving) for name, row in slopes.items() if row.any()}
+    return without_errors(with_errors(values, errors, int(energy.size), exact), rare_events(energy))
 
 
 def with_errors(
@@ -84,8 +127,13 @@ def with_errors(
     return result
 
 
-def tau_estimate(found: Autocorrelation, scale: float = 1.0) -> Estimate:
-    """Return scale x tau_int as an estimate; its reason is set if the chain is too short or never moves."""
+def tau_estimate(found: Autocorrelation, scale: float = 1.0, *, moving: bool = False) -> Estimate:
+    """Return scale x tau_int as an estimate; its reason is set if the chain is too short or never moves.
+
+    Missing if all values are equal in chains that are known to move.
+    """
+    if moving and math.isinf(found.tau_int) and found.n_per_chain > 1:
+        return Estimate.missing(SAME_VALUE)
     return Estimate(found.tau_int * scale, found.error * scale, found.n, reason=found.doubt)
 
 
@@ -128,9 +176,9 @@ def _block_starts(chain: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.concatenate(starts)
 
 
-def _chain_error(series: NDArray[np.float64]) -> tuple[float | None, str | None]:
+def _chain_error(series: NDArray[np.float64], moving: bool) -> tuple[float | None, str | None]:
     """Return the error of the mean of a series (n,) or (n, n_chains), and the reason for doubt or None."""
-    found = gamma_method(series)
+    found = gamma_method(series, moving=moving)
     if math.isinf(found.tau_int):
         return None, NO_SPREAD if np.ptp(series) == 0 else found.doubt
     return math.sqrt(2 * found.tau_int * float(series.var(ddof=1)) / found.n), found.doubt

@@ -11,10 +11,12 @@ from nisbench.contract.quantities import (
     FREE_ENERGY_P,
     KL_FORWARD_NATS,
     LOG_Z_PER_SITE,
-    TAU_INT_ABS_MAGNETISATION,
-    TAU_INT_ENERGY,
+    PARETO_K,
+    SAMPLE_EXPONENT,
+    TAU_INTS,
 )
 from nisbench.contract.records import CellState, Estimate, Kind, ReferenceState, Status
+from nisbench.statistics.tail import LARGEST_K
 from nisbench.statistics.weights import ESS_FLOOR
 
 __all__ = ["NOT_FINITE", "reference_doubts", "validity"]
@@ -43,8 +45,10 @@ def validity(kind: Kind, quantities: Mapping[str, Estimate]) -> list[str]:
 
     - a series contains NaN or infinity, or a required quantity is missing;
     - ess_fraction or ess_fraction_p is below 10/n;
+    - pareto_k exceeds 0.7: the tail of the weights is too heavy for a mean with an error;
     - a chain, the NMCMC chain of a model included, is shorter than 50 tau_int;
     - energy, log_z_per_site or free_energy_p is more than 5 standard errors from the exact value;
+    - sample_exponent is more than 5 standard errors from 1: the draws are not those of ln q;
     - q side and p side disagree.
 
     Parameters
@@ -63,6 +67,7 @@ def validity(kind: Kind, quantities: Mapping[str, Estimate]) -> list[str]:
             reasons.append(f"{name}: {quantities[name].reason}")
     reasons += _short(quantities)
     reasons += _far_from_exact(quantities)
+    reasons += _other_draws(quantities)
     return reasons + _sides_disagree(quantities)
 
 
@@ -92,7 +97,10 @@ def _short(quantities: Mapping[str, Estimate]) -> list[str]:
     ess_p = quantities.get(ESS_FRACTION_P)
     if ess_p and ess_p.value is not None and ess_p.n and ess_p.value * ess_p.n < ESS_FLOOR:
         reasons.append(f"ess_fraction_p {ess_p.value:.2g} is below {ESS_FLOOR}/n = {ESS_FLOOR / ess_p.n:.2g}")
-    for name in (TAU_INT_ENERGY, TAU_INT_ABS_MAGNETISATION):
+    k = quantities.get(PARETO_K)
+    if k and k.value is not None and k.value > LARGEST_K:
+        reasons.append(f"pareto_k = {k.value:.2f} exceeds {LARGEST_K}: the largest weights were probably not drawn")
+    for name in TAU_INTS:
         tau = quantities.get(name)
         if tau and tau.value is not None and tau.reason:
             reasons.append(f"{name}: {tau.reason}")
@@ -112,6 +120,15 @@ def _far_from_exact(quantities: Mapping[str, Estimate]) -> list[str]:
         for name, z in scores.items()
         if z is not None and abs(z) > LARGEST_Z
     ]
+
+
+def _other_draws(quantities: Mapping[str, Estimate]) -> list[str]:
+    """Return the reason of the gate on draws that do not follow the stated ln q."""
+    found = quantities.get(SAMPLE_EXPONENT)
+    if found is None or found.z is None or abs(found.z) <= LARGEST_Z:
+        return []
+    exponent = f"they follow q^{found.value:.3f} ({found.z:+.1f} standard errors from 1)"
+    return [f"the draws are not those of ln q: {exponent}"]
 
 
 def _sides_disagree(quantities: Mapping[str, Estimate]) -> list[str]:

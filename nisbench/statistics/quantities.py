@@ -27,10 +27,13 @@ from nisbench.contract.quantities import (
     MEAN_CLUSTER_SIZE,
     QUANTITIES,
     RELATIVE_FREE_ENERGY_ERROR,
+    SAMPLE_EXPONENT,
     TAU_INT_ABS_MAGNETISATION,
     TAU_INT_ENERGY,
     TAU_INT_SWEEPS_ABS_MAGNETISATION,
     TAU_INT_SWEEPS_ENERGY,
+    TV_ABS_MAGNETISATION,
+    TV_ENERGY,
     Part,
     level_name,
     select,
@@ -38,8 +41,11 @@ from nisbench.contract.quantities import (
 from nisbench.contract.records import Estimate
 from nisbench.statistics import weights
 from nisbench.statistics.autocorrelation import gamma_method
-from nisbench.statistics.estimate import chain_mean, chain_observables, tau_estimate
+from nisbench.statistics.estimate import chain_mean, chain_observables, rare_events, tau_estimate, without_errors
+from nisbench.statistics.flips import Flips, sample_exponent
 from nisbench.statistics.gates import NOT_FINITE, validity
+from nisbench.statistics.histograms import excess_distance
+from nisbench.statistics.tail import tail_quantities
 
 __all__ = [
     "CHAIN_QUANTITIES",
@@ -64,8 +70,9 @@ MODEL_QUANTITIES = select(*_STATISTICAL, kind="model")
 WEIGHTED_QUANTITIES = select(*_STATISTICAL, kind="weighted")
 """Quantities estimated from independent draws with weights."""
 
-CHAIN_QUANTITIES = select(*_STATISTICAL, kind="chain")
-"""Quantities estimated from chains; those in _CLUSTER_ONLY need draws that are cluster flips."""
+CHAIN_QUANTITIES = tuple(name for name in select(*_STATISTICAL, kind="chain") if name != LOG_Z_PER_SITE)
+"""Quantities estimated from the series of chains; those in _CLUSTER_ONLY need draws that are cluster flips. ln Z of
+chains has a module of its own, `bridges`."""
 
 REFERENCE_QUANTITIES = tuple(name for name in MODEL_QUANTITIES if QUANTITIES[name].shared_reference)
 """Quantities estimated from a model's ln q on the reference configurations. Models judged on the same configurations
@@ -130,6 +137,7 @@ def model_quantities(
     seed: int,
     reference: ReferenceSeries | None,
     no_reference_reason: str | None = None,
+    flips: Flips | None = None,
 ) -> dict[str, Estimate]:
     """Return all quantities of a model from n independent draws of q.
 
@@ -143,6 +151,8 @@ def model_quantities(
         Seed of the random numbers of NMCMC.
     reference
         Series for the p side. If it is None, the p side is missing with `no_reference_reason`.
+    flips
+        ln q of flipped draws, for `sample_exponent`.
     """
     point = _Point(beta, n_sites, exact)
     wrong = _not_finite(log_prob=log_prob, energy=energy, magnetisation=magnetisation)
@@ -151,8 +161,10 @@ def model_quantities(
     log_weight = -beta * energy - log_prob
     return {
         **_q_side(point, log_weight, energy, magnetisation),
-        **_variational(point, -log_weight),
+        **without_errors(_variational(point, -log_weight), rare_events(energy)),
         **_p_side(point, reference, no_reference_reason or "no reference configurations"),
+        **_distances(energy, magnetisation, reference, no_reference_reason or "no reference configurations", seed),
+        SAMPLE_EXPONENT: sample_exponent(flips) if flips else Estimate.missing("no draw was flipped"),
         **_metropolis(log_weight, energy, magnetisation, seed),
     }
 
@@ -176,15 +188,18 @@ def chain_quantities(
         absent = () if flips else _CLUSTER_ONLY
         expected = tuple(name for name in CHAIN_QUANTITIES if name not in absent)
         return _Point(beta, n_sites, exact).missing(expected, wrong)
-    quantities = chain_observables(energy, magnetisation, beta=beta, n_sites=n_sites, exact=exact)
-    tau_energy, tau_magnetisation = gamma_method(energy), gamma_method(np.abs(magnetisation))
-    quantities[TAU_INT_ENERGY] = tau_estimate(tau_energy)
-    quantities[TAU_INT_ABS_MAGNETISATION] = tau_estimate(tau_magnetisation)
+    # A cold chain may have one energy and move all the same: its magnetisation changes, or clusters are flipped.
+    moving = all(_moves(*each) for each in zip(energy.T, magnetisation.T, strict=True))
+    quantities = chain_observables(energy, magnetisation, beta=beta, n_sites=n_sites, exact=exact, moving=moving)
+    tau_energy = gamma_method(energy, moving=moving)
+    tau_magnetisation = gamma_method(np.abs(magnetisation), moving=moving)
+    quantities[TAU_INT_ENERGY] = tau_estimate(tau_energy, moving=moving)
+    quantities[TAU_INT_ABS_MAGNETISATION] = tau_estimate(tau_magnetisation, moving=moving)
     if cluster_size is not None:
-        quantities[MEAN_CLUSTER_SIZE] = chain_mean(cluster_size)
+        quantities[MEAN_CLUSTER_SIZE] = chain_mean(cluster_size, moving=moving)
         sweeps = float(cluster_size.mean()) / n_sites  # per draw; its error is small compared with that of tau
-        quantities[TAU_INT_SWEEPS_ENERGY] = tau_estimate(tau_energy, sweeps)
-        quantities[TAU_INT_SWEEPS_ABS_MAGNETISATION] = tau_estimate(tau_magnetisation, sweeps)
+        quantities[TAU_INT_SWEEPS_ENERGY] = tau_estimate(tau_energy, sweeps, moving=moving)
+        quantities[TAU_INT_SWEEPS_ABS_MAGNETISATION] = tau_estimate(tau_magnetisation, sweeps, moving=moving)
     return quantities
 
 
@@ -250,13 +265,15 @@ def _q_side(
     beta, n_sites, exact = point.beta, point.n_sites, point.exact
     log_z = weights.log_z(log_weight, n_sites)
     entropy = weights.entropy(log_weight, energy, beta=beta, n_sites=n_sites)
-    return {
+    found = {
         LOG_Z_PER_SITE: replace(_scaled(log_z, 1 / n_sites), exact=exact.get(LOG_Z_PER_SITE)),
         FREE_ENERGY_NIS: point.free_energy(log_z),
         ESS_FRACTION: weights.ess_fraction(log_weight),
+        **tail_quantities(log_weight),
         **weights.self_normalised(log_weight, energy, magnetisation, beta=beta, n_sites=n_sites, exact=exact),
         ENTROPY: replace(entropy, exact=exact.get(ENTROPY)),
     }
+    return without_errors(found, rare_events(energy))
 
 
 def _variational(point: _Point, signal: _FloatArray) -> dict[str, Estimate]:
@@ -284,10 +301,23 @@ def _p_side(point: _Point, reference: ReferenceSeries | None, absent: str) -> di
     forward = Estimate.missing(_NO_EXACT)
     if point.log_z is not None:
         forward = weights.kl_forward(log_weight, chain, point.log_z, point.n_sites)
-    return {
+    found = {
         FREE_ENERGY_P: point.free_energy(weights.log_z_p(log_weight, chain, point.n_sites)),
         KL_FORWARD_NATS: forward,
         ESS_FRACTION_P: weights.ess_fraction_p(log_weight, chain, point.log_z),
+    }
+    return without_errors(found, rare_events(reference.energy))
+
+
+def _distances(
+    energy: _FloatArray, magnetisation: _FloatArray, reference: ReferenceSeries | None, absent: str, seed: int
+) -> dict[str, Estimate]:
+    """Return the distances of the histograms of the draws, without weights, from those of the reference."""
+    if reference is None or not np.isfinite(reference.energy).all():
+        return {name: Estimate.missing(absent) for name in (TV_ENERGY, TV_ABS_MAGNETISATION)}
+    return {
+        TV_ENERGY: excess_distance(energy, reference.energy, seed),
+        TV_ABS_MAGNETISATION: excess_distance(np.abs(magnetisation), np.abs(reference.magnetisation), seed),
     }
 
 
@@ -296,13 +326,28 @@ def _metropolis(
 ) -> dict[str, Estimate]:
     """Return the quantities of the NMCMC chain over the draws."""
     chain, n = weights.nmcmc(log_weight, np.random.default_rng(seed)), len(log_weight)
-    rate = chain_mean(chain.accepted.astype(np.float64)) if n > 1 else Estimate.missing("one draw makes no proposal")
+    moving = bool(chain.accepted.any())
+    rate = (
+        chain_mean(chain.accepted.astype(np.float64), moving=moving)
+        if n > 1
+        else Estimate.missing("one draw makes no proposal")
+    )
     return {
         ACCEPTANCE_RATE: rate,
         LONGEST_REJECTION_RUN: Estimate(float(chain.longest_rejection_run), n=n),
-        TAU_INT_ENERGY: tau_estimate(gamma_method(energy[chain.state_index])),
-        TAU_INT_ABS_MAGNETISATION: tau_estimate(gamma_method(np.abs(magnetisation[chain.state_index]))),
+        TAU_INT_ENERGY: _tau(energy[chain.state_index], moving),
+        TAU_INT_ABS_MAGNETISATION: _tau(np.abs(magnetisation[chain.state_index]), moving),
     }
+
+
+def _tau(series: _FloatArray, moving: bool) -> Estimate:
+    """Return tau_int of one chain."""
+    return tau_estimate(gamma_method(series, moving=moving), moving=moving)
+
+
+def _moves(energy: _FloatArray, magnetisation: _FloatArray) -> bool:
+    """Return True if a chain with these series (n,) changes its configuration."""
+    return bool(np.ptp(energy) or np.ptp(magnetisation))
 
 
 def _scaled(estimate: Estimate, factor: float) -> Estimate:

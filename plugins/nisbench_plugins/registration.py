@@ -15,6 +15,53 @@ HIER_CITATION = (
     "Comput. Phys. Commun. 281, 108502 (2022), arXiv:2203.10989"
 )
 HIER_EXACT_CITATION = f"nisbench, docs/methods/hier-exact.md; the method builds on {HIER_CITATION}"
+VAN_BIBTEX = """@article{Wu2019,
+  author  = {Wu, Dian and Wang, Lei and Zhang, Pan},
+  title   = {Solving Statistical Mechanics Using Variational Autoregressive Networks},
+  journal = {Phys. Rev. Lett.},
+  volume  = {122},
+  pages   = {080602},
+  year    = {2019},
+  doi     = {10.1103/PhysRevLett.122.080602},
+  eprint  = {1809.10606}
+}"""
+HIER_BIBTEX = """@article{Bialas2022,
+  author  = {Bia{\\l}as, Piotr and Korcyl, Piotr and Stebel, Tomasz},
+  title   = {Hierarchical autoregressive neural networks for statistical systems},
+  journal = {Comput. Phys. Commun.},
+  volume  = {281},
+  pages   = {108502},
+  year    = {2022},
+  doi     = {10.1016/j.cpc.2022.108502},
+  eprint  = {2203.10989}
+}"""
+WOLFF_BIBTEX = """@article{Wolff1989,
+  author  = {Wolff, Ulli},
+  title   = {Collective {Monte Carlo} Updating for Spin Systems},
+  journal = {Phys. Rev. Lett.},
+  volume  = {62},
+  pages   = {361},
+  year    = {1989},
+  doi     = {10.1103/PhysRevLett.62.361}
+}"""
+PERFECT_CITATION = (
+    'J. G. Propp, D. B. Wilson, "Exact sampling with coupled Markov chains and applications to statistical mechanics", '
+    "Random Struct. Algorithms 9, 223 (1996)"
+)
+SWENDSEN_WANG_CITATION = (
+    'R. H. Swendsen, J.-S. Wang, "Nonuniversal critical dynamics in Monte Carlo simulations", '
+    "Phys. Rev. Lett. 58, 86 (1987)"
+)
+METROPOLIS_CITATION = (
+    "N. Metropolis, A. W. Rosenbluth, M. N. Rosenbluth, A. H. Teller, E. Teller, "
+    '"Equation of State Calculations by Fast Computing Machines", J. Chem. Phys. 21, 1087 (1953)'
+)
+TEMPERING_CITATION = (
+    'K. Hukushima, K. Nemoto, "Exchange Monte Carlo Method and Application to Spin Glass Simulations", '
+    'J. Phys. Soc. Jpn. 65, 1604 (1996); J. Houdayer, "A cluster Monte Carlo algorithm for 2-dimensional spin '
+    'glasses", Eur. Phys. J. B 22, 479 (2001)'
+)
+ANNEALED_CITATION = 'R. M. Neal, "Annealed importance sampling", Stat. Comput. 11, 125 (2001)'
 WOLFF_CITATION = 'U. Wolff, "Collective Monte Carlo Updating for Spin Systems", Phys. Rev. Lett. 62, 361 (1989)'
 
 
@@ -103,6 +150,34 @@ class HierExactOptions(TrainingOptions):
 
 
 @dataclass(frozen=True)
+class PerfectOptions:
+    """Options of `perfect`."""
+
+    max_doublings: int = field(default=16, metadata={"help": "a draw fails after 2^max_doublings sweeps"})
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.max_doublings <= 40:
+            raise ValueError(f"max_doublings = {self.max_doublings}: give a number from 0 to 40")
+
+
+@dataclass(frozen=True)
+class SwendsenWangOptions:
+    """Options of `swendsen-wang`."""
+
+    n_chains: int = field(default=8, metadata={"help": "independent chains"})
+    sweeps_per_draw: int = field(default=1, metadata={"help": "updates of all clusters between two draws"})
+    burn_in_sweeps: int = field(
+        default=100, metadata={"help": "updates of each chain before its first draw; 0 keeps the start"}
+    )
+
+    def __post_init__(self) -> None:
+        if self.n_chains < 1 or self.sweeps_per_draw < 1 or self.burn_in_sweeps < 0:
+            raise ValueError(
+                f"n_chains and sweeps_per_draw must be at least 1 and burn_in_sweeps at least 0; got {self}"
+            )
+
+
+@dataclass(frozen=True)
 class WolffOptions:
     """Options of `wolff`."""
 
@@ -118,6 +193,57 @@ class WolffOptions:
             raise ValueError(f"n_chains and flips_per_draw must be at least 1; got {self}")
         if not 0 <= self.burn_in_sweeps <= 1e9:  # the kernel counts the flipped spins in 64 bits
             raise ValueError(f"burn_in_sweeps = {self.burn_in_sweeps}: give a number from 0 to 1e9")
+
+
+@dataclass(frozen=True)
+class MetropolisOptions:
+    """Options of `metropolis`."""
+
+    update: Literal["metropolis", "heat-bath"] = field(
+        default="metropolis", metadata={"help": "rule for one spin: Metropolis or heat bath"}
+    )
+    n_chains: int = field(default=32, metadata={"help": "independent chains; 32 advance together"})
+    sweeps_per_draw: int = field(default=10, metadata={"help": "sweeps between two draws"})
+    burn_in_sweeps: int = field(default=1000, metadata={"help": "sweeps of each chain before its first draw"})
+
+    def __post_init__(self) -> None:
+        if min(self.n_chains, self.sweeps_per_draw) < 1 or self.burn_in_sweeps < 0:
+            raise ValueError(f"n_chains and sweeps_per_draw must be at least 1, burn_in_sweeps at least 0; got {self}")
+
+
+@dataclass(frozen=True)
+class ParallelTemperingOptions:
+    """Options of `parallel-tempering`."""
+
+    n_chains: int = field(default=4, metadata={"help": "independent systems, each with all temperatures"})
+    n_temperatures: int = field(
+        default=0, metadata={"help": "temperatures, beta = 0 and the target's included; 0 chooses their number"}
+    )
+    sweeps_per_draw: int = field(default=10, metadata={"help": "sweeps, each with exchanges, between two draws"})
+    houdayer_every: int = field(
+        default=10, metadata={"help": "sweeps between two Houdayer moves; 0: none, and one replica per temperature"}
+    )
+    burn_in_sweeps: int = field(default=1000, metadata={"help": "sweeps of each replica before its first draw"})
+
+    def __post_init__(self) -> None:
+        if self.n_temperatures and not 2 <= self.n_temperatures <= 4096:
+            raise ValueError(f"n_temperatures = {self.n_temperatures}: give 0, or a number from 2 to 4096")
+        if min(self.n_chains, self.sweeps_per_draw) < 1:
+            raise ValueError(f"n_chains and sweeps_per_draw must be at least 1; got {self}")
+        if min(self.houdayer_every, self.burn_in_sweeps) < 0:
+            raise ValueError(f"houdayer_every and burn_in_sweeps must be at least 0; got {self}")
+
+
+@dataclass(frozen=True)
+class AnnealedOptions:
+    """Options of `annealed`."""
+
+    n_steps: int = field(default=1000, metadata={"help": "steps of beta from 0 to its final value"})
+    sweeps_per_step: int = field(default=1, metadata={"help": "heat-bath sweeps after each step"})
+
+    def __post_init__(self) -> None:
+        if min(self.n_steps, self.sweeps_per_step) < 1:
+            raise ValueError(f"n_steps and sweeps_per_step must be at least 1; got {self}")
 
 
 @dataclass(frozen=True)
@@ -140,6 +266,7 @@ def register_models(register: Callable[..., None]) -> None:
         factory="nisbench_plugins.van:Van",
         summary="variational autoregressive network of full width (Wu, Wang, Zhang 2019)",
         citation=VAN_CITATION,
+        bibtex=VAN_BIBTEX,
     )
     register(
         "hier",
@@ -147,6 +274,7 @@ def register_models(register: Callable[..., None]) -> None:
         factory="nisbench_plugins.hier:Hier",
         summary="hierarchical autoregressive network (Bialas, Korcyl, Stebel 2022)",
         citation=HIER_CITATION,
+        bibtex=HIER_BIBTEX,
     )
     register(
         "hier-exact",
@@ -154,6 +282,7 @@ def register_models(register: Callable[..., None]) -> None:
         factory="nisbench_plugins.hier_exact:HierExact",
         summary="hierarchical network, odd, whose last blocks are drawn exactly by a transfer matrix",
         citation=HIER_EXACT_CITATION,
+        bibtex=HIER_BIBTEX,
     )
 
 
@@ -166,6 +295,8 @@ def register_densities(register: Callable[..., None]) -> None:
         factory="nisbench_plugins.boundary_mps:BoundaryMps",
         devices=("cpu",),
         summary="tensor-network sampling of models with free edges by boundary matrix-product states",
+        reference_rank=1,
+        reference_needs=("pairwise", "free"),
     )
 
 
@@ -173,10 +304,58 @@ def register_densities(register: Callable[..., None]) -> None:
 def register_samplers(register: Callable[..., None]) -> None:
     """Register the samplers of this distribution."""
     register(
+        "annealed",
+        options=AnnealedOptions,
+        factory="nisbench_plugins.annealed:Annealed",
+        devices=("cpu",),
+        summary="annealed importance sampling from beta = 0 by heat-bath sweeps, compiled",
+        citation=ANNEALED_CITATION,
+    )
+    register(
+        "metropolis",
+        options=MetropolisOptions,
+        factory="nisbench_plugins.metropolis:Metropolis",
+        devices=("cpu",),
+        summary="local updates, Metropolis or heat bath, compiled, many replicas",
+        reference_rank=5,
+        reference_needs=("pairwise",),
+        citation=METROPOLIS_CITATION,
+    )
+    register(
+        "parallel-tempering",
+        options=ParallelTemperingOptions,
+        factory="nisbench_plugins.parallel_tempering:ParallelTempering",
+        devices=("cpu",),
+        summary="exchange Monte Carlo with Houdayer cluster moves, compiled; also gives ln Z",
+        reference_rank=4,
+        reference_needs=("pairwise", "frustrated"),
+        citation=TEMPERING_CITATION,
+    )
+    register(
+        "perfect",
+        options=PerfectOptions,
+        factory="nisbench_plugins.perfect:Perfect",
+        devices=("cpu",),
+        summary="coupling from the past (Propp, Wilson 1996): independent exact draws of ferromagnets",
+        citation=PERFECT_CITATION,
+    )
+    register(
+        "swendsen-wang",
+        options=SwendsenWangOptions,
+        factory="nisbench_plugins.swendsen_wang:SwendsenWang",
+        summary="multi-cluster Monte Carlo (Swendsen, Wang 1987), compiled; batched on a GPU",
+        reference_rank=3,
+        reference_needs=("pairwise", "ferromagnet"),
+        citation=SWENDSEN_WANG_CITATION,
+    )
+    register(
         "wolff",
         options=WolffOptions,
         factory="nisbench_plugins.wolff:Wolff",
         devices=("cpu",),
         summary="single-cluster Monte Carlo (Wolff 1989), compiled, several chains",
+        reference_rank=2,
+        reference_needs=("pairwise", "ferromagnet", "z2"),
         citation=WOLFF_CITATION,
+        bibtex=WOLFF_BIBTEX,
     )

@@ -48,7 +48,7 @@ PRINTS = {"nisbench/cli.py"}
 ENVIRONMENT = {"nisbench/cli.py", "nisbench/harness/execute.py", "nisbench/contract/surroundings.py"}
 PLOTTING = {
     f"nisbench/report/{name}.py"
-    for name in ("axes", "dots", "figures", "fonts", "lettering", "mosaic", "plot", "sheet")
+    for name in ("axes", "dots", "figures", "fonts", "grid", "labels", "lettering", "mosaic", "plot", "sheet")
 }
 PLOTTING_MODULES = {"matplotlib", "seaborn", "plotly"}
 HEAVY = {"torch", "matplotlib", "seaborn", "numba", "pandas"}
@@ -168,8 +168,9 @@ def test_plugins_import_the_api_and_the_networks_alone(path):
     modules = {node.module for node in ast.walk(tree(path)) if isinstance(node, ast.ImportFrom) and node.module} | {
         alias.name for node in ast.walk(tree(path)) if isinstance(node, ast.Import) for alias in node.names
     }
-    kernels = f"nisbench_plugins.{path.stem}_kernels"  # the compiled part of this plugin
-    allowed = {"nisbench", "nisbench.api", "nisbench_plugins.registration", kernels}
+    plugins = {entry.factory.partition(":")[0] for entry in load_catalog().plugins.values()}
+    shared = {module_of(other) for other in PLUGINS} - plugins  # registration, kernels and helpers of several plugins
+    allowed = {"nisbench", "nisbench.api"} | shared
     own = {m for m in modules if m.split(".")[0] in ("nisbench", "nisbench_plugins")}
     assert {m for m in own if not m.startswith("nisbench.nn.")} <= allowed
 

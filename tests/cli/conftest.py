@@ -13,7 +13,7 @@ FAKES = Path(__file__).parent / "fake_plugins"
 PLAN = """
 name = "fakes"
 title = "Fakes"
-reference = "perfect"
+reference = "exact-draws"
 reference_draws = 64
 reference_chain_draws = 2000
 

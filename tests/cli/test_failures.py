@@ -11,7 +11,7 @@ FAILING = ("raises", "exits", "segfaults", "hungry", "choosy", "unloadable", "ro
 @pytest.fixture(scope="module")
 def run(nisbench, write_plan, tmp_path_factory):
     folder = tmp_path_factory.mktemp("failures")
-    plan = write_plan(*FAILING, "perfect")
+    plan = write_plan(*FAILING, "exact-draws")
     answer = nisbench(folder, "run", "--plan", plan, "--out", "r", "--no-report", "--workers", 2)
     return *answer, Store.open(folder / "r")
 
@@ -47,7 +47,7 @@ def test_each_failure_is_a_row_with_its_reason(run, plugin, status, reason):
 def test_the_others_are_measured_and_the_run_says_how_many_failed(run):
     code, out, err, store = run
     assert code == 0
-    assert store.state(_cell(store, "perfect").cell_id) == CellState(Status.OK)
+    assert store.state(_cell(store, "exact-draws").cell_id) == CellState(Status.OK)
     assert "failed" in out.splitlines()[-1]
     assert "2 ok" in out.splitlines()[-1]
     assert "Traceback" not in out + err

@@ -21,7 +21,7 @@ def results(run, plugin):
 def test_a_density_has_a_reference_and_no_budget(run):
     ((cell, result),) = results(run, "coins")
     assert (cell.kind, cell.budget) == ("density", None)
-    ((reference, _),) = results(run, "perfect")
+    ((reference, _),) = results(run, "exact-draws")
     assert cell.reference == reference.cell_id
     assert result.status is Status.OK, result.reason
     assert result.quantities["ess_fraction_p"].value is not None

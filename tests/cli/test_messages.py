@@ -82,9 +82,9 @@ def test_plugins_lists_what_is_installed_and_what_is_broken(nisbench, tmp_path):
     code, out, _ = nisbench(tmp_path, "plugins", "--format", "json")
     assert code == 0
     found = {entry["name"]: entry for entry in json.loads(out)}
-    assert {"hier", "van", "wolff", "perfect"} <= set(found)
+    assert {"hier", "van", "wolff", "exact-draws"} <= set(found)
     assert found["rotten"]["broken"] == "RuntimeError: this plugin fails at import"
-    assert found["perfect"]["distribution"] == "fakes"
+    assert found["exact-draws"]["distribution"] == "fakes"
     assert found["hier"]["options"]["width"]["default"] == 1
     assert "broken: RuntimeError" in nisbench(tmp_path, "plugins")[1]
     assert (found["ising"]["kind"], found["ising"]["options"]["boundary"]["default"]) == ("target", "torus")

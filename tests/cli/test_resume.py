@@ -55,7 +55,7 @@ def _numbers(store):
 def run(start, nisbench, write_plan, wait_for, tmp_path_factory):
     """Ctrl-C, then kill -9, then to the end; what was seen on the way."""
     folder = tmp_path_factory.mktemp("resume")
-    plan = write_plan("tilted", "perfect", step_sleep=0.015)
+    plan = write_plan("tilted", "exact-draws", step_sleep=0.015)
     out = folder / "r"
     command = ["run", "--plan", plan, "--out", out, "--no-report"]
     seen = {"folder": folder, "plan": plan}
@@ -81,7 +81,7 @@ def run(start, nisbench, write_plan, wait_for, tmp_path_factory):
     before = _times(out, but="tilted")
     seen["last"] = nisbench(folder, *command)
     after = _times(out, but="tilted")
-    seen["changed"] = {p.name for p in before if p in after and after[p] != before[p] and "perfect" in str(p)}
+    seen["changed"] = {p.name for p in before if p in after and after[p] != before[p] and "exact-draws" in str(p)}
     seen["finished_before"] = any(p.name == "result.json" for p in before)
     seen["store"] = store
     return seen
@@ -202,11 +202,11 @@ def test_training_continues_from_its_checkpoint(start, nisbench, write_plan, wai
 
 
 def test_report_comes_last_and_fresh_starts_over(nisbench, write_plan, tmp_path):
-    plan = write_plan("perfect")
+    plan = write_plan("exact-draws")
     code, out, err = nisbench(tmp_path, "run", "--plan", plan, "--out", "r", "--workers", 2)
     assert code == 0, err
     assert out.splitlines()[-1] == "r/report.html"
-    assert "perfect" in (tmp_path / "r" / "report.html").read_text()
+    assert "exact-draws" in (tmp_path / "r" / "report.html").read_text()
     (tmp_path / "r" / "notes.txt").write_text("mine")
     first = _times(tmp_path / "r")
     code, out, err = nisbench(tmp_path, "run", "--plan", plan, "--out", "r", "--fresh", "--no-report", "--workers", 2)

@@ -4,6 +4,8 @@ import pytest
 import torch
 from fakes import densities, models, samplers, weighted
 
+from nisbench.conformance import fit
+from nisbench.conformance import samplers as means
 from nisbench.conformance.checks import CheckResult, checks_for, run_checks
 from nisbench.contract.catalog import Catalog, Entry, load_catalog
 from nisbench.contract.interfaces import Sampler
@@ -36,6 +38,8 @@ WRONG = [
     (models.SloppyLogProb, "sample_log_prob"),
     (models.Epsilon, "normalised"),
     (models.Tempered, "frequencies"),
+    (models.SlightlyTempered, "pooled_fit"),
+    (models.Twice, "independent"),
     (models.OwnGenerator, "same_seed"),
     (models.FixedSeed, "different_seed"),
     (models.WrongSignal, "training_batch"),
@@ -80,6 +84,7 @@ WRONG = [
     (weighted.CappedBeta, "exact_means"),
     (weighted.FirstBeta, "prepare_beta"),
     (weighted.WrongFactor, "normalisation"),
+    (weighted.Twice, "independent"),
     (weighted.GlobalGenerator, "no_global_state"),
     (weighted.FalsePromise, "unsupported_sizes"),
     (weighted.EndlessCost, "costs"),
@@ -89,6 +94,8 @@ WRONG = [
     (densities.SloppyLogProb, "sample_log_prob"),
     (densities.Epsilon, "normalised"),
     (densities.Tempered, "frequencies"),
+    (densities.SlightlyTempered, "pooled_fit"),
+    (densities.Twice, "independent"),
     (densities.OwnGenerator, "same_seed"),
     (densities.FixedSeed, "different_seed"),
     (densities.FirstBeta, "explicit_beta"),
@@ -97,6 +104,28 @@ WRONG = [
     (densities.FalsePromise, "unsupported_sizes"),
     (densities.UnknownCost, "costs"),
 ]
+
+
+ALSO = {
+    models.Tempered: {"pooled_fit"},
+    densities.Tempered: {"pooled_fit"},
+    models.FixedSeed: {"independent", "pooled_fit"},
+    densities.FixedSeed: {"independent", "pooled_fit"},
+    models.Twice: {"frequencies"},
+    densities.Twice: {"frequencies"},
+    weighted.FixedSeed: {"independent"},
+    weighted.Twice: {"continuing", "exact_means", "prepare_beta", "normalisation"},
+    samplers.FixedSeed: {"exact_means", "prepare_beta"},
+}
+"""Checks that a wrong plugin may fail besides its own, because they look at the same draws."""
+
+
+@pytest.fixture(autouse=True)
+def _few_draws(monkeypatch, request):
+    """Faults of a few per cent need fewer draws than the one per cent that the checks must see."""
+    plugin = request.node.callspec.params.get("plugin") if hasattr(request.node, "callspec") else None
+    monkeypatch.setattr(fit, "MOST_DRAWS", 2**17 if "SlightlyTempered" in str(plugin) else 2**14)
+    monkeypatch.setattr(means, "LEAST_ESS", 13_000)
 
 
 @pytest.fixture(autouse=True)
@@ -137,7 +166,9 @@ def test_right_plugin_passes_every_check(plugin):
 
 @pytest.mark.parametrize(("plugin", "check"), WRONG, ids=lambda case: getattr(case, "__name__", case))
 def test_wrong_plugin_fails_its_check_alone(plugin, check):
-    assert set(failures(plugin)) == {check}
+    found = set(failures(plugin))
+    assert check in found
+    assert found - {check} <= ALSO.get(plugin, set())
 
 
 @pytest.mark.parametrize("module", REGISTERED, ids=lambda module: module.__name__)

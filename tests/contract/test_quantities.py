@@ -6,7 +6,16 @@ from pathlib import Path
 import pytest
 
 from nisbench.contract import quantities
-from nisbench.contract.quantities import FAMILIES, QUANTITIES, Part, describe, exponent_name, level_name, select
+from nisbench.contract.quantities import (
+    FAMILIES,
+    MAGNETIC,
+    QUANTITIES,
+    Part,
+    describe,
+    exponent_name,
+    level_name,
+    select,
+)
 from nisbench.physics.observables import OBSERVABLES
 from nisbench.statistics.quantities import CHAIN_QUANTITIES, MODEL_QUANTITIES, REFERENCE_QUANTITIES, WEIGHTED_QUANTITIES
 
@@ -99,6 +108,7 @@ def test_every_quantity_is_of_one_part_and_every_kind_has_its_statistics():
     assert select(*Part) == tuple(QUANTITIES)
     assert set(OBSERVABLES) == set(select(Part.OBSERVABLE)) - {"entropy"}
     assert set(CHAIN_QUANTITIES) & set(WEIGHTED_QUANTITIES) == set(OBSERVABLES)
+    assert set(MAGNETIC) < set(CHAIN_QUANTITIES)
     assert set(REFERENCE_QUANTITIES) < set(MODEL_QUANTITIES)
     assert set(select(*Part, kind="density")) < set(select(*Part, kind="model")) | {
         "prepare_s",

@@ -49,12 +49,12 @@ def test_the_plugins_are_one_of_each_kind(catalog):
     assert {name: checks_for(entry.load()) for name, entry in catalog.plugins.items()} == {
         "logistic": MODEL_CHECKS,
         "heat-bath": CHAIN_CHECKS,
-        "annealed": WEIGHTED_CHECKS,
+        "ais": WEIGHTED_CHECKS,
         "rows": DENSITY_CHECKS,
     }
 
 
-@pytest.mark.parametrize("name", ["logistic", "heat-bath", "annealed", "rows"])
+@pytest.mark.parametrize("name", ["logistic", "heat-bath", "ais", "rows"])
 def test_tutorial_passes_every_check(catalog, name):
     results = list(run_checks(name, catalog))
     assert {r.name: r.message for r in results if not r.passed} == {}

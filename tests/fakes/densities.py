@@ -85,6 +85,20 @@ class Tempered(OpenRows):
     temper = 0.8
 
 
+class SlightlyTempered(OpenRows):
+    """Fails `pooled_fit`: the draws are 2 % colder than log_prob."""
+
+    temper = 1.02
+
+
+class Twice(OpenRows):
+    """Fails `independent`: each configuration comes twice."""
+
+    def sample(self, n, *, beta, generator):
+        spins = super().sample((n + 1) // 2, beta=beta, generator=generator).spins.repeat_interleave(2, 0)[:n]
+        return ModelDraws(spins, self.log_prob(spins, beta=beta))
+
+
 class OwnGenerator(OpenRows):
     """Fails `same_seed`: it ignores the generator and uses its own."""
 

@@ -222,6 +222,20 @@ class Tempered(Logistic):
     temper = 0.8
 
 
+class SlightlyTempered(Logistic):
+    """Fails `pooled_fit`: the draws are 1 % colder than log_prob."""
+
+    temper = 1.01
+
+
+class Twice(Logistic):
+    """Fails `independent`: each configuration comes twice."""
+
+    def draw(self, uniform, beta):
+        half = super().draw(uniform[: (len(uniform) + 1) // 2], beta)
+        return half.repeat_interleave(2, 0)[: len(uniform)]
+
+
 class OwnGenerator(Logistic):
     """Fails `same_seed`: it ignores the generator and uses its own."""
 

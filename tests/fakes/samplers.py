@@ -35,10 +35,13 @@ class HeatBath(ChainSampler):
     def sweep(self, generator):
         site = torch.arange(self.target.L)
         for colour in (0, 1):
-            field = sum(self.spins.roll(step, axis) for step in (1, -1) for axis in (1, 2))
+            field = self.field_of()
             up = torch.rand(self.spins.shape, generator=generator) < torch.sigmoid(2 * self.beta * field)
             chosen = (site[:, None] + site) % 2 == colour
             self.spins = torch.where(chosen, up * 2.0 - 1.0, self.spins)
+
+    def field_of(self):
+        return sum(self.spins.roll(step, axis) for step in (1, -1) for axis in (1, 2))
 
     def draw(self, n, *, generator):
         draws = []

@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from nisbench.contract.records import Budget, Cell, CellResult, Estimate, Hardware, Status
+from nisbench.harness.cell_files import Reference
 from nisbench.harness.cost import draw_costs
 from nisbench.harness.plan import Group, Plan
-from nisbench.harness.store import Reference, Store
+from nisbench.harness.store import Store
 from nisbench.physics.kaufman import exact_values
 from nisbench.statistics.quantities import (
     ReferenceSeries,
@@ -59,11 +60,10 @@ HOSTILE = (
 
 @dataclass(frozen=True)
 class Sixty:
-    """A report on 65 cells and the processor seconds that it took."""
+    """A report on 65 cells."""
 
     page: Path
     n_cells: int
-    seconds: float
 
 
 @dataclass

@@ -32,6 +32,8 @@ class Made:
     kind: str = ""
     seed: int = 1
     status: Status = Status.OK
+    reason: str = "made so"
+    """Reason of a status other than ok."""
     machine: str = DEVICE_NAME
     history: Sequence[tuple[float, float]] = ()
     """(seconds, ESS) of each line; each from 512 draws."""
@@ -52,11 +54,11 @@ class Made:
 
     def finish(self, store: Store, cell: Cell) -> None:
         if self.status not in (Status.OK, Status.UNTRUSTED):
-            store.files(cell.cell_id).write_result(CellResult(cell.cell_id, self.status, "made so"))
+            store.files(cell.cell_id).write_result(CellResult(cell.cell_id, self.status, self.reason))
             return
         for step, (seconds, ess) in enumerate(self.history, 1):
             store.files(cell.cell_id).append_history({"step": step, "seconds": seconds, "ess_fraction": ess})
-        reason = None if self.status is Status.OK else "made so"
+        reason = None if self.status is Status.OK else self.reason
         hardware = Hardware(self.machine, 1, "2")
         basis = self.basis or ("tau_int" if self.ess is None else "ess_fraction")
         result = CellResult(cell.cell_id, self.status, reason, self._quantities(), hardware, cost_basis=basis)

@@ -121,6 +121,13 @@ class WrongFactor(Weighted):
         return super().weights(beta, energy, log_q) + math.log(1.05)
 
 
+class Twice(Weighted):
+    """Fails `independent`: each configuration comes twice."""
+
+    def uniform(self, n, generator):
+        return super().uniform(n, generator)[: (n + 1) // 2].repeat_interleave(2)[:n]
+
+
 class GlobalGenerator(Weighted):
     """Fails `no_global_state`."""
 

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from scipy import sparse
 
 from nisbench.errors import InvalidValue
 from nisbench.physics import kac_ward, kaufman
@@ -169,6 +170,56 @@ def test_malformed_archives(tmp_path, arrays, message):
         Couplings(3, CouplingsOptions(file=str(path)))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def saved(tmp_path, lattice, triangle=sparse.triu):
+    """File with the matrix of the couplings, each bond once, as `create_instances.py` of TwoBo writes it."""
+    first, second, coupling = lattice.bonds
+    matrix = sparse.coo_array((coupling, (first, second)), shape=(lattice.n_sites,) * 2)
+    path = tmp_path / "instance.npz"
+    sparse.save_npz(path, sparse.csr_array(triangle(matrix + matrix.T, k=1 if triangle is sparse.triu else -1)))
+    return str(path)
+
+
+@pytest.mark.parametrize("triangle", [sparse.triu, sparse.tril])
+@pytest.mark.parametrize("boundary", ["torus", "free"])
+@pytest.mark.parametrize("L", [3, 4, 12])
+def test_instances_in_the_format_of_twobo(tmp_path, L, boundary, triangle):
+    glass = EdwardsAnderson(L, EdwardsAndersonOptions(boundary=boundary))
+    file = saved(tmp_path, glass.lattice, triangle)
+    read = Couplings(L, CouplingsOptions(file=file, boundary=boundary))
+    assert read.lattice.digest == glass.lattice.digest
+    spins = torch.from_numpy(np.random.default_rng(1).choice([-1, 1], (5, L, L)).astype(np.int8))
+    matrix, x = sparse.load_npz(file).toarray(), spins.reshape(5, -1).numpy().astype(float)
+    np.testing.assert_allclose(read.energy(spins).numpy(), -np.einsum("ij,mi,mj->m", matrix, x, x))
+
+
+def test_sites_of_networkx_are_numbered_by_rows(tmp_path):
+    networkx = pytest.importorskip("networkx", reason="the authors of TwoBo made their instances with it")
+    graph, L = networkx.grid_graph((4, 4), periodic=True), 4
+    lattice = EdwardsAnderson(L, EdwardsAndersonOptions(boundary="torus")).lattice
+    for (row, column), sign in zip(np.ndindex(L, L), lattice.right.ravel(), strict=True):
+        graph[row, column][row, (column + 1) % L]["weight"] = sign
+    for (row, column), sign in zip(np.ndindex(L, L), lattice.down.ravel(), strict=True):
+        graph[row, column][(row + 1) % L, column]["weight"] = sign
+    sparse.save_npz(tmp_path / "a.npz", sparse.triu(networkx.adjacency_matrix(graph), k=1, format="csr"))
+    read = Couplings(L, CouplingsOptions(file=str(tmp_path / "a.npz"), boundary="torus"))
+    assert read.lattice.digest == lattice.digest
+
+
+@pytest.mark.parametrize(
+    ("matrix", "message"),
+    [
+        (np.eye(9, k=1)[:4, :4], r"shape \(4, 4\); the 3 x 3 lattice needs \(9, 9\)"),
+        (np.eye(9, k=4), r"entry \(0, 4\): the sites are not neighbours"),
+        (np.eye(9, k=3) + np.eye(9, k=-3), r"entry \(3, 0\): this bond or field has a value already"),
+        (np.diag(np.full(6, np.inf), k=3), "not finite"),
+    ],
+)
+def test_malformed_matrices(tmp_path, matrix, message):
+    sparse.save_npz(tmp_path / "bad.npz", sparse.csr_array(matrix))
+    with pytest.raises(InvalidValue, match=message):
+        Couplings(3, CouplingsOptions(file=str(tmp_path / "bad.npz"), boundary="torus"))
 
 
 def test_files_that_cannot_be_read(tmp_path):

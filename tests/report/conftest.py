@@ -1,15 +1,20 @@
 import importlib.util
-import time
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import pytest
-from fakes.stores import Sixty, StoreMaker, quick, troubled
+from fakes.stores import HOSTILE, Sixty, StoreMaker, quick, troubled
 
+from nisbench.contract.catalog import load_catalog
 from nisbench.harness.store import Store
 from nisbench.report.page import build_report
+
+if TYPE_CHECKING:
+    from fakes.browser import Browser
 
 
 @pytest.fixture(scope="session")
@@ -22,7 +27,7 @@ def quick_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 def quick_out(quick_store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report on `quick_store`."""
     out = tmp_path_factory.mktemp("quick-report")
-    build_report([quick_store], out)
+    build_report([quick_store], out, catalog=load_catalog())
     return out
 
 
@@ -30,9 +35,35 @@ def quick_out(quick_store: Store, tmp_path_factory: pytest.TempPathFactory) -> P
 def sixty(tmp_path_factory: pytest.TempPathFactory) -> Sixty:
     base = tmp_path_factory.mktemp("sixty")
     store = quick(sizes=(4, 8, 16, 32, 64), seeds=(1, 2, 3, 4), draws=1000).write(base / "run")
-    begin = time.process_time()
-    page = build_report([store], base / "out")
-    return Sixty(page, len(store.cells()), time.process_time() - begin)
+    return Sixty(build_report([store], base / "out", catalog=load_catalog()), len(store.cells()))
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Browser"]:
+    """One Chromium for all tests of pages; they are skipped where it is not installed."""
+    pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+    from fakes.browser import Browser
+
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not (chromium and driver):
+        pytest.skip("chromium or chromedriver is not installed")
+    base = tmp_path_factory.mktemp("chromium")
+    (base / "downloads").mkdir()
+    made = Browser(base / "profile", base / "downloads", chromium, driver)
+    yield made
+    made.driver.quit()
+
+
+@pytest.fixture(scope="session")
+def hostile_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with names that try to break out, missing numbers and cells of every status."""
+    maker = quick(sizes=(4, 8), draws=400)
+    for name in (*HOSTILE, "W" * 90, "a-plugin-whose-author-liked-names-of-many-words"):
+        maker.model(name, 4)
+        maker.model(name, 8)
+    maker.waits(maker.sampler(64))
+    out = tmp_path_factory.mktemp("hostile")
+    return build_report([maker.write(out / "run", title=" ".join(HOSTILE))], out / "report", catalog=load_catalog())
 
 
 Rebuilt = Callable[[Path], tuple[Path, dict[str, bytes]]]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nisbench.report.lettering import width
+from nisbench.results.published import published
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -28,6 +29,11 @@ class Text:
         )
 
 
+def with_published(*sizes: float) -> set[float]:
+    """The sizes, and those of published values up to twice the largest one, which an axis of L may show."""
+    return {*sizes, *(float(value.L) for value in published().values if 2 * max(sizes) >= value.L)}
+
+
 def texts(svg: str) -> tuple[list[Text], float, float]:
     """Every text of a drawing, and the width and height of the drawing."""
     root = ET.fromstring(svg)
@@ -36,7 +42,7 @@ def texts(svg: str) -> tuple[list[Text], float, float]:
 
 
 def faults(path: Path, sizes: set[float] | None = None) -> list[str]:
-    """Faults of a drawing: a text outside of it, ticks on top of each other, a tick that is no size of the run."""
+    """Faults of a drawing: a text outside of it, ticks on top of each other, a tick that is none of the sizes."""
     found, across, down = texts(path.read_text(encoding="utf-8"))
     said = [
         f"{path.name}: {one.text!r} leaves the figure"

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakes.stores import HOSTILE, StoreMaker, quick
-from figure_files import faults, texts
+from figure_files import faults, texts, with_published
 
 from nisbench.contract.records import Estimate
 from nisbench.harness.store import Store
@@ -38,7 +38,7 @@ def figures(out: Path) -> list[Path]:
 
 def test_ticks_are_sizes_and_texts_stay_inside(quick_out: Path):
     assert len(figures(quick_out)) > 20
-    assert [fault for path in figures(quick_out) for fault in faults(path, {4.0, 8.0, 16.0})] == []
+    assert [fault for path in figures(quick_out) for fault in faults(path, with_published(4, 8, 16))] == []
 
 
 def test_texts_stay_inside_whatever_the_names_are(tmp_path: Path):
@@ -47,7 +47,7 @@ def test_texts_stay_inside_whatever_the_names_are(tmp_path: Path):
         maker.model(name, 4)
         maker.model(name, 8)
     build_report([maker.write(tmp_path / "run", title=" ".join(LONG))], tmp_path / "out")
-    assert [fault for path in figures(tmp_path / "out") for fault in faults(path, {4.0, 8.0})] == []
+    assert [fault for path in figures(tmp_path / "out") for fault in faults(path, with_published(4, 8))] == []
 
 
 def test_negative_control_faults_of_a_drawing_are_seen(tmp_path: Path):

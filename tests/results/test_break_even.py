@@ -10,9 +10,10 @@ from fakes.verdicts import Made, made_store
 from nisbench.contract.records import CellResult, Estimate, Status
 from nisbench.harness.store import Store
 from nisbench.report.sentences import verdict_sentences
+from nisbench.results.baseline import baseline
 from nisbench.results.break_even import break_even, with_break_even
 from nisbench.results.cells import load
-from nisbench.results.costs import baseline, cheapest, differ, with_training
+from nisbench.results.costs import cheapest, differ, with_training
 from nisbench.results.export import long_table
 from nisbench.results.groups import grouped
 
@@ -70,7 +71,7 @@ def _priced(store: Store, prices: dict[str, float], status: dict[str, Status] | 
         store.files(cell.cell_id).write_result(CellResult(cell.cell_id, ended, reason, quantities, known.notes))
 
 
-def test_baseline_is_the_cheapest_trusted_cluster_sampler_of_the_same_place(tmp_path: Path):
+def test_baseline_is_the_cheapest_trusted_sampler_without_training_of_the_same_place(tmp_path: Path):
     maker = StoreMaker(draws=400)
     maker.model("hier", 8)
     for plugin in ("wolff", "swendsen", "cheat"):
@@ -88,6 +89,20 @@ def test_baseline_is_the_cheapest_trusted_cluster_sampler_of_the_same_place(tmp_
     assert baseline(results.contest, hier.problem, 8, "cuda") is None
     table = long_table([store])
     assert table[table.quantity == "break_even_samples"].value.tolist() == [pytest.approx(3e7)]
+
+
+def test_the_baseline_is_any_sampler_without_training(tmp_path: Path):
+    cells = [Made("wolff", 8, cost=6e-6), Made("mps", 8, cost=4e-6, ess=0.9, kind="density")]
+    cells += [Made("own", 8, cost=1e-7, ess=0.9, train_s=5.0, kind="density"), Made("net", 8, cost=1e-6, ess=0.9)]
+    cells.append(Made("local", 8, cost=9e-6))
+    rows = load([made_store(tmp_path / "run", *cells)]).contest
+    base = baseline(rows, rows[0].problem, 8, "cpu")
+    assert base is not None
+    assert base.label == "mps"  # `own` trains itself, and `net` is a model whose budget is zero
+    without = [row for row in rows if row.cell.plugin in ("local", "own", "net")]
+    alone = baseline(without, rows[0].problem, 8, "cpu")
+    assert alone is not None
+    assert alone.label == "local"
 
 
 def test_samplers_that_are_not_told_apart_share_the_first_place(tmp_path: Path):
@@ -117,10 +132,10 @@ def test_model_without_a_baseline_has_null_and_the_reason(tmp_path: Path):
     rows = table[table.quantity == "break_even_samples"]
     assert len(rows) == 2
     assert rows.value.isna().all()
-    assert set(rows.reason) == {"no trusted cluster sampler at L = 4 on cpu"}
+    assert set(rows.reason) == {"no trusted sampler without training at L = 4 on cpu"}
 
 
-def test_model_on_a_device_without_cluster_sampler_is_held_against_another_device(tmp_path: Path):
+def test_model_on_a_device_without_a_baseline_is_held_against_another_device(tmp_path: Path):
     maker = StoreMaker(draws=400)
     maker.model("hier", 8, device="cuda")
     maker.sampler(8)
@@ -132,7 +147,7 @@ def test_model_on_a_device_without_cluster_sampler_is_held_against_another_devic
     assert found.value == pytest.approx(90 / 3e-6)
     assert found.reason == "against wolff on CPU, another device"
     told = " ".join(verdict_sentences(results))
-    assert "No cluster sampler passed on CUDA at L = 8; the baseline there is wolff on CPU" in told
+    assert "No sampler without training passed on CUDA at L = 8; the baseline there is wolff on CPU" in told
     _priced(store, {"hier": 9e-6})
     never = next(row for row in with_break_even(load([store])).rows if row.cell.plugin == "hier")
     assert "not cheaper than wolff on CPU here" in (never.quantities["break_even_samples"].reason or "")

@@ -114,7 +114,7 @@ def test_crossing_of_two_samplers(tmp_path: Path):
     ):
         assert outcome(tmp_path / check[:40].replace(" ", ""), check, *cells)[0] is Outcome.HOLDS
     found, numbers = outcome(tmp_path / "fails", "van: train_step_s < hier at L = 64", *cells)
-    assert (found, numbers) == (Outcome.FAILS, "9 against 4 at L = 64")
+    assert (found, numbers) == (Outcome.FAILS, "9.0(9) against 4.0(4) at L = 64")
 
 
 def test_timings_within_a_fifth_decide_nothing_and_machines_are_not_compared(tmp_path: Path):

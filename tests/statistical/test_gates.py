@@ -104,7 +104,9 @@ def test_no_false_alarm_for_log_normal_weights():
                 seed=seed,
                 reference=ReferenceSeries(-y - (sigma * y - sigma**2 / 2), y, y, np.zeros(1_000, dtype=int)),
             )
-            short = [reason for reason in validity("model", quantities) if "shorter than 50 tau_int" not in reason]
+            # at an ESS of 0.03, 10 000 weights show k above 0.7 in a few per cent of the cells, as they should
+            honest = ("shorter than 50 tau_int", *(("pareto_k",) if ess < 0.1 else ()))
+            short = [reason for reason in validity("model", quantities) if not any(x in reason for x in honest)]
             assert short == [], (ess, seed)
 
 

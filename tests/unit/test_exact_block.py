@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from scipy.special import logsumexp
 from scipy.stats import chi2
 
+from nisbench.errors import InvalidValue
 from nisbench.nn.bernoulli import thresholds
-from nisbench.nn.exact_block import _rounded, block_draw, block_energy, block_log_z, solve_blocks_torch
+from nisbench.nn.exact_block import _rounded, block_draw, block_energy, block_log_z, largest_beta, solve_blocks_torch
 
 
 def inner_states(side: int) -> NDArray[np.int64]:
@@ -182,3 +184,38 @@ def test_torch_operations_draw_the_same(side: int, n: int) -> None:
     plain_log_z += 0.4 * (2 * side * (side - 1) + 4 * side)
     torch.testing.assert_close(log_z, plain_log_z, rtol=0, atol=1e-11)
     torch.testing.assert_close(log_z, block_log_z(border, side, 0.4), rtol=0, atol=0)
+
+
+def log_domain_log_z(border: NDArray[np.float64], beta: float) -> float:
+    """ln Z by sums over whole rows with logarithms throughout, which cannot underflow."""
+    side = len(border) // 4
+    above, right, below, left = border.reshape(4, side)
+    rows = np.array(list(itertools.product((-1, 1), repeat=side)))
+    along = (rows[:, 1:] * rows[:, :-1]).sum(1)
+    vector = beta * rows @ above
+    for r in range(side):
+        vector = vector + beta * (along + left[r] * rows[:, 0] + right[r] * rows[:, -1])
+        if r < side - 1:
+            vector = logsumexp(beta * rows @ rows.T + vector, axis=1)
+    return float(logsumexp(vector + beta * rows @ below))
+
+
+@pytest.mark.parametrize("beta", [2.9, 6.0, 10.0, 23.0])
+def test_cold_blocks_of_float32_networks(beta: float) -> None:
+    """At beta = 10 float32 weights would be lost in 87 % of these blocks, and ln Z would be infinite."""
+    border = borders(7, 40, seed=3).float()
+    found = block_log_z(border, 7, beta)
+    exact = [log_domain_log_z(border[:, i].double().numpy(), beta) for i in range(40)]
+    np.testing.assert_allclose(found.numpy(), exact, rtol=1e-12)
+    limits = thresholds(49, 40, like=border, generator=torch.Generator().manual_seed(1))
+    spins, log_z = block_draw(border, 7, beta, limits)
+    assert spins.dtype == torch.float32
+    assert torch.equal(log_z, found)
+    assert (-beta * block_energy(spins, border, 7) - found).max() <= 1e-9, "no state has more weight than all"
+
+
+def test_a_beta_that_no_float_bears_is_refused_with_the_largest() -> None:
+    assert 23.4 < largest_beta(7) < 23.5
+    with pytest.raises(InvalidValue, match=r"exact blocks of side 7: they work up to beta = 23\.\d"):
+        block_log_z(borders(7, 2, seed=1), 7, 25.0)
+    block_log_z(borders(7, 2, seed=1), 7, largest_beta(7))

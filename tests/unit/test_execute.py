@@ -1,12 +1,15 @@
 """A run starts the cells that are not finished, and those that lacked something which is there now."""
 
+import time
+
 import numpy as np
 import pytest
 
 from nisbench.contract.records import Budget, Cell, CellResult, CellState, ReferenceState, Status
 from nisbench.harness import execute, resume
+from nisbench.harness.cell_files import Reference
 from nisbench.harness.plan import Plan
-from nisbench.harness.store import Reference, Store
+from nisbench.harness.store import Store
 
 REFERENCE = Cell("s", "sampler", "1", {}, "ising", 2, 0.3, 0, 10, reference_draws=5)
 MODEL = Cell("m", "model", "1", {}, "ising", 2, 0.3, 1, 10, Budget(steps=1), reference=REFERENCE.cell_id)
@@ -57,8 +60,8 @@ def test_a_model_without_reference_is_measured_again_once_there_is_one(store):
 
 def test_a_lost_reference_is_made_again(store):
     _end(store, MODEL, Status.OK)
-    _end(store, REFERENCE, Status.OK, reference=ReferenceState.LEFT)
     store.files(REFERENCE.cell_id).write_reference(SPINS)
+    _end(store, REFERENCE, Status.OK, reference=ReferenceState.LEFT)
     assert _due(store) == []
     (store.path / "reference" / f"{REFERENCE.cell_id}.npz").unlink()
     assert _due(store) == ["s"]
@@ -85,6 +88,11 @@ def test_a_reference_that_fails_again_leaves_its_models_alone(store, monkeypatch
         def wait(self, timeout=None):
             return 1
 
+        def send_signal(self, number):
+            pass
+
+        kill = poll
+
     monkeypatch.setattr(execute.subprocess, "Popen", Ended)
     execute.run_cells(store, resume.unfinished(store))
     assert started == [REFERENCE.cell_id]
@@ -108,6 +116,7 @@ def test_models_wait_for_their_reference_and_workers_are_bounded(store, monkeypa
         def poll(self):
             self.polls -= 1
             if self.polls > 0:
+                time.sleep(0.01)
                 return None
             if self.cell not in ended:
                 Slow.running -= 1
@@ -117,9 +126,14 @@ def test_models_wait_for_their_reference_and_workers_are_bounded(store, monkeypa
         def wait(self, timeout=None):
             return 0
 
+        def send_signal(self, number):
+            pass
+
+        kill = wait
+
     monkeypatch.setattr(execute.subprocess, "Popen", Slow)
     seen = []
-    execute.run_cells(store, (MODEL, REFERENCE), workers=4, watch=seen.append)
+    execute.run_cells(store, (MODEL, REFERENCE), workers=4, watch=execute.Watch(seen.append, 0.01))
     assert ended == [REFERENCE.cell_id, MODEL.cell_id]
     assert max(most) == 1
     assert seen[-1].ended == (REFERENCE.cell_id, MODEL.cell_id)
@@ -134,3 +148,11 @@ def test_the_last_exception_of_the_log_is_the_reason(tmp_path):
         file.write("Traceback\n  File\nnumba.core.errors.TypingError: no match\n\nDuring: typing\n  x\n")
     assert execute._tail(log, start) == "numba.core.errors.TypingError: no match"
     assert execute._tail(log, log.stat().st_size) == ""
+
+
+def test_a_log_without_a_line_end_gives_a_short_reason(tmp_path):
+    log = tmp_path / "log.txt"
+    log.write_bytes(b"\x1b[2J" + b"x" * 2**22)
+    assert execute._tail(log, 0) == "x" * 496 + " ..."
+    log.write_bytes(b"\x1b[31mValueError\x07: no\n")
+    assert execute._tail(log, 0) == " [31mValueError : no"

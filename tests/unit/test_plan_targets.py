@@ -175,7 +175,7 @@ OTHER_TARGETS = [
 ]
 
 
-@pytest.mark.parametrize("plugin", ["wolff", "hier", "hier-exact"])
+@pytest.mark.parametrize("plugin", ["hier", "hier-exact"])
 def test_plugins_written_for_the_torus_refuse_every_other_target(plugin):
     entry = ALL.plugin(plugin)
     factory, options = entry.load(), entry.options()

@@ -78,6 +78,7 @@ def test_frozen_chain():
     assert found.ess == 0
     assert not found.trusted
     assert found.doubt == "a chain never moves"
+    assert gamma_method([1.0]).doubt == "a chain of one draw has no autocorrelation time"
     mean = chain_mean(np.full(100, 3.0))
     assert (mean.value, mean.error) == (3.0, None)
     assert "same value" in mean.reason
@@ -250,7 +251,10 @@ def test_constant_energy_with_weights():
     assert_clean(found)
     assert found["energy"].value == pytest.approx(-2, rel=1e-14)
     assert found["energy"].error is None
-    assert any("never moves" in reason for reason in validity("model", found))
+    assert "the same value in every draw" in found["tau_int_energy"].reason
+    assert validity("model", found) == [], "the proposals are accepted, so the chain moves"
+    stuck = model(energy=np.full(1000, -32.0), log_prob=np.linspace(-10.0, 4990.0, 1000), reference=None)
+    assert any("never moves" in reason for reason in validity("model", stuck))
 
 
 def test_no_magnetisation():
@@ -327,3 +331,63 @@ def test_nmcmc_by_hand():
     assert found.longest_rejection_run == 1
     same = [nmcmc(np.log(np.arange(1.0, 99.0)[::-1]), np.random.default_rng(4)).state_index for _ in range(2)]
     assert np.array_equal(*same)
+
+
+def cold(excited, n=2000):
+    """Energies and magnetisations of n draws in the two ground states, except `excited` draws with one spin flipped."""
+    energy, magnetisation = np.full(n, -32.0), np.where(np.arange(n) % 2, 16.0, -16.0)
+    energy[:excited], magnetisation[:excited] = -24.0, 14.0
+    return energy, magnetisation
+
+
+@pytest.mark.parametrize("excited", [0, 3, 29])
+def test_draws_in_the_ground_states_do_not_show_their_error(excited):
+    """Equal weights of few configurations are no infinite precision: q may miss what was not drawn."""
+    energy, magnetisation = cold(excited)
+    noise = 1e-13 * np.random.default_rng(1).standard_normal(2000)
+    found = model(
+        n=2000,
+        beta=1.5,
+        log_prob=np.full(2000, -math.log(2) - 3e-4) + noise,
+        energy=energy,
+        magnetisation=magnetisation,
+    )
+    assert_clean(found)
+    for name in ("log_z_per_site", "kl_nats", "energy", "free_energy_nis", "entropy", "ess_fraction"):
+        assert found[name].error is None, name
+        assert found[name].z is None
+        assert found[name].reason
+    assert not any("standard errors from exact" in reason for reason in validity("model", found))
+
+
+def test_enough_excited_draws_show_their_error():
+    energy, magnetisation = cold(200)
+    found = model(n=2000, log_prob=-0.44 * energy - 15.5, energy=energy, magnetisation=magnetisation)
+    assert found["energy"].error > 0
+    assert found["log_z_per_site"].error > 0
+
+
+def test_cold_chains_that_move_are_trusted():
+    """At beta = 2 Wolff flips every spin in each draw: one energy, and no chain is stuck."""
+    energy, magnetisation = (x.reshape(1000, 2) for x in cold(0))
+    magnetisation = magnetisation * (-1.0) ** np.arange(1000)[:, None]
+    found = chain(energy=energy, magnetisation=magnetisation, cluster_size=np.full((1000, 2), 16.0), beta=2.0)
+    assert_clean(found)
+    assert found["tau_int_energy"].value is None
+    assert "although the chain moves" in found["tau_int_energy"].reason
+    assert found["energy"].value == -2.0
+    assert validity("sampler", found) == []
+
+
+def test_one_cold_chain_may_be_in_its_ground_state_all_the_time():
+    """Chains of which one has no excitation share one tau_int, if all of them move."""
+    energy, magnetisation = (x.reshape(1000, 2).copy() for x in series(2000))
+    energy[:, 1] = -32.0
+    found = chain(energy=energy, magnetisation=magnetisation)
+    assert math.isfinite(found["tau_int_energy"].value)
+
+
+def test_variances_are_not_negative():
+    found = chain(energy=np.full((1000, 2), -32.1), magnetisation=np.full((1000, 2), 15.7))
+    assert found["specific_heat"].value >= 0
+    assert found["susceptibility"].value >= 0

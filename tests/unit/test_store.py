@@ -1,7 +1,6 @@
 """Store: atomic files, resume, damage named by file, one run at a time."""
 
 import contextlib
-import json
 import multiprocessing
 import os
 import subprocess
@@ -23,9 +22,11 @@ from nisbench.contract.records import (
     Status,
 )
 from nisbench.errors import StoreError
+from nisbench.harness.atomic import check_seal, read_json, write_json
+from nisbench.harness.cell_files import Reference
 from nisbench.harness.launch import run_plan
 from nisbench.harness.plan import Plan
-from nisbench.harness.store import Reference, Store
+from nisbench.harness.store import Store
 
 
 def _cell(seed=1, **changes):
@@ -120,11 +121,11 @@ def test_running_is_told_from_interrupted_by_the_process(store):
     files.write_stage("train")
     assert store.state(cell_id) == CellState(stage="train")  # this process lives
     path = files.folder / "status.json"
-    record = json.loads(path.read_text())
-    path.write_text(json.dumps(record | {"started": record["started"] - 1}))  # the pid was given to another process
+    record = check_seal(path, read_json(path))
+    write_json(path, record | {"started": record["started"] - 1})  # the pid was given to another process
     assert store.state(cell_id).status is Status.INTERRUPTED
     gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
-    path.write_text(json.dumps(record | {"pid": int(gone.stdout)}))
+    write_json(path, record | {"pid": int(gone.stdout)})
     assert store.state(cell_id).status is Status.INTERRUPTED
     assert "train" in store.state(cell_id).reason
 
@@ -133,7 +134,7 @@ def test_a_result_counts_although_its_status_was_not_written(store):
     cell_id = _cell(1).cell_id
     files = store.files(cell_id)
     files.write_result(CellResult(cell_id, Status.OK))
-    (files.folder / "status.json").write_text(json.dumps({"status": "running", "reason": None, "pid": 0, "started": 1}))
+    write_json(files.folder / "status.json", {"status": "running", "pid": 0, "started": 1})
     assert store.state(cell_id) == CellState(Status.OK)
 
 
@@ -171,8 +172,8 @@ def test_a_damaged_file_is_named_and_nothing_is_lost(store, name):
     cell_id = _cell(1).cell_id
     files = store.files(cell_id)
     files.write_series({"energy": np.arange(3)})
-    files.write_result(CellResult(cell_id, Status.OK))
     files.append_history({"step": 1})
+    files.write_result(CellResult(cell_id, Status.OK))
     path = files.folder / name
     path.write_bytes(path.read_bytes()[:-4] + b"\x00??\n")
     before = {p: p.read_bytes() for p in files.folder.iterdir()}
@@ -186,6 +187,9 @@ def test_a_damaged_file_is_named_and_nothing_is_lost(store, name):
 def test_a_changed_cell_is_damage(store):
     path = store.path / "cells" / _cell(1).cell_id / "cell.json"
     path.write_text(path.read_text().replace("0.44", "0.45"))
+    with pytest.raises(StoreError, match="checksum is wrong"):
+        store.cells()
+    write_json(path, _cell(3).to_json())
     with pytest.raises(StoreError, match="belong to cell"):
         store.cells()
 
@@ -214,7 +218,13 @@ def test_flipped_bytes_are_damage(store):
     whole = path.read_bytes()
     for at in range(0, len(whole), 7):
         path.write_bytes(whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])
-        with contextlib.suppress(StoreError):  # some bytes matter to nobody
+        with contextlib.suppress(StoreError):  # the cell runs, so its files have no checksums yet
+            store.series(_cell(1).cell_id)
+    path.write_bytes(whole)
+    files.write_result(CellResult(_cell(1).cell_id, Status.OK))
+    for at in range(0, len(whole), 97):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        with pytest.raises(StoreError, match="changed after the cell ended"):
             store.series(_cell(1).cell_id)
 
 

@@ -1,6 +1,7 @@
 """The training loop: schedules, a resume that repeats the same numbers, divergence as an error."""
 
 import json
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,10 @@ import torch
 from nisbench.contract.interfaces import TrainingBatch
 from nisbench.contract.records import Budget, TrainingOptions
 from nisbench.errors import StoreError
+from nisbench.harness.cell_files import CellFiles
 from nisbench.harness.clock import Clock
-from nisbench.harness.store import CellFiles
 from nisbench.harness.train import Diverged, Training, annealed_beta, learning_rate, train
-from nisbench.harness.weights import load_weights, save_weights
+from nisbench.harness.weights import load_weights, read_tensors, save_weights, write_tensors
 from nisbench.physics.ising import Ising
 from nisbench.physics.kaufman import log_z
 from nisbench_plugins.hier import Hier
@@ -88,17 +89,46 @@ def test_a_killed_training_continues_with_the_same_numbers(tmp_path: Path) -> No
         assert {**a_line, "seconds": 0} == {**b_line, "seconds": 0}
 
 
-@pytest.mark.parametrize("damage", ["cut", "other"])
-def test_a_checkpoint_that_does_not_fit_is_named(tmp_path: Path, damage: str) -> None:
+def test_a_checkpoint_that_does_not_fit_is_named(tmp_path: Path) -> None:
     options = HierOptions(batch_size=16)
     run(build(options), options, Budget(steps=2), tmp_path)
-    (checkpoint,) = tmp_path.rglob("*.safetensors")
-    if damage == "cut":
-        checkpoint.write_bytes(checkpoint.read_bytes()[:20])
-    else:
-        options = HierOptions(batch_size=16, width=2)
-    with pytest.raises(StoreError, match=r"(does not fit this model|cannot be read) .*; delete it to train anew"):
+    options = HierOptions(batch_size=16, width=2)
+    with pytest.raises(StoreError, match=r"does not fit this model .*; delete it to train anew"):
         run(build(options), options, Budget(steps=3), tmp_path)
+
+
+def _claim_more_steps(path: Path) -> None:
+    tensors, facts = read_tensors(path, "cpu", advice="")
+    write_tensors(path, tensors, {**facts, "step": "1200", "seconds": "-998.7"})
+
+
+DAMAGES = {
+    "cut": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+    "empty": lambda path: path.write_bytes(b""),
+    "zeros": lambda path: path.write_bytes(bytes(path.stat().st_size)),
+    "one bit": lambda path: path.write_bytes(path.read_bytes()[:-1] + bytes([path.read_bytes()[-1] ^ 1])),
+    "claims": _claim_more_steps,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_checkpoint_gives_way_to_the_one_before_it(tmp_path: Path, damage: Callable[[Path], None]) -> None:
+    options = HierOptions(batch_size=16, annealing="none", schedule="constant")  # steps do not depend on the budget
+    whole = build(options)
+    run(whole, options, Budget(steps=4), tmp_path / "whole")
+    run(build(options), options, Budget(steps=3), tmp_path, every_s=0)  # leaves the checkpoints of steps 2 and 3
+    damage(tmp_path / "checkpoint.safetensors")
+    again = build(options)
+    trained = run(again, options, Budget(steps=4), tmp_path)
+    assert trained.note == "damaged: checkpoint.safetensors; the training continued from step 2"
+    assert trained.steps == 4
+    assert trained.seconds > 0
+    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), again.parameters(), strict=True))
+    (tmp_path / "checkpoint.earlier.safetensors").unlink()
+    damage(tmp_path / "checkpoint.safetensors")
+    trained = run(build(options), options, Budget(steps=1), tmp_path)
+    assert trained.note is not None
+    assert trained.note.endswith("the training started anew")
 
 
 def test_a_finished_training_is_not_repeated(tmp_path: Path) -> None:

@@ -1,23 +1,35 @@
 """Exact properties of the cluster kernel: bookkeeping, independence of threads, degenerate temperatures, refusals."""
 
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 import nisbench_plugins.wolff as module
 from nisbench.physics.enumeration import ising_energy
-from nisbench.physics.glasses import Villain
+from nisbench.physics.glasses import EdwardsAnderson, Villain
 from nisbench.physics.ising import Ising
 from nisbench.physics.kaufman import BETA_CRITICAL
-from nisbench.physics.options import IsingOptions, VillainOptions
+from nisbench.physics.options import EdwardsAndersonOptions, IsingOptions
+from nisbench_plugins import clusters
 from nisbench_plugins.registration import WolffOptions
 from nisbench_plugins.wolff import Wolff
 
+TARGETS = {
+    "free": lambda L: Ising(L, IsingOptions(boundary="free")),
+    "pm1": EdwardsAnderson,
+    "pm1 torus": lambda L: EdwardsAnderson(L, EdwardsAndersonOptions(boundary="torus")),
+    "gaussian": lambda L: EdwardsAnderson(L, EdwardsAndersonOptions(disorder="gaussian")),
+    "villain": Villain,
+}
 
-def prepared(size, beta=BETA_CRITICAL, seed=1, **options):
-    wolff = Wolff(Ising(size), WolffOptions(**options))
+
+def prepared(size, beta=BETA_CRITICAL, seed=1, target=Ising, **options):
+    wolff = Wolff(target(size), WolffOptions(**options))
     wolff.prepare(beta=beta, generator=torch.Generator().manual_seed(seed))
     return wolff
 
@@ -98,29 +110,52 @@ def test_no_burn_in_keeps_the_ordered_start():
 
 def test_kernels_are_compiled_once_and_for_all():
     prepared(4).draw(2, generator=torch.Generator())
-    for kernel in (module._next_word, module._flip_cluster, module._flip_until, module._advance):
+    for kernel in (clusters.next_word, module._flip_cluster, module._flip_until, module._advance):
         assert len(kernel.signatures) == 1
         assert not kernel._can_compile
 
 
-@pytest.mark.parametrize(
-    ("target", "reason"),
-    [
-        (Ising(4, IsingOptions(boundary="free")), "the target 'ising' has free edges"),
-        (Ising(4, IsingOptions(field=0.1)), "the target 'ising' has a field"),
-        (Villain(4, VillainOptions(boundary="torus")), "the target 'villain' has other couplings"),
-    ],
-)
-def test_other_targets_are_refused_with_the_reason(target, reason):
-    assert reason in Wolff.unsupported(target, WolffOptions())
-    assert Wolff.unsupported(Ising(7), WolffOptions()) is None
+@pytest.mark.parametrize("size", [2, 3, 4, 7, 16])
+@pytest.mark.parametrize("beta", [0.0, 0.3, 0.8])
+@pytest.mark.parametrize("target", TARGETS)
+def test_totals_of_other_couplings_are_the_measured_ones(target, size, beta):
+    generator = torch.Generator()
+    measured, drawn = (prepared(size, beta, target=TARGETS[target], n_chains=2) for _ in range(2))
+    series, spins = measured.draw_series(60, generator=generator), drawn.draw(60, generator=generator).spins
+    assert np.array_equal(series.energy, drawn.target.energy(spins).numpy())
+    assert np.array_equal(series.magnetisation, spins.sum((-2, -1)).numpy())
+    changed = (spins[1:] != spins[:-1]).sum((-2, -1)).numpy()
+    assert np.array_equal(series.cluster_size[1:], changed)
+
+
+@pytest.mark.parametrize("target", ["free", "pm1", "gaussian"])
+def test_clusters_contain_satisfied_bonds_only_and_never_leave_free_edges(target):
+    """At high beta every satisfied bond joins: a cluster is a component of the graph of satisfied bonds."""
+    wolff = prepared(8, 60.0, target=TARGETS[target], n_chains=1)
+    first, second, coupling = wolff.target.lattice.bonds
+    strong = np.abs(coupling) > 0.3  # bonds that join with certainty
+    spins = wolff.draw(100, generator=torch.Generator()).spins.numpy().reshape(100, -1)
+    for before, after in pairwise(spins.astype(int)):
+        cluster = before != after
+        satisfied = before[first] * before[second] * coupling > 0
+        assert (cluster[first] == cluster[second])[satisfied & strong].all()
+        bonds = satisfied & cluster[first] & cluster[second]
+        graph = coo_array((bonds[bonds], (first[bonds], second[bonds])), shape=(64, 64))
+        assert len(set(connected_components(graph, directed=False)[1][cluster])) == 1
+
+
+def test_other_targets_are_refused_with_the_reason():
+    assert "the target 'ising' has a field" in Wolff.unsupported(Ising(4, IsingOptions(field=0.1)), WolffOptions())
+    assert "the target 'plain' has none" in Wolff.unsupported(SimpleNamespace(name="plain", L=4), WolffOptions())
+    assert Wolff.unsupported(Villain(7), WolffOptions()) is None
 
 
 def test_misuse_is_refused():
     with pytest.raises(ValueError, match="beta = -1"):
         prepared(4, -1)
-    with pytest.raises(ValueError, match="beta = nan"):
-        prepared(4, float("nan"))
+    for beta in ("nan", "inf"):
+        with pytest.raises(ValueError, match=f"beta = {beta}"):
+            prepared(4, float(beta))
     with pytest.raises(RuntimeError, match="prepare"):
         Wolff(Ising(4), WolffOptions()).draw(1, generator=torch.Generator())
     for bad in ({"n_chains": 0}, {"flips_per_draw": 0}, {"burn_in_sweeps": -1.0}, {"burn_in_sweeps": float("inf")}):

@@ -195,6 +195,12 @@ MODEL_QUANTITIES = {
     "kl_forward_nats",
     "ess_fraction",
     "ess_fraction_p",
+    "ess_fraction_tenth",
+    "ess_fraction_half",
+    "pareto_k",
+    "sample_exponent",
+    "tv_energy",
+    "tv_abs_magnetisation",
     "acceptance_rate",
     "tau_int_energy",
     "tau_int_abs_magnetisation",
@@ -397,6 +403,18 @@ def test_a_density_has_the_estimates_of_a_model(tmp_path):
     assert len(store.series(result.cell_id)["reference_log_prob"]) == 500
 
 
+def test_a_density_is_the_reference(tmp_path):
+    # q = p at 1.1 beta leaves states of its Metropolis chain, which have the distribution p
+    reference = _cell("tilted", {"tilt": "1.1"}, reference_draws=500, seed=0)
+    judged = _cell("tilted", {"tilt": "1.1"}, reference=reference.cell_id)
+    store, (left, result) = _run(tmp_path, reference, judged)
+    assert (left.status, left.reference, result.reference) == (Status.OK, ReferenceState.LEFT, ReferenceState.USED)
+    assert left.quantities["ess_fraction_p"].reason == "this cell is the reference"
+    assert 0.9 < result.quantities["ess_fraction_p"].value < 1.05
+    assert abs(result.quantities["free_energy_p"].z) < 5
+    assert len(store.reference(reference.cell_id).spins) == 500
+
+
 def test_a_density_that_misstates_its_log_prob_is_untrusted(tmp_path, monkeypatch):
     # ln q of -4.6 on average is off by 10 %: ln Z is off by far more than 5 errors
     monkeypatch.setattr(Tilted, "misstated", 0.1)
@@ -429,7 +447,7 @@ def test_without_a_reference_the_p_side_has_a_reason(tmp_path):
     assert none.quantities["ess_fraction_p"].reason == "the plan has no reference sampler"
     assert absent.cell_id in missing.quantities["ess_fraction_p"].reason
     assert missing.reference is ReferenceState.MISSING
-    assert none.status is Status.OK
+    assert none.reason is None or "reference" not in none.reason
     assert missing.status is Status.UNTRUSTED
     assert f"the p side was not judged: reference cell {absent.cell_id} is not started" in missing.reason
 

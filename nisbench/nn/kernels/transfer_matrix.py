@@ -78,7 +78,7 @@ def _advance(source: Any, target: Any, side: int, column: int, weights: Any, unl
 
 @kernel(fastmath=FAST, error_model="numpy")
 def _normalise(vector: Any, scale: Any, sums: Any, size: Any) -> None:
-    """scale = 1/sum of the weights of the states, (TILE,); `size` collects the product of the sums.
+    """scale = 1/sum of the weights of the states, (TILE,); `size` collects the sum of the logarithms of the sums.
 
     The next site applies the scale, which saves a pass over the states.
     """
@@ -89,7 +89,9 @@ def _normalise(vector: Any, scale: Any, sums: Any, size: Any) -> None:
             sums[b] += vector[state * TILE + b]
     for b in range(TILE):
         scale[b] = 1 / sums[b]
-        size[b] /= scale[b]  # of the rounded scale: what rounding took from the weights is not lost in ln Z
+        size[b] -= np.log(
+            np.float64(scale[b])
+        )  # of the rounded scale: what rounding took from the weights is not lost in ln Z
 
 
 @kernel(fastmath=FAST, error_model="numpy")
@@ -153,7 +155,7 @@ def _draw_row(spins: Any, odds: Any, side: int, row: int, first: Any, m: Any, su
 
 @kernel(fastmath=FAST, error_model="numpy")
 def _sum_rows(border: Any, side: int, unlike: Any, rows: Any, size: Any, first: Any, m: Any) -> None:
-    """Move through TILE blocks site by site; `size`, 1 on entry, becomes Z.
+    """Move through TILE blocks site by site; `size`, 0 on entry, becomes ln Z.
 
     rows : (side, 2^side TILE) receives the weights of each row, or (2, 2^side TILE) those of the last two rows
     """
@@ -201,10 +203,10 @@ def solve_blocks(border: Any, side: int, unlike: Any, odds: Any, spins: Any, log
         first = U(tile) * TILE
         m = min(TILE, U(n) - first)
         rows = np.empty((side if draw else 2, numbers), dtype=border.dtype)
-        size = np.ones(TILE)
+        size = np.zeros(TILE)
         _sum_rows(border, side, unlike, rows, size, first, m)
         for b in range(m):
-            log_z[first + b] = np.log(size[b])
+            log_z[first + b] = size[b]
         if draw:
             sums = np.empty(U2 * numbers, dtype=border.dtype)
             like = np.empty(U(2 * side) * TILE, dtype=border.dtype)

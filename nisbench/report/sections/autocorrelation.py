@@ -9,10 +9,11 @@ from nisbench.contract.quantities import (
     TAU_INT_SWEEPS_ABS_MAGNETISATION,
     TAU_INT_SWEEPS_ENERGY,
 )
-from nisbench.report.charts import MARKS, figure, quantity_panel
+from nisbench.report.charts import figure, quantity_panel
 from nisbench.report.document import Block, Paragraph, Section
 from nisbench.report.sweeps import sweep_note, sweeps
 from nisbench.report.tables import size_table
+from nisbench.report.words import AS_ABOVE
 from nisbench.results.cells import Results
 from nisbench.results.groups import grouped
 
@@ -37,7 +38,7 @@ def autocorrelation_section(results: Results) -> Section:
         for sweep in sweeps(results)
         for draws, sweeps in _DRAWS_AND_SWEEPS
     ]
-    caption = f"Integrated autocorrelation times. The dashed line is 1/2, the value of independent draws. {MARKS}"
+    caption = f"Integrated autocorrelation times. The dashed line is 1/2, the value of independent draws. {AS_ABOVE}"
     drawn = figure(panels, caption)
     blocks: list[Block] = [
         Paragraph(
@@ -52,4 +53,4 @@ def autocorrelation_section(results: Results) -> Section:
     ]
     if groups:
         blocks.append(size_table("Autocorrelation of the chains.", results, groups, _COLUMNS))
-    return Section("autocorrelation", "Autocorrelation times", tuple(blocks))
+    return Section("autocorrelation", "How many draws make one independent sample?", tuple(blocks), "Autocorrelation")

@@ -25,7 +25,12 @@ def configurations_section(results: Results) -> Section:
         )
         if drawn := figure([_panel(results, problem)], caption, wide=True):
             blocks.append(drawn)
-    return Section("configurations", "Configurations", tuple(blocks) or (absence("a configuration"),))
+    return Section(
+        "configurations",
+        "What do the configurations look like?",
+        tuple(blocks) or (absence("a configuration"),),
+        "Configurations",
+    )
 
 
 def _panel(results: Results, problem: Problem) -> ConfigurationPanel | None:

@@ -13,14 +13,13 @@ from nisbench.contract.quantities import (
     PEAK_HOST_DRAW_BYTES,
     PEAK_HOST_TRAIN_BYTES,
     QUANTITIES,
-    S_PER_EFFECTIVE_SAMPLE,
     TRAIN_S,
     TRAIN_STEP_S,
     Part,
     describe,
     select,
 )
-from nisbench.report.charts import MARKS, figure, quantity_panel, undrawn
+from nisbench.report.charts import figure, quantity_panel, undrawn
 from nisbench.report.document import (
     MISSING,
     Block,
@@ -35,6 +34,7 @@ from nisbench.report.document import (
 )
 from nisbench.report.sweeps import sweep_note, sweeps
 from nisbench.report.tables import lead_columns, lead_entries, size_table
+from nisbench.report.words import AS_ABOVE
 from nisbench.results.cells import Results
 from nisbench.results.exponents import MISFIT, Exponent, exponents
 from nisbench.results.groups import SeedGroup, grouped
@@ -43,10 +43,10 @@ from nisbench.results.published import published
 __all__ = ["cost_section"]
 
 _DRAWN = {
-    "Time": (TRAIN_S, TRAIN_STEP_S, DRAW_S_PER_1000, S_PER_EFFECTIVE_SAMPLE),
+    "Time": (TRAIN_S, TRAIN_STEP_S, DRAW_S_PER_1000),
     "Size and memory": (N_PARAMETERS, PEAK_HOST_TRAIN_BYTES, PEAK_HOST_DRAW_BYTES, PEAK_DEVICE_TRAIN_BYTES),
 }
-"""Quantities that are drawn against L, by the beginning of the caption."""
+"""Quantities that are drawn here, by the beginning of the caption; the cost of a sample is drawn at the top."""
 _NO_COLUMN = (DRAW_S, BREAK_EVEN_SAMPLES, MATMUL_FLOPS_PER_S)
 """Left out of the table of times: draw_s follows from the time of 1000 draws, the other two have their own tables."""
 _TIME_COLUMNS = tuple(name for name in select(Part.TIME, Part.COUNT) if name not in _NO_COLUMN)
@@ -73,7 +73,7 @@ def cost_section(results: Results) -> Section:
         blocks.append(size_table(f"Time on {hardware}.", results, groups, columns))
         blocks += _rates(results, groups, hardware)
         blocks.append(size_table(f"Memory on {hardware}.", results, groups, select(Part.MEMORY)))
-    return Section("cost", "Training time, drawing time and memory", tuple(blocks))
+    return Section("cost", "Where do the time and the memory go?", tuple(blocks), "Time and memory")
 
 
 def _figures(results: Results, fits: Sequence[Exponent], hardware: str) -> list[Block]:
@@ -84,7 +84,7 @@ def _figures(results: Results, fits: Sequence[Exponent], hardware: str) -> list[
             fitted = (
                 ", with the powers of L that describe them (dotted)" if sweep.axis == "L" and not sweep.single else ""
             )
-            caption = f"{title} on {hardware}{fitted}. {MARKS}"
+            caption = f"{title} on {hardware}{fitted}. {AS_ABOVE}"
             if drawn := figure(panels, caption):
                 blocks.append(drawn)
             blocks += undrawn(quantities, panels)
@@ -122,7 +122,7 @@ def _rates(results: Results, groups: Sequence[SeedGroup], hardware: str) -> list
         "two square float32 matrices (side 1024; on a GPU 8192) in the process of the cell. This product is not an "
         "upper limit: matrices of other shapes can be faster, and the ratio can exceed 1."
     )
-    return [Table(caption, (*lead_columns(results), *heads), tuple(rows))] if rows else []
+    return [Table(caption, (*lead_columns(results), *heads), tuple(rows)).shorter()] if rows else []
 
 
 def _exponents(results: Results, fits: Sequence[Exponent], hardware: str) -> Block:
@@ -149,7 +149,7 @@ def _exponents(results: Results, fits: Sequence[Exponent], hardware: str) -> Blo
         "operations. At small sizes, overheads that do not grow dominate. The paper counts a full pass of the network "
         "for each spin; the form counts the operations of this implementation."
     )
-    return Table.of(caption, heads, rows)
+    return Table.of(caption, heads, rows).shorter()
 
 
 def _exponent_row(results: Results, fit: Exponent) -> tuple[Entry, ...]:

@@ -13,9 +13,10 @@ from nisbench.contract.quantities import (
     describe,
     level_name,
 )
-from nisbench.report.charts import MARKS, quantity_figures
+from nisbench.report.charts import quantity_figures
 from nisbench.report.document import Block, Column, Entry, Paragraph, Section, Table, number, z_entry
 from nisbench.report.tables import lead_columns, lead_entries
+from nisbench.report.words import AS_ABOVE
 from nisbench.results.cells import Results
 from nisbench.results.groups import SeedGroup, grouped
 from nisbench.results.numbers import concise
@@ -29,18 +30,18 @@ _KL_COLUMN = Column(describe(KL_NATS).heading, describe(KL_NATS).unit, key=KL_NA
 def free_energy_section(results: Results) -> Section:
     """Free-energy error and KL against L; tables of the three free energies and of the KL of each level."""
     groups = [group for group in grouped(results.contest) if group.measured]
-    quantities = (RELATIVE_FREE_ENERGY_ERROR, KL_NATS, KL_FORWARD_NATS)
+    quantities = (RELATIVE_FREE_ENERGY_ERROR, KL_FORWARD_NATS)
     blocks: list[Block] = [
         Paragraph(
             "The Kullback-Leibler divergence KL(q‖p) in nats, for the whole lattice, decides whether a trained model "
             "is useful: near convergence the effective sample size (ESS) per draw is about exp(−2 KL). The relative "
             "error of the free energy is KL divided by ln Z, so a small relative error can hide a large KL."
         ),
-        *quantity_figures(results, quantities, MARKS, log=True),
+        *quantity_figures(results, quantities, f"Free energy and KL from the p side. {AS_ABOVE}", log=True),
         _free_energies(results, groups),
         *_levels(results, groups),
     ]
-    return Section("free-energy", "Free energy and Kullback-Leibler divergence", tuple(blocks))
+    return Section("free-energy", "How close is each model to the target?", tuple(blocks), "Free energy and KL")
 
 
 def _free_energies(results: Results, groups: Sequence[SeedGroup]) -> Block:
@@ -74,7 +75,7 @@ def _free_energies(results: Results, groups: Sequence[SeedGroup]) -> Block:
         "estimates from q and from p must enclose the exact value within their errors. If q misses a mode, only the "
         "estimate from p is right."
     )
-    return Table.of(caption, heads, rows)
+    return Table.of(caption, heads, rows).shorter()
 
 
 def _exact(group: SeedGroup) -> Entry:
@@ -110,4 +111,4 @@ def _levels(results: Results, groups: Sequence[SeedGroup]) -> list[Block]:
         "computed to second order, from the variance of ln w between draws that share the spins of the levels before. "
         "Level 0 is the remainder."
     )
-    return [Table.of(caption, heads, rows)]
+    return [Table.of(caption, heads, rows).shorter()]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from nisbench.contract.quantities import ABS_MAGNETISATION
 from nisbench.report.charts import figure, uncrowded
 from nisbench.report.document import Block, Column, Entry, Section, Table, plain
 from nisbench.report.histogram import Histogram, magnetisation_histogram
@@ -16,8 +17,8 @@ from nisbench.report.selection import (
     shown_sizes,
     size_note,
 )
+from nisbench.results.baseline import baseline
 from nisbench.results.cells import CellRow, Problem, Results
-from nisbench.results.costs import baseline
 
 __all__ = ["magnetisation_section"]
 
@@ -33,20 +34,22 @@ def magnetisation_section(results: Results) -> Section:
         found = {L: list(_histograms(results, problem, L)) for L in shown_sizes(results.at(problem))}
         caption = (
             "Magnetisation per site of raw draws, first seed of each sampler. Draws of a model come from q and are not "
-            "reweighted; weighted draws are reweighted. Shaded: the trusted cluster sampler. A model that has "
-            "collapsed lacks a peak."
+            "reweighted; weighted draws are reweighted. Shaded: the baseline, the cheapest trusted sampler "
+            "without training. A model that has collapsed lacks a peak."
         )
         if drawn := figure([_panel(results, problem, L, here) for L, here in found.items()], caption):
             blocks.append(drawn)
         lines += [_line(results, row, histogram) for here in found.values() for row, histogram in here]
     if lines:
         blocks.append(_table(results, lines))
-    return Section("magnetisation", "Magnetisation: has a model collapsed?", tuple(blocks) or (absence("a series"),))
+    title = "Has a model collapsed onto one phase?"
+    return Section("magnetisation", title, tuple(blocks) or (absence("a series"),), "Magnetisation")
 
 
 def _histograms(results: Results, problem: Problem, L: int) -> Iterator[tuple[CellRow, Histogram]]:
     """The histogram of the first seed of each sampler that has a series; the series of later seeds are not read."""
-    here = [row for row in results.at(problem) if row.cell.L == L and row.measured]
+    # A target without a magnetisation as order parameter has no such quantity.
+    here = [row for row in results.at(problem) if row.cell.L == L and ABS_MAGNETISATION in row.quantities]
     for label in results.labels:
         for row in (row for row in here if row.label == label):
             histogram = magnetisation_histogram(row.run.store.series(row.cell.cell_id), L)
@@ -95,10 +98,10 @@ def _line(results: Results, row: CellRow, histogram: Histogram) -> tuple[Entry, 
 def _table(results: Results, lines: list[tuple[Entry, ...]]) -> Table:
     heads = (
         *((Column("target and β", numeric=False),) if len(results.problems) > 1 else ()),
-        Column("L"),
-        Column("sampler", numeric=False),
+        Column("L", key="size"),
+        Column("sampler", numeric=False, key="sampler"),
         Column("draws with m > 0", "%"),
         Column("mean |m| of raw draws"),
         Column("seed"),
     )
-    return Table("The same in numbers. Without a field, half of the draws have m > 0.", heads, tuple(lines))
+    return Table("The same in numbers. Without a field, half of the draws have m > 0.", heads, tuple(lines)).shorter()

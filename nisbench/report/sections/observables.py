@@ -20,12 +20,13 @@ from nisbench.report.document import (
     value_entry,
     z_entry,
 )
+from nisbench.report.overlaps import overlap_blocks
 from nisbench.report.panels import Panel, Point, Series
 from nisbench.report.selection import absence
 from nisbench.report.sweeps import Sweep, sweep_note, sweeps
 from nisbench.report.tables import lead_columns, lead_entries
+from nisbench.results.baseline import baseline
 from nisbench.results.cells import Problem, Results
-from nisbench.results.costs import baseline
 from nisbench.results.groups import SeedGroup, grouped
 
 __all__ = ["observables_section"]
@@ -48,19 +49,28 @@ def observables_section(results: Results) -> Section:
         blocks.append(Paragraph(_spread(zs)))
     blocks += sweep_note(results)
     for sweep in sweeps(results):
-        panels = [_z_panel(sweep, name) for name in _OBSERVABLES]
+        panels = [_z_panel(sweep, name) for name in _shown(results)]
         caption = (
             "z-scores, one mark for each cell: (value − exact)/error if the exact value is known. Otherwise the value "
-            "is compared with the cheapest trusted cluster sampler, and all marks of one size share the error of that "
-            f"sampler. Nine in ten independent z-scores should lie within ±1.6; the dashed lines are 0 and ±5. {MARKS}"
+            "is compared with the baseline, the cheapest trusted sampler without training, and all marks of one size "
+            "share its error. Nine in ten independent z-scores should lie within ±1.6; the dashed lines are 0 and ±5. "
+            f"{MARKS}"
         )
         if drawn := figure(panels, caption):
             blocks.append(drawn)
-        blocks += undrawn(_OBSERVABLES, panels)
+        blocks += undrawn(_shown(results), panels)
     groups = [group for group in grouped(results.contest) if group.measured]
     if groups:
         blocks.append(_table(results, groups))
-    return Section("observables", "Observables against exact values", tuple(blocks) or (absence("an observable"),))
+    blocks += overlap_blocks(results)
+    title = "Do the observables agree with exact values?"
+    return Section("observables", title, tuple(blocks) or (absence("an observable"),), "Observables")
+
+
+def _shown(results: Results) -> tuple[str, ...]:
+    """The observables that a cell has: a spin glass has none of the magnetisation."""
+    having = {name for row in results.contest for name in row.quantities}
+    return tuple(name for name in _OBSERVABLES if name in having)
 
 
 def _spread(zs: Sequence[float]) -> str:
@@ -77,7 +87,7 @@ def _spread(zs: Sequence[float]) -> str:
 
 
 def _z(results: Results, problem: Problem, L: int, own: Estimate | None, name: str, label: str) -> float | None:
-    """z against the exact value, or against the cheapest trusted cluster sampler if no exact value is known."""
+    """z against the exact value, or against the baseline if no exact value is known."""
     if own is None or own.exact is not None:
         return own.z if own else None
     if own.value is None or not own.error:
@@ -109,7 +119,7 @@ def _z_panel(sweep: Sweep, name: str) -> Panel | None:
         name=sweep.file(f"z-{name}"),
         title=sweep.title(describe(name).heading),
         x_label=sweep.axis,
-        y_label="z against exact" if exact else "z against the cluster sampler",
+        y_label="z against exact" if exact else "z against the baseline",
         series=tuple(series),
         x_scale="values" if sweep.axis == "β" else "size",
         y_limits=(-_Z_EDGE, _Z_EDGE),
@@ -129,7 +139,7 @@ def _z_points(sweep: Sweep, group: SeedGroup, name: str) -> Iterator[Point]:
 
 def _table(results: Results, groups: Sequence[SeedGroup]) -> Table:
     heads = [*lead_columns(results)]
-    for name in _OBSERVABLES:
+    for name in _shown(results):
         short = describe(name).heading.removesuffix(" per site")
         heads += [Column(short), Column(f"z: {short}")]
     rows: list[tuple[Entry, ...]] = []
@@ -141,8 +151,8 @@ def _table(results: Results, groups: Sequence[SeedGroup]) -> Table:
         rows.append((*lead_entries(results, group), *_entries(results, group)))
     caption = (
         "Observables per site, means over seeds. The observables of a model are reweighted (NIS). z is against the "
-        "exact value. |m|, susceptibility and Binder cumulant have no exact value; their z is against the cheapest "
-        "trusted cluster sampler."
+        "exact value. |m|, susceptibility and Binder cumulant have no exact value; their z is against the "
+        "baseline, the cheapest trusted sampler without training."
     )
     return Table.of(caption, heads, rows)
 
@@ -150,7 +160,7 @@ def _table(results: Results, groups: Sequence[SeedGroup]) -> Table:
 def _entries(results: Results, group: SeedGroup) -> list[Entry]:
     """Value and z-score of each observable."""
     entries: list[Entry] = []
-    for name in _OBSERVABLES:
+    for name in _shown(results):
         estimate = group.estimate(name)
         z = _z(results, group.problem, group.L, estimate, name, group.label)
         entries += [number(estimate), z_entry(z)]
@@ -160,7 +170,7 @@ def _entries(results: Results, group: SeedGroup) -> list[Entry]:
 def _exact_row(results: Results, groups: Sequence[SeedGroup]) -> list[tuple[Entry, ...]]:
     """One row with the exact values of a problem and size; empty if none is known."""
     entries: list[Entry] = []
-    for name in _OBSERVABLES:
+    for name in _shown(results):
         exact = [e.exact for group in groups if (e := group.estimate(name)) and e.exact is not None]
         entries += [value_entry(exact[0] if exact else None, digits=8), MISSING]
     if all(entry.text == ABSENT for entry in entries):

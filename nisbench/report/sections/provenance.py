@@ -6,10 +6,23 @@ from typing import Any
 
 from nisbench.contract.quantities import ESS_FRACTION, ESS_FRACTION_P, LOG_Z_PER_SITE
 from nisbench.contract.records import Cell, canonical_json
-from nisbench.report.document import Block, Code, Column, Entry, Paragraph, Section, Table, number, plain, z_entry
+from nisbench.report.document import (
+    Block,
+    Code,
+    Column,
+    Entry,
+    Paragraph,
+    Section,
+    Table,
+    beta_entry,
+    number,
+    plain,
+    z_entry,
+)
 from nisbench.report.tables import status_tone
 from nisbench.results.cells import CellRow, Results, StoredRun
 from nisbench.results.numbers import significant
+from nisbench.results.targets import beta_text
 
 __all__ = ["provenance_section"]
 
@@ -41,7 +54,7 @@ def provenance_section(results: Results) -> Section:
         _settings(results),
         _cells(results),
     ]
-    return Section("provenance", "Provenance, and how to repeat each row", tuple(blocks))
+    return Section("provenance", "How was this measured, and how can you repeat it?", tuple(blocks), "Provenance")
 
 
 def _run(run: StoredRun, several: bool) -> Iterator[Block]:
@@ -76,7 +89,9 @@ def _facts(environment: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _group_row(group: Mapping[str, Any]) -> tuple[Entry, ...]:
-    listed = [", ".join(f"{item}" for item in group.get(key, ())) for key in ("plugins", "sizes", "beta", "seeds")]
+    betas = [beta_text(float(beta)) for beta in group.get("beta", ())]
+    lists = (group.get("plugins", ()), group.get("sizes", ()), betas, group.get("seeds", ()))
+    listed = [", ".join(f"{item}" for item in items) for items in lists]
     return (plain(group.get("name") or "–"), *(plain(text) for text in listed), plain(len(group.get("cells", ()))))
 
 
@@ -95,7 +110,7 @@ def _settings(results: Results) -> Table:
     ]
     heads = ("sampler", "plugin", "version", "dtype", "training budget", "draws", "L", "options")
     caption = "Settings. The name of a variant lists the settings that more than half of the variants do not share."
-    return Table(caption, tuple(Column(head, numeric=False) for head in heads), tuple(rows))
+    return Table(caption, tuple(Column(head, numeric=False) for head in heads), tuple(rows)).shorter()
 
 
 def _setting(cell: Cell, label: str) -> tuple[str, ...]:
@@ -123,7 +138,9 @@ def _cells(results: Results) -> Table:
         Column("device", numeric=False),
         Column("notes", numeric=False),
     )
-    return Table.of("All cells, each seed separately.", heads, (_cell_row(row, several) for row in results.rows))
+    return Table.of(
+        "All cells, each seed separately.", heads, (_cell_row(row, several) for row in results.rows)
+    ).shorter()
 
 
 def _cell_row(row: CellRow, several: bool) -> tuple[Entry, ...]:
@@ -134,7 +151,7 @@ def _cell_row(row: CellRow, several: bool) -> tuple[Entry, ...]:
         *((plain(row.run.number),) if several else ()),
         plain(row.label),
         plain(cell.L),
-        plain(cell.beta),
+        beta_entry(cell.beta),
         plain(cell.seed),
         Entry(str(row.state), str(row.state), tone=status_tone([row])),
         *(replace(number(row.quantities.get(name)), note="") for name in (ESS_FRACTION, ESS_FRACTION_P)),

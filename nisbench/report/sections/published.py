@@ -16,9 +16,9 @@ from nisbench.contract.quantities import (
     describe,
 )
 from nisbench.contract.records import Estimate
-from nisbench.report.document import Block, Column, Entry, Paragraph, Section, Table, number, plain
+from nisbench.report.document import Block, Column, Entry, Paragraph, Section, Table, beta_entry, number, plain
 from nisbench.results.cells import Results
-from nisbench.results.numbers import as_printed, significant
+from nisbench.results.numbers import as_printed
 from nisbench.results.published import PublishedValue, published
 
 __all__ = ["published_section"]
@@ -57,7 +57,7 @@ def published_section(results: Results) -> Section:
             tuple((plain(statement.text), plain(statement.source)) for statement in known.statements),
         ),
     ]
-    return Section("published", "Published values", tuple(blocks))
+    return Section("published", "What do published sources report?", tuple(blocks), "Published values")
 
 
 def _row(value: PublishedValue) -> tuple[Entry, ...]:
@@ -65,7 +65,7 @@ def _row(value: PublishedValue) -> tuple[Entry, ...]:
     return (
         Entry(value.method, value.method, note),
         plain(value.L),
-        Entry(significant(value.beta, 7).rstrip("0"), value.beta),
+        beta_entry(value.beta),
         *(_number(value, name) for name in (_SIGNAL, *_COLUMNS)),
         plain(value.device) if value.device else _ABSENT,
     )

@@ -21,7 +21,7 @@ def training_section(results: Results) -> Section:
     """KL and ESS against seconds of training, one line for each cell."""
     blocks: list[Block] = [*problem_note(results)]
     for problem in shown_problems(results):
-        models = [row for row in results.at(problem) if row.cell.kind == "model"]
+        models = [row for row in results.at(problem) if row.history]
         sizes = shown_sizes(models)
         blocks += size_note(models)
         for quantity in (KL_NATS, ESS_FRACTION):
@@ -34,14 +34,15 @@ def training_section(results: Results) -> Section:
                 blocks.append(drawn)
             elif sizes:
                 blocks.append(Paragraph(f"{heading}: no training history of this run has it."))
-    return Section("training", "Training", tuple(blocks) or (Paragraph("Nothing was trained in this run."),))
+    nothing = (Paragraph("No cell of this run has a training history."),)
+    return Section("training", "How fast does the training converge?", tuple(blocks) or nothing, "Training")
 
 
 def _panel(results: Results, problem: Problem, L: int, quantity: str) -> Panel | None:
     looks = marks(results.labels)
     series: list[Series] = []
     for row in results.at(problem):
-        points = tuple(_curve(row, quantity)) if row.cell.L == L and row.cell.kind == "model" else ()
+        points = tuple(_curve(row, quantity)) if row.cell.L == L else ()
         if points:
             first = row.label not in [one.label for one in series]
             series.append(Series(row.label, points, looks[row.label], shape="curve", named=first))

@@ -15,49 +15,90 @@ from nisbench.contract.quantities import (
 )
 from nisbench.contract.records import Estimate
 from nisbench.report.claims import claim_blocks
-from nisbench.report.document import MISSING, Block, Column, Entry, Paragraph, Section, Table, number, plain, z_entry
-from nisbench.report.tables import lead_columns, lead_entries
+from nisbench.report.document import (
+    MISSING,
+    Block,
+    Column,
+    Entry,
+    Fold,
+    Paragraph,
+    Section,
+    Table,
+    number,
+    plain,
+    z_entry,
+)
+from nisbench.report.tables import REASONS, place_columns, place_entries, place_text, status_entry
+from nisbench.report.words import by_label
 from nisbench.results.advice import Advice, advice
 from nisbench.results.break_even import best_break_even, break_even_of
 from nisbench.results.cells import Results
 from nisbench.results.costs import SAMPLES_TO_SPREAD, TIMING_CHANGE, cheapest, with_training
+from nisbench.results.doubts import gates
 from nisbench.results.groups import SeedGroup, grouped
 from nisbench.results.numbers import in_words, join, power_of_ten, seconds_text
 from nisbench.results.totals import USABLE, history_draws
 from nisbench.statistics.effective import history_error
 
-__all__ = ["verdict_section"]
+__all__ = ["claims_section", "verdict_section", "verdict_table"]
 
 _BASIS = {ESS_FRACTION: "ESS of q side", ESS_FRACTION_P: "ESS of p side", "tau_int": "2 τ_int"}
 """Number of draws for one effective sample, by the basis that a cell records: 1/ESS, or 2 τ_int."""
 
 
 def verdict_section(results: Results) -> Section:
-    """The verdict table, how to read it, and the claims that the plan set out to check."""
-    blocks: list[Block] = [_table(results), *(Paragraph(text) for text in _reading(results)), *claim_blocks(results)]
-    return Section("verdict", "Which sampler, at which size", tuple(blocks))
+    """The verdict table, the reasons of its states, and how to read it."""
+    reading = Fold("How to read this table", tuple(Paragraph(text) for text in _reading(results)), "reading")
+    blocks: tuple[Block, ...] = (verdict_table(results).shorter(), *_reasons(results), reading)
+    return Section("verdict", "What does each sampler cost, and how good is it?", blocks, "Main table")
 
 
-def _table(results: Results) -> Table:
+def claims_section(results: Results) -> Section:
+    """The claims that the plan set out to check."""
+    blocks = claim_blocks(results) or [Paragraph("The plan of this run makes no claim.")]
+    return Section("claims", "Do the claims of the plan hold?", tuple(blocks), "Claims")
+
+
+def _reasons(results: Results) -> list[Block]:
+    """The causes why runs are not ok, one row for each gate, behind one line; empty if all are ok."""
+    found = gates(grouped(results.contest))
+    if not found:
+        return []
+    heads = (
+        Column("gate or cause", numeric=False),
+        Column("runs"),
+        Column("samplers", numeric=False),
+        Column("the first reason in full", numeric=False),
+    )
+    rows = [(plain(one.text), plain(one.runs), plain(by_label(one.groups)), plain(one.example)) for one in found]
+    caption = "Why runs are not ok, by gate. A run can fail several gates."
+    told = "Why are some runs not ok? The gates that they did not pass"
+    return [Fold(told, (Table(caption, heads, tuple(rows)),), REASONS)]
+
+
+def verdict_table(results: Results) -> Table:
+    """One row for each sampler and size: use, cost, break-even, quality."""
     kl = describe(KL_NATS)
     heads = (
-        *lead_columns(results),
+        *place_columns(results),
+        Column("sampler", numeric=False, key="sampler"),
         Column("use it for", "samples", numeric=False),
         Column("per eff. sample", "s", key=S_PER_EFFECTIVE_SAMPLE),
-        Column("based on", numeric=False),
         Column("with training", "s", key="with_training"),
         Column("break-even, best stop (at)", "samples"),
         Column("break-even, whole budget", "samples", key=BREAK_EVEN_SAMPLES),
+        Column("status", numeric=False),
         Column(kl.heading, kl.unit, key=KL_NATS),
         Column("ESS q side", key=ESS_FRACTION),
         Column("ESS p side", key=ESS_FRACTION_P),
         Column("z of ln Z"),
         Column("z of energy"),
+        Column("cost based on", numeric=False),
         *((Column("device", numeric=False),) if _several_devices(results) else ()),
     )
     caption = (
-        f"Measured on {results.hardware}. Bold: the smallest cost of a trusted sampler at that size, and costs within "
-        f"{TIMING_CHANGE:.0%} of it."
+        f"Measured on {'; '.join(filter(None, (results.hardware, place_text(results))))}. Bold: the smallest cost of a "
+        f"trusted sampler at that size, and costs within {TIMING_CHANGE:.0%} of it."
     )
     places = {g.members[0].cell.cell_id: (at, g) for place in advice(results) for at in place for g in at.groups}
     ordered = [places[group.members[0].cell.cell_id] for group in grouped(results.contest)]
@@ -68,18 +109,20 @@ def _row(results: Results, at: Advice, group: SeedGroup) -> tuple[Entry, ...]:
     cost = number(group.estimate(S_PER_EFFECTIVE_SAMPLE), digits=3)
     best = not at.alone and not at.alone_trusted and group in cheapest(at.groups, group.L)
     return (
-        *lead_entries(results, group, reasons=True),
+        *place_entries(results, group.problem, group.L),
+        plain(group.label),
         _use(at, group),
         replace(cost, tone="best") if best else cost,
-        _basis(group),
         number(with_training(group), digits=3),
         _best_stop(results, group),
         _break_even(break_even_of(results, group)),
+        status_entry(group),
         number(group.estimate(KL_NATS)),
         number(group.estimate(ESS_FRACTION)),
         number(group.estimate(ESS_FRACTION_P)),
         z_entry(group.z(LOG_Z_PER_SITE)),
         z_entry(group.z(ENERGY)),
+        _basis(group),
         *((plain(_device(group)),) if _several_devices(results) else ()),
     )
 
@@ -136,7 +179,7 @@ def _best_stop(results: Results, group: SeedGroup) -> Entry:
 def _reading(results: Results) -> list[str]:
     """How to read the table, in paragraphs."""
     quality = (
-        "How to read the table. The number in parentheses is one standard error in the last digits. For several seeds, "
+        "The number in parentheses is one standard error in the last digits. For several seeds, "
         "it is the larger of the propagated errors of the seeds and of their spread; errors of the p side do not "
         "average out if the seeds share a reference. z = (value − exact)/error. ESS: effective samples per draw; 1 is "
         "perfect. Both sides must agree: if one of them is at least 0.3, |ln(ESS q side/ESS p side)| must be at most "
@@ -148,9 +191,9 @@ def _reading(results: Results) -> list[str]:
         "divided by the ESS, or times 2 τ_int for a chain. All seeds of a sampler are judged on one basis. Total time "
         "of n samples: preparation + training + n × time per effective sample. With training: total time / n for "
         f"n = {power_of_ten(SAMPLES_TO_SPREAD)}. Break-even, whole budget: time of the whole training / (cost of the "
-        "cheapest cluster sampler − own cost), in effective samples; it depends on the budget of the plan. We call a "
+        "baseline − own cost), in effective samples; it depends on the budget of the plan. We call a "
         f"sampler cheaper only if the gap exceeds two errors and {TIMING_CHANGE:.0%}, because processes on one machine "
-        "differ by more than the spread within each. If a device has no cluster sampler, that of another device is "
+        "differ by more than the spread within each. If a device has no baseline, that of another device is "
         "used and named."
     )
     return [quality, cost, *_history(results)]

@@ -157,7 +157,7 @@ function toggles(groups, pictures) {
       if (!hidden.delete(group)) hidden.add(group);
       press.setAttribute("aria-pressed", String(!hidden.has(group)));
       for (const picture of pictures) picture.show(hidden);
-    }, { "aria-pressed": "true" });
+    }, { "aria-pressed": "true", class: "toggle" });
     bar.append(press);
   }
   return bar;

@@ -1,5 +1,5 @@
 "use strict";
-// Tables can be sorted by a click on a heading, filtered by words, shown as ratios to a baseline, and saved as CSV.
+// Tables can be sorted by a click on a heading, reduced to one size, shown as ratios to a baseline, and saved as CSV.
 const data = JSON.parse(document.getElementById("data").textContent);
 const selects = [];
 
@@ -31,7 +31,8 @@ function setUpTable(table) {
   const status = make("span", { role: "status", class: "said" });
   const tools = make("div", { class: "tools" });
   if (rows.length > 1) sortable(table, heads, rows);
-  if (rows.length > 3) tools.append(filter(rows, status, caption));
+  const size = heads.findIndex((head) => head.dataset.key === "size");
+  if (size >= 0 && rows.length > 3) tools.append(...chips(rows, size, status));
   if (rows.length && heads.some((head) => head.dataset.key === "sampler") && ratioColumns(heads).length) {
     tools.append(baselines(caption));
   }
@@ -70,27 +71,29 @@ function sorted(rows, column, sign) {
   });
 }
 
-// Filter: a row stays if it contains every word.
-function filter(rows, status, caption) {
-  const input = make("input", { type: "search", "aria-describedby": caption, placeholder: "words", size: "14" });
-  input.addEventListener("input", () => {
-    const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
-    let shown = 0;
-    for (const row of rows) {
-      const text = [...row.cells].map((cell) => cell.textContent).join(" ").toLowerCase();
-      row.hidden = !words.every((word) => text.includes(word));
-      shown += !row.hidden;
-    }
-    status.textContent = words.length ? `${shown} of ${rows.length} rows` : "";
-  });
-  return make("label", {}, "Filter rows ", input);
+// Chips: one button for each size, which shows the rows of this size alone; a second press shows all rows.
+function chips(rows, column, status) {
+  const key = (row) => row.cells[column].dataset.sort;
+  const sizes = [...new Set(rows.map(key))].sort((a, b) => number(a) - number(b));
+  if (sizes.length < 2) return [];
+  const bar = make("span", { class: "chips", role: "group", "aria-label": "Rows by L" }, "L =");
+  for (const size of sizes) {
+    const press = button(size, () => {
+      const chosen = press.getAttribute("aria-pressed") === "false";
+      for (const other of bar.querySelectorAll("button")) other.setAttribute("aria-pressed", String(chosen && other === press));
+      for (const row of rows) row.hidden = chosen && key(row) !== size;
+      status.textContent = chosen ? `${rows.filter(isShown).length} of ${rows.length} rows` : "";
+    }, { "aria-pressed": "false", class: "chip" });
+    bar.append(press);
+  }
+  return [bar];
 }
 
 const isShown = (row) => !row.hidden;
 
 // Baseline: every number of a column with a key is divided by the number of the baseline at the same place.
 function ratioColumns(heads) {
-  return heads.flatMap((head, i) => (head.dataset.key && !["place", "sampler"].includes(head.dataset.key) ? [i] : []));
+  return heads.flatMap((head, i) => (head.dataset.key && !["place", "size", "sampler"].includes(head.dataset.key) ? [i] : []));
 }
 
 function baselines(caption) {
@@ -110,7 +113,7 @@ function baselines(caption) {
 
 function showRatios(table, choice) {
   const heads = [...table.tHead.rows[0].cells];
-  const places = heads.flatMap((head, i) => (head.dataset.key === "place" ? [i] : []));
+  const places = heads.flatMap((head, i) => (["place", "size"].includes(head.dataset.key) ? [i] : []));
   const sampler = heads.findIndex((head) => head.dataset.key === "sampler");
   const rows = [...table.tBodies[0].rows];
   const place = (row) => places.map((i) => row.cells[i].dataset.sort).join("|");
@@ -169,7 +172,9 @@ function concise(value, error) {
 // CSV: numbers with all digits; a column with errors is followed by a column of its errors. Text that a spreadsheet
 // could run as a formula is escaped.
 function headingOf(head) {
-  return head.textContent.trim().replace(/\s+/g, " ");
+  const shown = head.cloneNode(true);
+  for (const spoken of shown.querySelectorAll(".sr")) spoken.remove();
+  return shown.textContent.trim().replace(/\s+/g, " ");
 }
 
 function cellsOf(row) {

@@ -31,7 +31,7 @@ def register_models(register):
 @hookimpl
 def register_samplers(register):
     register(
-        "perfect", options=PerfectOptions, factory="fake_samplers:Perfect", summary="exact draws", devices=("cpu",)
+        "exact-draws", options=PerfectOptions, factory="fake_samplers:Perfect", summary="exact draws", devices=("cpu",)
     )
     register(
         "fitted",

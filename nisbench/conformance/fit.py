@@ -1,0 +1,111 @@
+"""Goodness of fit of pooled draws against the stated ln q at L = 4, with all 2^16 states.
+
+Power. Draws are pooled until a beta that is 1 % off in a part of q with four sites, such as the last level of a
+hierarchy, is expected at 8 standard errors. If all of q is drawn at this beta, the mean of ln q shows it earlier. A
+correct density fails with probability 1e-5.
+"""
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.special import expit
+from scipy.stats import chi2
+
+from nisbench.conformance.subject import SMALL, Subject, Violation, codes, generator
+from nisbench.contract.interfaces import Density
+
+__all__ = ["pooled_fit"]
+
+MOST_DRAWS = 2**19
+"""Draws, at most; fewer than the power needs only if nearly no spin depends on the others."""
+_FAULT, _EXPECTED = 0.01, 8.0
+_BATCH = 2**14
+_LARGEST_Z, _SMALLEST_P = 5.0, 1e-6
+
+_FloatArray = NDArray[np.float64]
+
+
+def pooled_fit(subject: Subject) -> str:
+    """Pooled draws fit ln q at L = 4: its mean, and each spin given all others; 1 % in beta is 8 standard errors."""
+    # Parameters that make the spins depend on each other show a fault with fewer draws.
+    states = [subject.density(parameters=parameters, dtype=torch.float32) for parameters in subject.parameters]
+    tables = [subject.log_prob(density).numpy() for density in states]
+    density, log_q = max(zip(states, tables, strict=True), key=lambda one: float(_per_site(one[1]).sum()))
+    q, excess, per_site = _normalised(log_q), _tables(log_q)[0], _per_site(log_q)
+    # four sites of average information; a shift of beta by 1 % moves their sum by 0.01 times the information
+    part = _FAULT * math.sqrt(4 * per_site.mean())
+    whole = _FAULT * math.sqrt(max(float(q @ log_q**2 - (q @ log_q) ** 2), 0.0))
+    n = min(MOST_DRAWS, math.ceil((_EXPECTED / part) ** 2)) if part > 0 else _BATCH
+    counts = _counts(density, n, subject.beta)
+    n = int(counts.sum())
+    smallest = _judge(counts, q, log_q, excess)
+    power = f"a part with four sites at a beta 1 % off is expected at {part * math.sqrt(n):.1f} errors"
+    return f"{n} draws, smallest p-value {smallest:.2g}; {power}, all of q at {whole * math.sqrt(n):.0f}."
+
+
+def _normalised(log_q: _FloatArray) -> _FloatArray:
+    """Return q of each state, divided by its sum."""
+    q: _FloatArray = np.exp(log_q) / np.exp(log_q).sum()
+    return q
+
+
+def _per_site(log_q: _FloatArray) -> _FloatArray:
+    """Return the mean information d^2 p (1 - p) of each site, (16,)."""
+    information: _FloatArray = _normalised(log_q) @ _tables(log_q)[1]
+    return information
+
+
+def _tables(log_q: _FloatArray) -> tuple[_FloatArray, _FloatArray]:
+    """Return |d| (p - b) and d^2 p (1 - p) of each state and site, (2^16, 16); see `statistics.flips`."""
+    states = np.arange(len(log_q))
+    d = np.stack([log_q[states ^ (1 << site)] - log_q for site in range(SMALL**2)], axis=1)
+    p = expit(-np.abs(d))
+    return np.abs(d) * (p - (d > 0)), d**2 * p * (1 - p)
+
+
+def _counts(density: Density, n: int, beta: float) -> NDArray[np.int64]:
+    """Return how often each state is drawn, (2^16,), in at least n draws."""
+    source, counts = generator(18), np.zeros(2 ** (SMALL**2), dtype=np.int64)
+    while counts.sum() < n:
+        with torch.no_grad():
+            drawn = codes(density.sample(_BATCH, beta=beta, generator=source).spins)
+        counts += np.bincount(drawn, minlength=len(counts))
+    return counts
+
+
+def _judge(counts: NDArray[np.int64], q: _FloatArray, log_q: _FloatArray, excess: _FloatArray) -> float:
+    """Compare the counts with q and return the smallest p-value; raises Violation."""
+    n = int(counts.sum())
+    mean = float(q @ log_q)
+    spread = math.sqrt(max(float(q @ (log_q - mean) ** 2), 0.0))
+    if spread:
+        z = (float(counts @ log_q) / n - mean) / (spread / math.sqrt(n))
+        if abs(z) > _LARGEST_Z:
+            raise Violation(f"the mean of ln q over {n} draws is {z:+.1f} standard errors from that of q")
+    covariance = (excess * q[:, None]).T @ excess  # (16, 16), known exactly because the mean is 0
+    found = counts @ excess / n  # (16,)
+    for name, sites in _groups().items():
+        error = math.sqrt(float(sites @ covariance @ sites) / n)
+        if error and abs(found @ sites) > _LARGEST_Z * error:
+            exponent = 1 + float(found @ sites) / float(sites @ covariance.diagonal())
+            raise Violation(
+                f"the spins of {name} are drawn from q^{exponent:.3f}, {found @ sites / error:+.1f} standard errors"
+                f" from q, in {n} draws"
+            )
+    score = float(n * found @ np.linalg.pinv(covariance, hermitian=True) @ found)
+    p = float(chi2.sf(score, SMALL**2))
+    if not p > _SMALLEST_P:
+        raise Violation(f"p = {p:.2g} for the spins given all others, {n} draws")
+    return p
+
+
+def _groups() -> dict[str, _FloatArray]:
+    """Return the groups of sites that methods draw together, (16,) of 0 and 1: all, and rows and columns by parity."""
+    row, column = np.divmod(np.arange(SMALL**2), SMALL)
+    groups = {"all sites": np.ones(SMALL**2)}
+    for a in (0, 1):
+        for b in (0, 1):
+            groups[f"the sites of row parity {a} and column parity {b}"] = 1.0 * ((row % 2 == a) & (column % 2 == b))
+    return groups

@@ -1,0 +1,79 @@
+"""Titles, file names and the selection of sizes for figures with one panel, or one row, for each place and size.
+
+A place is a target at one beta on one machine; costs are compared within a place only.
+"""
+
+from collections.abc import Sequence
+
+from nisbench.report.document import Paragraph
+from nisbench.report.selection import panel_name, problem_title
+from nisbench.results.advice import Advice, advice
+from nisbench.results.cells import Results
+from nisbench.results.numbers import join
+
+__all__ = ["left_out", "measured_places", "place_file", "place_title", "shown_advice"]
+
+_SHOWN_PLACES = 3
+"""Largest number of places that are drawn."""
+_SHOWN_PANELS = 6
+"""Largest number of sizes with a panel of their own, over all places."""
+
+Place = tuple[Advice, ...]
+
+
+def measured_places(results: Results) -> tuple[Place, ...]:
+    """The places that are drawn: those with the most measured groups, in order; sizes without numbers are left out."""
+    every = [tuple(at for at in place if any(g.measured for g in at.groups)) for place in advice(results)]
+    places = [place for place in every if place]
+    most = sorted(places, key=lambda place: -sum(g.measured for at in place for g in at.groups))[:_SHOWN_PLACES]
+    return tuple(place for place in places if place in most)
+
+
+def shown_advice(places: Sequence[Place]) -> tuple[Advice, ...]:
+    """The sizes with a panel of their own: the largest with two trusted samplers or more, in order."""
+    every = _with_choice(places)
+    most = sorted(every, key=lambda at: -at.L)[:_SHOWN_PANELS]
+    return tuple(at for at in every if at in most)
+
+
+def left_out(results: Results, places: Sequence[Place]) -> list[Paragraph]:
+    """Sentences on the places and sizes without a panel; empty if all have one."""
+    sentences = []
+    every = len([place for place in advice(results) if any(g.measured for at in place for g in at.groups)])
+    if every > len(places):
+        sentences.append(f"{len(places)} of {every} targets, temperatures and machines are drawn.")
+    shown = shown_advice(places)
+    if smaller := [at.L for at in _with_choice(places) if at not in shown]:
+        sentences.append(f"No panel for smaller sizes: L = {join(sorted(set(smaller)))}.")
+    if single := [at.L for place in places for at in place if len(at.contenders) < 2]:
+        sentences.append(f"No panel where fewer than two samplers are trusted: L = {join(sorted(set(single)))}.")
+    return [Paragraph(" ".join(sentences))] if sentences else []
+
+
+def _with_choice(places: Sequence[Place]) -> list[Advice]:
+    return [at for place in places for at in place if len(at.contenders) > 1]
+
+
+def place_title(results: Results, at: Advice, text: str) -> str:
+    """The text, followed by the target, beta and machine where the report has several."""
+    group = at.groups[0]
+    titled = problem_title(results, group.problem, text)
+    return f"{titled}, {_machine(at)}" if len(_machines(results)) > 1 else titled
+
+
+def place_file(results: Results, at: Advice, name: str, *, sized: bool = True) -> str:
+    """File name of a panel, unique within the report."""
+    machines = _machines(results)
+    number = f"-m{machines.index(_machine(at)) + 1}" if len(machines) > 1 else ""
+    return panel_name(results, at.groups[0].problem, f"{name}{number}{f'-L{at.L}' if sized else ''}")
+
+
+def _machines(results: Results) -> list[str]:
+    """The machines of all places, each once."""
+    return list(dict.fromkeys(_machine(one) for place in advice(results) for one in place))
+
+
+def _machine(at: Advice) -> str:
+    """Name of the machine of a place; that of a measured group, because a group without numbers has none of its own."""
+    group = next((group for group in at.groups if group.measured), at.groups[0])
+    return group.machine

@@ -1,0 +1,149 @@
+"""Section on the choice of a sampler: total time against the number of samples, and the winner for each number."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from nisbench.report.charts import figure
+from nisbench.report.document import Block, Paragraph, Section
+from nisbench.report.palette import Mark, marks
+from nisbench.report.panels import Grid, GridCell, Note, Panel, Point, Series
+from nisbench.report.places import left_out, measured_places, place_file, place_title, shown_advice
+from nisbench.results.advice import Advice
+from nisbench.results.cells import Results
+from nisbench.results.choices import COUNTS, Choice, choices, total_time, total_times
+from nisbench.results.numbers import in_words, join, power_of_ten, seconds_text, significant
+from nisbench.results.totals import Contender, Span
+
+__all__ = ["what_to_use_section"]
+
+_N = "effective samples wanted"
+_CROWD = 6
+"""Largest number of samplers in one panel."""
+_NAMED_TIES = 2
+"""Of more samplers that tie, the grid gives the number; the names are in the words of the figure."""
+_NO_CHOICE = {"alone": "alone", "alone trusted": "the only one trusted"}
+
+
+def what_to_use_section(results: Results) -> Section:
+    """Total time of n effective samples for each trusted sampler, and the sampler to use for each n and L."""
+    places = measured_places(results)
+    shown = shown_advice(places)
+    blocks: list[Block] = []
+    crowded = any(len(at.contenders) > _CROWD for at in shown)
+    caption = f"{_TOTAL_CAPTION}{_CROWD_CAPTION if crowded else ''}"
+    if drawn := figure([_total_panel(results, at) for at in shown], caption):
+        blocks += [drawn, *left_out(results, places)]
+    if drawn := figure([_grid(results, place) for place in places], _GRID_CAPTION):
+        blocks.append(drawn)
+    if not blocks:
+        blocks.append(Paragraph("No trusted sampler of this run has a cost, so none is recommended."))
+    return Section("what-to-use", "Which sampler for how many samples?", tuple(blocks))
+
+
+_TOTAL_CAPTION = (
+    "Time for n effective samples: preparation + training + n × time per effective sample. A training ends at the step "
+    "of its history that is best for n, if the history shows one; its line then bends. Rings: the number of samples "
+    "from which another sampler is cheaper beyond errors. Shaded: one standard error of the cost. Only trusted "
+    "samplers are drawn."
+)
+_CROWD_CAPTION = f" Of more than {_CROWD} samplers, those are drawn that come closest to the smallest total."
+_GRID_CAPTION = (
+    "The trusted sampler with the smallest total time, training included, by size and number of effective samples "
+    "wanted. Below the name: the total time, and how many times longer the next sampler takes. Hatched: a tie, totals "
+    "that do not differ beyond errors and 20 %. Dashed: no choice, because no other sampler was run, or because at "
+    "most one passed every validity gate."
+)
+
+
+def _total_panel(results: Results, at: Advice) -> Panel:
+    """One line for each trusted sampler, with marks where the winner changes."""
+    looks, rivals = marks(results.labels), _rivals(at)
+    series = [
+        Series(
+            rival.group.label,
+            tuple(Point(n, total.value or 0.0, total.error) for n, total in total_times(rival)),
+            looks[rival.group.label],
+            shape="curve",
+        )
+        for rival in rivals
+    ]
+    return Panel(
+        name=place_file(results, at, "total-time"),
+        title=place_title(results, at, f"Total time, L = {at.L}: {_in_words(at.spans)}"),
+        x_label=_N,
+        y_label="total time (s)",
+        series=tuple(series),
+        x_scale="log",
+        y_scale="log",
+        notes=tuple(_notes(at.spans)),
+        words=_totals_in_words(at),
+    )
+
+
+def _rivals(at: Advice) -> tuple[Contender, ...]:
+    """The samplers that are drawn: of too many those whose total time comes closest to the smallest at some number."""
+    least = {n: min(rival.total(n) for rival in at.contenders) for n in COUNTS}
+    closest = sorted(at.contenders, key=lambda rival: min(rival.total(n) / least[n] for n in COUNTS))[:_CROWD]
+    return tuple(rival for rival in at.contenders if rival in closest)
+
+
+def _notes(found: Sequence[Span]) -> list[Note]:
+    """The places at which the winner changes."""
+    later = [span for span in found[1:] if span.first <= COUNTS[-1]]
+    return [Note(span.first, span.winner.total(span.first), in_words(span.first)) for span in later]
+
+
+def _in_words(found: Sequence[Span]) -> str:
+    """The winners in order: `wolff up to 3 million, then hier`."""
+    *before, last = found
+    parts = [f"{span.winner.group.label} up to {in_words(span.last)}" for span in before]
+    return f"{', '.join(parts)}, then {last.winner.group.label}" if parts else last.winner.group.label
+
+
+def _totals_in_words(at: Advice) -> str:
+    """Total times of every sampler for the smallest and the largest number of samples."""
+    low, high = COUNTS[0], COUNTS[-1]
+    texts = [
+        f"{rival.group.label} {seconds_text(total_time(rival, low).value or 0.0)} to "
+        f"{seconds_text(total_time(rival, high).value or 0.0)}"
+        for rival in at.contenders
+    ]
+    return f"{join(texts)} for {power_of_ten(low)} to {power_of_ten(high)} samples."
+
+
+def _grid(results: Results, place: Sequence[Advice]) -> Grid:
+    looks = marks(results.labels)
+    rows = [(at, choices(at)) for at in place]
+    return Grid(
+        name=place_file(results, place[0], "what-to-use", sized=False),
+        title=place_title(results, place[0], "What to use"),
+        x_label=_N,
+        columns=tuple(power_of_ten(n) for n in COUNTS),
+        rows=tuple((f"L = {at.L}", tuple(_cell(one, looks) for one in found)) for at, found in rows),
+        words=" ".join(f"L = {at.L}: {_row_in_words(found)}." for at, found in rows),
+    )
+
+
+def _cell(one: Choice, looks: Mapping[str, Mark]) -> GridCell:
+    if one.kind == "nobody" or one.total_s is None:
+        return GridCell("none trusted", (), empty=True)
+    time, label = seconds_text(one.total_s.value or math.nan), one.labels[0]
+    if one.kind == "tie":
+        several = f"{len(one.labels)} of them tie" if len(one.labels) > _NAMED_TIES else ""
+        return GridCell(several or " ≈ ".join(sorted(one.labels)), (time,))
+    if one.kind != "clear":
+        return GridCell(f"{label}, {_NO_CHOICE[one.kind]}", (time,), empty=True)
+    lead = "" if one.lead is None else f"{significant(float(f'{one.lead.value:.1e}'), 2)}×"
+    return GridCell(label, (time, lead), looks[label])
+
+
+def _row_in_words(found: Sequence[Choice]) -> str:
+    """The winners of one size in order, each with the first number of samples for which it is the best."""
+    parts: list[str] = []
+    last = ""
+    for one in found:
+        name = " or ".join(sorted(one.labels)) or "none trusted"
+        if name != last:
+            parts.append(f"{name} from {power_of_ten(one.n)}")
+        last = name
+    return ", ".join(parts)

@@ -1,0 +1,169 @@
+"""Random kills of a run: nothing is lost, nothing stays running, and the final numbers are those of an undisturbed run.
+
+The default is a few kills; `-m slow` runs a thousand (some hours). docs/dev/reliability.md has the figures.
+"""
+
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from nisbench.harness import guard as guard_module
+from nisbench.harness.store import Store
+
+TIMED = re.compile(r"_s$|_bytes$|_per_1000$|per_effective_sample|flops_per_s")
+SIGNALS = ("KILL", "TERM", "HUP", "INT", "STOP")
+"""STOP is followed by KILL."""
+VICTIMS = ("driver", "worker", "both", "group")
+MIB = 2**20
+
+
+def processes(word: str) -> dict[int, list[str]]:
+    """Live processes whose command line contains a word: ids and arguments."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
+                alive = (entry / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+            except OSError:
+                continue
+            if alive and any(word in each for each in words):
+                found[int(entry.name)] = words
+    return found
+
+
+def numbers(store: Store) -> dict[str, tuple]:
+    """Everything of a run except seconds and bytes."""
+    found = {}
+    for cell in store.cells():
+        result = store.result(cell.cell_id)
+        assert result is not None, cell.cell_id
+        kept = {name: estimate for name, estimate in result.quantities.items() if not TIMED.search(name)}
+        series = {name: values.tobytes() for name, values in store.series(cell.cell_id).items()}
+        found[cell.cell_id] = (result.status, result.reason, kept, series)
+    return found
+
+
+def send(name: str, pids: list[int]) -> None:
+    for pid in pids:
+        for each in ("STOP", "KILL") if name == "STOP" else (name,):
+            try:
+                os.kill(pid, getattr(signal, f"SIG{each}"))
+            except ProcessLookupError:
+                break
+
+
+def victims(kind: str, driver: int, run: Path) -> list[int]:
+    below = {pid: words for pid, words in processes(str(run)).items() if pid != driver}
+    workers = [pid for pid, words in below.items() if "nisbench.harness.worker" in words and "--grace" not in words]
+    return {"driver": [driver], "worker": workers, "both": [driver, *workers], "group": [driver, *below]}[kind]
+
+
+def rest_is_gone(run: Path, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while processes(str(run)):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+@pytest.fixture(scope="module")
+def undisturbed(nisbench, write_plan, tmp_path_factory) -> tuple[Path, dict, float]:
+    """Plan, numbers and seconds of a run that was left alone."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    plan = write_plan("tilted", "perfect", step_sleep=0.005)
+    begin = time.monotonic()
+    code, _, err = nisbench(folder, "run", "--plan", plan, "--out", "r", "--no-report")
+    assert code == 0, err
+    return plan, numbers(Store.open(folder / "r")), time.monotonic() - begin
+
+
+@pytest.mark.timeout(36_000)
+@pytest.mark.parametrize(
+    ("n", "seed"), [(2, 1), pytest.param(30, 2, marks=pytest.mark.slow), pytest.param(1000, 3, marks=pytest.mark.slow)]
+)
+def test_random_kills(undisturbed, start, nisbench, tmp_path, n, seed) -> None:
+    plan, expected, seconds = undisturbed
+    rng, killed, round_ = random.Random(seed), 0, 0
+    while killed < n:
+        run, round_ = tmp_path / f"run-{round_}", round_ + 1
+        command = ["run", "--plan", plan, "--out", run, "--no-report"]
+        for _ in range(min(3, n - killed)):  # then to the end
+            process = start(tmp_path, *command)
+            time.sleep(rng.uniform(0.0, seconds))
+            kind, name = rng.choice(VICTIMS), rng.choice(SIGNALS)
+            send(name, victims(kind, process.pid, run))
+            killed += 1
+            if kind == "worker":  # the driver lives, and the run goes on
+                process.communicate(timeout=240)
+            else:
+                assert process.wait(20) != 0 or (run / "plan.json").exists()
+                assert rest_is_gone(run, 4), (kind, name, processes(str(run)))
+            if (run / "plan.json").exists():
+                code, _, err = nisbench(tmp_path, "status", run)
+                assert (code, err) == (0, ""), (kind, name)
+        code, _, err = nisbench(tmp_path, *command)
+        assert code == 0, err
+        store = Store.open(run)
+        found = numbers(store)
+        assert found.keys() == expected.keys()
+        for cell_id, values in expected.items():
+            assert found[cell_id] == values
+        assert [path.name for path in run.rglob(".*.tmp")] == []
+        assert rest_is_gone(run, 2)
+
+
+def guard(tmp_path: Path, code: str, *options: str, word: str = "left-behind"):
+    """Start a guard around `python -c code`, as the driver does."""
+    command = [sys.executable, "-I", "-S", str(guard_module.__file__), "--parent", str(os.getpid()), *options]
+    return subprocess.Popen(
+        [*command, sys.executable, "-c", code, word], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+DAEMON = (
+    "import os, sys, time\n"
+    "if os.fork() == 0:\n"
+    "    os.setsid()\n"
+    "    if os.fork() == 0:\n"
+    "        time.sleep(60)\n"
+    "    os._exit(0)\n"
+    "time.sleep({rest})\n"
+    "sys.exit(7)\n"
+)
+
+
+@pytest.mark.parametrize("end", ["alone", "TERM"])
+def test_a_daemon_of_a_plugin_ends_with_its_worker(tmp_path, wait_for, end) -> None:
+    word = f"daemon-{end}-{os.getpid()}"
+    process = guard(tmp_path, DAEMON.format(rest=1 if end == "alone" else 60), word=word)
+    wait_for(lambda: len(processes(word)) >= 3)
+    if end == "TERM":
+        process.terminate()
+    process.communicate(timeout=30)
+    assert process.returncode == (7 if end == "alone" else -signal.SIGTERM)
+    assert processes(word) == {}
+
+
+def test_memory_of_all_processes_counts_together(tmp_path) -> None:
+    code = (
+        "import os, time\n"
+        "for _ in range(4):\n"
+        "    if os.fork() == 0:\n"
+        "        block = bytearray(50 * 2**20)\n"
+        "        time.sleep(60)\n"
+        "time.sleep(60)\n"
+    )
+    process = guard(tmp_path, code, "--memory-limit", str(120 * MIB), word=f"memory-{os.getpid()}")
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    assert "MemoryError: the processes of the cell take" in out
+    assert processes(f"memory-{os.getpid()}") == {}
