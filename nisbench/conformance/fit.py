@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 from scipy.stats import chi2
 
-from nisbench.conformance.subject import BETA, SMALL, Subject, Violation, codes, generator
+from nisbench.conformance.subject import SMALL, Subject, Violation, codes, generator
 from nisbench.contract.interfaces import Density
 
 __all__ = ["pooled_fit"]
@@ -38,7 +38,7 @@ def pooled_fit(subject: Subject) -> str:
     part = _FAULT * math.sqrt(4 * per_site.mean())
     whole = _FAULT * math.sqrt(max(float(q @ log_q**2 - (q @ log_q) ** 2), 0.0))
     n = min(MOST_DRAWS, math.ceil((_EXPECTED / part) ** 2)) if part > 0 else _BATCH
-    counts = _counts(density, n)
+    counts = _counts(density, n, subject.beta)
     n = int(counts.sum())
     smallest = _judge(counts, q, log_q, excess)
     power = f"a part with four sites at a beta 1 % off is expected at {part * math.sqrt(n):.1f} errors"
@@ -65,12 +65,12 @@ def _tables(log_q: _FloatArray) -> tuple[_FloatArray, _FloatArray]:
     return np.abs(d) * (p - (d > 0)), d**2 * p * (1 - p)
 
 
-def _counts(density: Density, n: int) -> NDArray[np.int64]:
+def _counts(density: Density, n: int, beta: float) -> NDArray[np.int64]:
     """Return how often each state is drawn, (2^16,), in at least n draws."""
     source, counts = generator(18), np.zeros(2 ** (SMALL**2), dtype=np.int64)
     while counts.sum() < n:
         with torch.no_grad():
-            drawn = codes(density.sample(_BATCH, beta=BETA, generator=source).spins)
+            drawn = codes(density.sample(_BATCH, beta=beta, generator=source).spins)
         counts += np.bincount(drawn, minlength=len(counts))
     return counts
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from nisbench.conformance.subject import BETA, SMALL, Subject, Violation, generator
+from nisbench.conformance.subject import Subject, Violation, generator
 from nisbench.contract.interfaces import Density
 from nisbench.harness.first_chunk import configuration_hash, independent_doubts
 from nisbench.statistics.independence import repeated, repeated_beyond
@@ -21,14 +21,14 @@ _CALLS, _DRAWS = 4, 2048
 
 def independent(subject: Subject) -> str:
     """Draws are independent: no correlation along the draws or between calls, and no repetition beyond chance."""
-    extent = 8 if subject.unsupported(8) is None else SMALL
+    extent = 8 if subject.unsupported(8) is None else subject.extent
     is_density = issubclass(subject.factory, Density)
     # a model, density or weighted sampler: the checks of chains do not contain this one
     sampler: Any = subject.density(extent, dtype=torch.float32) if is_density else subject.prepared(extent)
     source, spins, values = generator(17), [], []
     for _ in range(_CALLS):
         draws = (
-            sampler.sample(_DRAWS, beta=BETA, generator=source)
+            sampler.sample(_DRAWS, beta=subject.beta, generator=source)
             if is_density
             else sampler.draw(_DRAWS, generator=source)
         )

@@ -22,6 +22,7 @@ from nisbench.harness.build import build_target
 from nisbench.harness.cost import draw_costs
 from nisbench.harness.draws_file import Draws, checked_draws, read_draws_file
 from nisbench.harness.environment import describe
+from nisbench.harness.first_chunk import configuration_hash, independent_doubts
 from nisbench.harness.grow import add
 from nisbench.harness.measure import N_SAMPLES, largest_chunk
 from nisbench.harness.plan import Group, Plan
@@ -30,6 +31,7 @@ from nisbench.harness.seeds import seed_for
 from nisbench.harness.store import Store
 from nisbench.harness.values import options as read_options
 from nisbench.statistics.gates import validity
+from nisbench.statistics.independence import repeated, repeated_beyond
 from nisbench.statistics.quantities import ReferenceSeries, chain_quantities, model_quantities, weighted_quantities
 
 __all__ = ["DECLARED", "Declared", "evaluate"]
@@ -92,6 +94,7 @@ def evaluate(
     series = _series(built, found)
     quantities, basis = _estimates(cell, built, found, series, declared)
     reasons = validity(cell.kind, quantities)
+    reasons += _repetitions(found, series)
     result = CellResult(
         cell.cell_id,
         Status.UNTRUSTED if reasons else Status.OK,
@@ -219,6 +222,18 @@ def _costs(
     costs, basis = draw_costs(declared.draw_s, cell.draws, (), quantities)
     marked = {name: replace(cost, reason=cost.reason or DECLARED) for name, cost in costs.items()}
     return found | marked, basis
+
+
+def _repetitions(found: Draws, series: Mapping[str, NDArray[Any]]) -> list[str]:
+    """Return the reasons why independent draws are correlated or repeated; the gates of a run."""
+    if found.values is None:
+        return []
+    hashes = configuration_hash(torch.from_numpy(found.spins))
+    if found.kind == "density":
+        repetition = repeated_beyond(hashes, found.values) or repeated(hashes)
+    else:
+        repetition = repeated(hashes ^ found.values.view(np.int64))
+    return [*independent_doubts(dict(series)), *([repetition] if repetition else [])]
 
 
 def _notes(where: str, found: Draws, declared: Declared) -> dict[str, str]:

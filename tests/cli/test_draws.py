@@ -87,6 +87,15 @@ def test_wrong_log_prob_is_untrusted(arrays, tmp_path):
     assert "log_z_per_site" in run.state(cell).reason
 
 
+def test_draws_that_are_returned_twice_are_untrusted(tmp_path):
+    rng = np.random.default_rng(5)
+    spins = np.repeat(rng.choice(np.array([-1, 1]), size=(2000, 6, 6)), 2, axis=0)
+    given = {"spins": spins, "log_prob": np.full(4000, -36 * math.log(2))}
+    run = nisbench.evaluate(given, beta=0.01, name="pairs", out=tmp_path / "r")
+    (cell,) = run.cells
+    assert "repeated" in run.state(cell).reason
+
+
 def test_the_p_side_sees_what_the_draws_cannot(tmp_path):
     """Draws of one mode with their own ln q look perfect; configurations of p show that the other mode is missing."""
     magnetised = STATES.sum((1, 2)) > 0
