@@ -42,7 +42,7 @@ def test_plan_run_report_export_and_check(nisbench_with, site, tmp_path):
     ]
     states = {(c.plugin, c.target_options["kappa"]): store.state(c.cell_id) for c in cells}
     assert {key[0]: state.status for key, state in states.items()} == {"van": Status.OK, "wolff": Status.UNAVAILABLE}
-    assert "wolff needs couplings J = 1 on the torus" in states["wolff", 0.5].reason
+    assert "wolff needs the couplings of a square lattice" in states["wolff", 0.5].reason
     assert "van annni (kappa=0.0) L=4" in out
     page = (tmp_path / "r" / "report.md").read_text()
     assert "annni (kappa=0.0), β = 0.3" in page
