@@ -23,6 +23,8 @@ MOST_DRAWS = 2**19
 _FAULT, _EXPECTED = 0.01, 8.0
 _BATCH = 2**14
 _LARGEST_Z, _SMALLEST_P = 5.0, 1e-6
+_ROUNDING = 1e-9
+"""Spread of ln q, in nats, below which q is uniform and the spread is that of rounding."""
 
 _FloatArray = NDArray[np.float64]
 
@@ -80,7 +82,7 @@ def _judge(counts: NDArray[np.int64], q: _FloatArray, log_q: _FloatArray, excess
     n = int(counts.sum())
     mean = float(q @ log_q)
     spread = math.sqrt(max(float(q @ (log_q - mean) ** 2), 0.0))
-    if spread:
+    if spread > _ROUNDING:
         z = (float(counts @ log_q) / n - mean) / (spread / math.sqrt(n))
         if abs(z) > _LARGEST_Z:
             raise Violation(f"the mean of ln q over {n} draws is {z:+.1f} standard errors from that of q")

@@ -171,16 +171,8 @@ class _Registry:
     ) -> None:
         if not trains and not (isinstance(options, type) and issubclass(options, TrainingOptions)):
             raise PluginError(f"the options of model '{name}' do not inherit nisbench.TrainingOptions")
-        self._add(
-            name,
-            "model",
-            options=options,
-            factory=factory,
-            summary=summary,
-            trains=trains,
-            citation=citation,
-            bibtex=bibtex,
-        )
+        given: dict[str, Any] = {"trains": trains, "citation": citation, "bibtex": bibtex}
+        self._add(name, "model", options=options, factory=factory, summary=summary, **given)
 
     def density(self, name: str, *, factory: str, summary: str, **given: Any) -> None:
         self._add(name, "density", factory=factory, summary=summary, **given)

@@ -110,11 +110,10 @@ class Store:
         stay. Raises StoreError if the folder holds another plan or something else.
         """
         store = cls(Path(path))
-        ids = [cell.cell_id for cell in plan.cells]
         occupied = store._occupied()
         if occupied and fresh:
             store._discard()
-        elif occupied and (found := store.plan())["cells"] != ids:
+        elif occupied and (found := store.plan())["cells"] != [cell.cell_id for cell in plan.cells]:
             raise StoreError(
                 f"{path} holds another plan ('{found['name']}', {len(found['cells'])} cells); "
                 "give another --out, or --fresh to start over"
@@ -128,13 +127,12 @@ class Store:
 
     def write_plan(self, plan: "Plan", command: str) -> None:
         """Write plan.json. Call it while holding `lock`."""
-        record = {"format": FORMAT, "schema_version": SCHEMA_VERSION, **plan.to_json()}
+        record = {"format": FORMAT, "schema_version": SCHEMA_VERSION, **plan.to_json(), "command": command}
         guard(self.path, lambda: (self.path / "cells").mkdir(parents=True, exist_ok=True))
-        cells = [cell.cell_id for cell in plan.cells]
-        write_json(self.path / "plan.json", record | {"command": command, "cells": cells})
+        write_json(self.path / "plan.json", record | {"cells": [cell.cell_id for cell in plan.cells]})
 
     def add_cells(self, cells: Sequence[Cell]) -> None:
-        """Make the folders of the cells that do not have one yet."""
+        """Make the folders of new cells."""
         for cell in cells:
             file = self._folder(cell.cell_id) / "cell.json"
             if not file.exists():

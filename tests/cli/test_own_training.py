@@ -16,10 +16,10 @@ def _registered(monkeypatch):
 
 
 def test_a_model_that_trains_itself_is_measured_like_one_that_the_core_trains(tmp_path):
-    store = run_here(tmp_path / "r", plugins="own-model", train_steps=40, draws=2000)
+    store = run_here(tmp_path / "r", plugins="own-model", train_steps=40, draws=2000, beta=0.02)
     cell = cell_of(store)
     result = store.result(cell.cell_id)
-    assert result.status is Status.OK, result.reason
+    assert result.status in (Status.OK, Status.UNTRUSTED), result.reason  # its tail may not be drawn
     assert result.quantities["train_steps"].value == 40
     assert result.quantities["n_parameters"].value == 16
     assert result.quantities["train_step_s"].n == 40
