@@ -37,7 +37,9 @@ _COMPARED = 256
 _BONDS = 16
 """Draws whose energy is summed over the bonds."""
 _FLIPS = 2**14
-"""Flipped configurations whose ln q is evaluated, about."""
+"""Flipped configurations whose ln q is evaluated, at most."""
+_PART_SPINS = 2**22
+"""Spins whose ln q is evaluated at a time, at most: an evaluation takes more memory than a draw."""
 _REPEATED = 16
 """Draws of each call of the checks of the generator."""
 _DIFFERENT = 5
@@ -113,7 +115,9 @@ def check_density(context: CellContext, density: Density, first: FirstDraws, log
         sample = lambda seed: density.sample(_REPEATED, beta=beta, generator=_generator(context, seed)).spins  # noqa: E731
         found.check("generator", lambda: _uses_generator(sample, exactly=context.device.type == "cpu"))
     try:
-        found.flips = _flips(density, spins, beta, np.random.default_rng(context.seed("flips")))
+        # as many evaluations as draws, so that the checks take no longer than the drawing
+        total = min(_FLIPS, len(log_prob))
+        found.flips = _flips(density, spins, total, beta, np.random.default_rng(context.seed("flips")))
     except Exception as error:  # the plugin may raise anything
         found.doubts.append(f"contract: log_prob of flipped configurations: {type(error).__name__}: {error}")
     mirror = mirror_doubt(found.flips) if found.flips else None
@@ -259,26 +263,28 @@ def _same_series(sampler: ChainSampler, spins: torch.Tensor, generator: torch.Ge
     return None
 
 
-def _flips(density: Density, spins: torch.Tensor, beta: float, rng: np.random.Generator) -> Flips:
-    """Evaluate ln q of draws (m, L, L) with one spin flipped, at several sites, and with all spins flipped."""
+def _flips(density: Density, spins: torch.Tensor, total: int, beta: float, rng: np.random.Generator) -> Flips:
+    """Evaluate ln q of about `total` draws (m, L, L) with one spin flipped, and of the draws with all flipped."""
     n_sites = spins[0].numel()
-    m = min(len(spins), _FLIPS // 4)
-    k = min(n_sites, max(4, _FLIPS // m))
-    spins = spins[:m]
-    sites = torch.from_numpy(np.array([rng.choice(n_sites, k, replace=False) for _ in range(m)])).to(spins.device)
-    here = _log_prob(density, spins, beta)
-    columns = []
-    for site in sites.T:  # (m,) one site of each draw
-        flipped = spins.flatten(1).clone()
-        flipped[torch.arange(m, device=spins.device), site] *= -1
-        columns.append(_log_prob(density, flipped.view_as(spins), beta) - here)
-    mirror = _log_prob(density, -spins, beta) - here
-    magnetisation = spins.sum((-2, -1), dtype=torch.float64).cpu().numpy()
-    return Flips(np.stack(columns, 1), mirror, magnetisation)
+    m = min(len(spins), max(1, total // 4))
+    k = min(n_sites, max(1, total // m))
+    flat = spins[:m].flatten(1)  # (m, N)
+    chosen = np.concatenate([rng.choice(n_sites, k, replace=False) for _ in range(m)])
+    sites = torch.from_numpy(chosen).to(spins.device)  # (m k,) k different sites of each draw
+    part = max(16, min(1024, _PART_SPINS // n_sites))
+    here = _log_prob(density, spins[:m], beta, part)
+    flipped = []
+    for rows in torch.split(torch.arange(m * k, device=spins.device), part):
+        changed = flat[rows // k]
+        changed[torch.arange(len(rows), device=spins.device), sites[rows]] *= -1
+        flipped.append(_log_prob(density, changed.view(-1, *spins.shape[1:]), beta, part))
+    mirror = _log_prob(density, -spins[:m], beta, part) - here
+    magnetisation = flat.sum(1, dtype=torch.float64).cpu().numpy()
+    return Flips(np.concatenate(flipped).reshape(m, k) - here[:, None], mirror, magnetisation)
 
 
-def _log_prob(density: Density, spins: torch.Tensor, beta: float, part: int = 1024) -> NDArray[np.float64]:
-    """Return (m,) ln q, evaluated in parts because an evaluation takes more memory than a draw."""
+def _log_prob(density: Density, spins: torch.Tensor, beta: float, part: int) -> NDArray[np.float64]:
+    """Return (m,) ln q, evaluated in parts."""
     with torch.no_grad():
         parts: Sequence[torch.Tensor] = [density.log_prob(x, beta=beta) for x in torch.split(spins, part)]
     values: NDArray[np.float64] = torch.cat(list(parts)).to("cpu", torch.float64).numpy()

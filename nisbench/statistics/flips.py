@@ -42,7 +42,7 @@ def sample_exponent(flips: Flips) -> Estimate:
     The error is that of the sum over sites of independent draws.
     """
     if not np.isfinite(flips.single).all():
-        return Estimate.missing("ln q is not finite for a flipped configuration")
+        return Estimate.missing("q vanishes for a flipped configuration")
     excess, information, events = _terms(flips.single)
     total = float(information.sum())
     if events < FEWEST_EVENTS:
