@@ -11,11 +11,9 @@ checksum, and status.json of an ended cell holds the checksums of its other file
 """
 
 import fcntl
-import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
 
@@ -49,7 +47,7 @@ from nisbench.harness.cell_files import (
     process_start,
     unpack_reference,
 )
-from nisbench.harness.plan import Group
+from nisbench.harness.plan import PlanRecord
 
 if TYPE_CHECKING:
     from nisbench.harness.plan import Plan
@@ -59,32 +57,7 @@ __all__ = ["Store"]
 FORMAT = "nisbench run"
 _DISCARDED = ("cells", "reference", "report.html", "report.md", "figures")
 _OURS = ("plan.json", "environment.json", "lock", *_DISCARDED)
-_CELL_ID = re.compile(r"[A-Za-z0-9_-]{1,80}")
 _Value = str | int | float | bool | None
-
-
-@dataclass(frozen=True)
-class _PlanRecord:
-    """Content of plan.json."""
-
-    format: str
-    schema_version: int
-    name: str
-    title: str
-    description: str
-    groups: tuple[Group, ...]
-    claims: tuple[str, ...]
-    command: str
-    cells: tuple[str, ...]
-    """cell_ids in plan order"""
-    memory_limit: int | None = None
-    timeout: float | None = None
-    plugin_files: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        for cell_id in self.cells:
-            if not _CELL_ID.fullmatch(cell_id):
-                raise ValueError(f"{cell_id[:80]!r} is not the id of a cell")
 
 
 class Store:
@@ -171,7 +144,7 @@ class Store:
                 f"{SCHEMA_VERSION}; read it with the nisbench that wrote it, or run its plan again in another folder"
             )
         plan = check_seal(path, plan)
-        parse(path, lambda: msgspec.convert(plan, _PlanRecord))
+        parse(path, lambda: msgspec.convert(plan, PlanRecord))
         return plan
 
     def environment(self) -> dict[str, Any]:

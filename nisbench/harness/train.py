@@ -89,8 +89,7 @@ def train(
     state, resumed = found or Progress(), found is not None
     files.keep_history_until(state.step)
     generator = Generator(device)
-    saved_at, next_evaluation = clock.now(), _following(state.step)
-    watch = clock.stopwatch()
+    saved_at, next_evaluation, watch = clock.now(), _following(state.step), clock.stopwatch()
     watch.spent = state.timing
     while (fraction := _fraction(budget, state)) < 1:
         # Only the step itself is timed: evaluations and checkpoints below belong to the harness.

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nisbench.contract.quantities import (
-    ACCEPTANCE_RATE,
     ENTROPY,
     ESS_FRACTION,
     ESS_FRACTION_P,
@@ -23,7 +22,6 @@ from nisbench.contract.quantities import (
     KL_FORWARD_NATS,
     KL_NATS,
     LOG_Z_PER_SITE,
-    LONGEST_REJECTION_RUN,
     MEAN_CLUSTER_SIZE,
     QUANTITIES,
     RELATIVE_FREE_ENERGY_ERROR,
@@ -45,6 +43,7 @@ from nisbench.statistics.estimate import chain_mean, chain_observables, rare_eve
 from nisbench.statistics.flips import Flips, sample_exponent
 from nisbench.statistics.gates import NOT_FINITE, validity
 from nisbench.statistics.histograms import excess_distance
+from nisbench.statistics.metropolis import metropolis_quantities
 from nisbench.statistics.tail import tail_quantities
 
 __all__ = [
@@ -165,7 +164,7 @@ def model_quantities(
         **_p_side(point, reference, no_reference_reason or "no reference configurations"),
         **_distances(energy, magnetisation, reference, no_reference_reason or "no reference configurations", seed),
         SAMPLE_EXPONENT: sample_exponent(flips) if flips else Estimate.missing("no draw was flipped"),
-        **_metropolis(log_weight, energy, magnetisation, seed),
+        **metropolis_quantities(log_weight, energy, magnetisation, seed),
     }
 
 
@@ -319,30 +318,6 @@ def _distances(
         TV_ENERGY: excess_distance(energy, reference.energy, seed),
         TV_ABS_MAGNETISATION: excess_distance(np.abs(magnetisation), np.abs(reference.magnetisation), seed),
     }
-
-
-def _metropolis(
-    log_weight: _FloatArray, energy: _FloatArray, magnetisation: _FloatArray, seed: int
-) -> dict[str, Estimate]:
-    """Return the quantities of the NMCMC chain over the draws."""
-    chain, n = weights.nmcmc(log_weight, np.random.default_rng(seed)), len(log_weight)
-    moving = bool(chain.accepted.any())
-    rate = (
-        chain_mean(chain.accepted.astype(np.float64), moving=moving)
-        if n > 1
-        else Estimate.missing("one draw makes no proposal")
-    )
-    return {
-        ACCEPTANCE_RATE: rate,
-        LONGEST_REJECTION_RUN: Estimate(float(chain.longest_rejection_run), n=n),
-        TAU_INT_ENERGY: _tau(energy[chain.state_index], moving),
-        TAU_INT_ABS_MAGNETISATION: _tau(np.abs(magnetisation[chain.state_index]), moving),
-    }
-
-
-def _tau(series: _FloatArray, moving: bool) -> Estimate:
-    """Return tau_int of one chain."""
-    return tau_estimate(gamma_method(series, moving=moving), moving=moving)
 
 
 def _moves(energy: _FloatArray, magnetisation: _FloatArray) -> bool:

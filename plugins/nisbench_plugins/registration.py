@@ -5,64 +5,18 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from nisbench import TrainingOptions, hookimpl
-
-VAN_CITATION = (
-    'D. Wu, L. Wang, P. Zhang, "Solving Statistical Mechanics Using Variational Autoregressive Networks", '
-    "Phys. Rev. Lett. 122, 080602 (2019), arXiv:1809.10606"
+from nisbench_plugins.citations import (
+    ANNEALED,
+    BOUNDARY_MPS,
+    HIER,
+    HIER_EXACT,
+    METROPOLIS,
+    PERFECT,
+    SWENDSEN_WANG,
+    TEMPERING,
+    VAN,
+    WOLFF,
 )
-HIER_CITATION = (
-    'P. Bialas, P. Korcyl, T. Stebel, "Hierarchical autoregressive neural networks for statistical systems", '
-    "Comput. Phys. Commun. 281, 108502 (2022), arXiv:2203.10989"
-)
-HIER_EXACT_CITATION = f"nisbench, docs/methods/hier-exact.md; the method builds on {HIER_CITATION}"
-VAN_BIBTEX = """@article{Wu2019,
-  author  = {Wu, Dian and Wang, Lei and Zhang, Pan},
-  title   = {Solving Statistical Mechanics Using Variational Autoregressive Networks},
-  journal = {Phys. Rev. Lett.},
-  volume  = {122},
-  pages   = {080602},
-  year    = {2019},
-  doi     = {10.1103/PhysRevLett.122.080602},
-  eprint  = {1809.10606}
-}"""
-HIER_BIBTEX = """@article{Bialas2022,
-  author  = {Bia{\\l}as, Piotr and Korcyl, Piotr and Stebel, Tomasz},
-  title   = {Hierarchical autoregressive neural networks for statistical systems},
-  journal = {Comput. Phys. Commun.},
-  volume  = {281},
-  pages   = {108502},
-  year    = {2022},
-  doi     = {10.1016/j.cpc.2022.108502},
-  eprint  = {2203.10989}
-}"""
-WOLFF_BIBTEX = """@article{Wolff1989,
-  author  = {Wolff, Ulli},
-  title   = {Collective {Monte Carlo} Updating for Spin Systems},
-  journal = {Phys. Rev. Lett.},
-  volume  = {62},
-  pages   = {361},
-  year    = {1989},
-  doi     = {10.1103/PhysRevLett.62.361}
-}"""
-PERFECT_CITATION = (
-    'J. G. Propp, D. B. Wilson, "Exact sampling with coupled Markov chains and applications to statistical mechanics", '
-    "Random Struct. Algorithms 9, 223 (1996)"
-)
-SWENDSEN_WANG_CITATION = (
-    'R. H. Swendsen, J.-S. Wang, "Nonuniversal critical dynamics in Monte Carlo simulations", '
-    "Phys. Rev. Lett. 58, 86 (1987)"
-)
-METROPOLIS_CITATION = (
-    "N. Metropolis, A. W. Rosenbluth, M. N. Rosenbluth, A. H. Teller, E. Teller, "
-    '"Equation of State Calculations by Fast Computing Machines", J. Chem. Phys. 21, 1087 (1953)'
-)
-TEMPERING_CITATION = (
-    'K. Hukushima, K. Nemoto, "Exchange Monte Carlo Method and Application to Spin Glass Simulations", '
-    'J. Phys. Soc. Jpn. 65, 1604 (1996); J. Houdayer, "A cluster Monte Carlo algorithm for 2-dimensional spin '
-    'glasses", Eur. Phys. J. B 22, 479 (2001)'
-)
-ANNEALED_CITATION = 'R. M. Neal, "Annealed importance sampling", Stat. Comput. 11, 125 (2001)'
-WOLFF_CITATION = 'U. Wolff, "Collective Monte Carlo Updating for Spin Systems", Phys. Rev. Lett. 62, 361 (1989)'
 
 
 @dataclass(frozen=True)
@@ -265,24 +219,21 @@ def register_models(register: Callable[..., None]) -> None:
         options=VanOptions,
         factory="nisbench_plugins.van:Van",
         summary="variational autoregressive network of full width (Wu, Wang, Zhang 2019)",
-        citation=VAN_CITATION,
-        bibtex=VAN_BIBTEX,
+        **VAN,
     )
     register(
         "hier",
         options=HierOptions,
         factory="nisbench_plugins.hier:Hier",
         summary="hierarchical autoregressive network (Bialas, Korcyl, Stebel 2022)",
-        citation=HIER_CITATION,
-        bibtex=HIER_BIBTEX,
+        **HIER,
     )
     register(
         "hier-exact",
         options=HierExactOptions,
         factory="nisbench_plugins.hier_exact:HierExact",
         summary="hierarchical network, odd, whose last blocks are drawn exactly by a transfer matrix",
-        citation=HIER_EXACT_CITATION,
-        bibtex=HIER_BIBTEX,
+        **HIER_EXACT,
     )
 
 
@@ -297,6 +248,7 @@ def register_densities(register: Callable[..., None]) -> None:
         summary="tensor-network sampling of models with free edges by boundary matrix-product states",
         reference_rank=1,
         reference_needs=("pairwise", "free"),
+        **BOUNDARY_MPS,
     )
 
 
@@ -309,7 +261,7 @@ def register_samplers(register: Callable[..., None]) -> None:
         factory="nisbench_plugins.annealed:Annealed",
         devices=("cpu",),
         summary="annealed importance sampling from beta = 0 by heat-bath sweeps, compiled",
-        citation=ANNEALED_CITATION,
+        **ANNEALED,
     )
     register(
         "metropolis",
@@ -319,7 +271,7 @@ def register_samplers(register: Callable[..., None]) -> None:
         summary="local updates, Metropolis or heat bath, compiled, many replicas",
         reference_rank=5,
         reference_needs=("pairwise",),
-        citation=METROPOLIS_CITATION,
+        **METROPOLIS,
     )
     register(
         "parallel-tempering",
@@ -329,7 +281,7 @@ def register_samplers(register: Callable[..., None]) -> None:
         summary="exchange Monte Carlo with Houdayer cluster moves, compiled; also gives ln Z",
         reference_rank=4,
         reference_needs=("pairwise", "frustrated"),
-        citation=TEMPERING_CITATION,
+        **TEMPERING,
     )
     register(
         "perfect",
@@ -337,7 +289,7 @@ def register_samplers(register: Callable[..., None]) -> None:
         factory="nisbench_plugins.perfect:Perfect",
         devices=("cpu",),
         summary="coupling from the past (Propp, Wilson 1996): independent exact draws of ferromagnets",
-        citation=PERFECT_CITATION,
+        **PERFECT,
     )
     register(
         "swendsen-wang",
@@ -346,7 +298,7 @@ def register_samplers(register: Callable[..., None]) -> None:
         summary="multi-cluster Monte Carlo (Swendsen, Wang 1987), compiled; batched on a GPU",
         reference_rank=3,
         reference_needs=("pairwise", "ferromagnet"),
-        citation=SWENDSEN_WANG_CITATION,
+        **SWENDSEN_WANG,
     )
     register(
         "wolff",
@@ -356,6 +308,5 @@ def register_samplers(register: Callable[..., None]) -> None:
         summary="single-cluster Monte Carlo (Wolff 1989), compiled, several chains",
         reference_rank=2,
         reference_needs=("pairwise", "ferromagnet", "z2"),
-        citation=WOLFF_CITATION,
-        bibtex=WOLFF_BIBTEX,
+        **WOLFF,
     )
