@@ -103,9 +103,9 @@ class ChainSeries:
 
 @dataclass(frozen=True)
 class Bridges:
-    """Terms of ln Z = start + sum_k [shift_k + ln(<above_k> / <below_k>)] of a sampler with several temperatures.
+    """Terms of ln Z = start + sum_k [shift_k + ln(mean(above_k) / mean(below_k))] of a sampler with temperatures.
 
-    Bridge k joins two temperatures, from a temperature whose ln Z is `start` to that of p. <> is the mean over bins
+    Bridge k joins two temperatures, from a temperature whose ln Z is `start` to that of p. The means are over bins
     and chains. A bin is the mean of successive draws; all bins have the same number of draws.
     """
 

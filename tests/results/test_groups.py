@@ -9,8 +9,9 @@ from fakes.stores import StoreMaker, quick
 
 from nisbench.contract.records import CellState, Estimate, Status
 from nisbench.harness.store import Store
-from nisbench.report.tables import status_entry
+from nisbench.report.tables import REASONS, status_entry
 from nisbench.results.cells import load
+from nisbench.results.doubts import gates
 from nisbench.results.groups import combine, grouped
 
 
@@ -33,8 +34,9 @@ def test_a_status_tells_which_seed_has_which_reason(quick_store: Store):
     first, second = group.members
     members = replace(first, state=CellState(Status.UNTRUSTED, "far off")), replace(second, state=CellState(Status.OK))
     told = status_entry(replace(group, members=members))
-    assert (told.text, told.note) == ("1 untrusted, 1 ok", "seed 1: far off")
-    assert status_entry(replace(group, members=members[:1])).note == "far off"
+    assert (told.text, told.link) == ("1 untrusted, 1 ok", REASONS)
+    found = gates([replace(group, members=members)])
+    assert [(gate.runs, gate.example) for gate in found] == [(1, "far off")]
 
 
 def test_mean_over_seeds_by_hand():
