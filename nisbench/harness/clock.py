@@ -57,9 +57,9 @@ class Clock:
             torch.cuda.synchronize(self.device)
         return time.perf_counter()
 
-    def stopwatch(self) -> Stopwatch:
-        """Return a new stopwatch that sees the stops of this process."""
-        return Stopwatch(self.pulse)
+    def stopwatch(self, spent: PhaseTiming | None = None) -> Stopwatch:
+        """Return a stopwatch that sees the stops of this process and goes on from `spent`."""
+        return Stopwatch(self.pulse, spent)
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:

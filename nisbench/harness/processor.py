@@ -93,9 +93,9 @@ class Pulse:
 class Stopwatch:
     """Adds up wall time, CPU time and lost time between `start` and `stop`."""
 
-    def __init__(self, pulse: Pulse | None = None) -> None:
+    def __init__(self, pulse: Pulse | None = None, spent: PhaseTiming | None = None) -> None:
         self.pulse = pulse
-        self.spent = PhaseTiming()
+        self.spent = spent or PhaseTiming()
         self._begin: _Reading | None = None
 
     @property
@@ -170,11 +170,12 @@ class Machine:
         """Return the conditions from this reading until now, without the phases."""
         now = Machine.read()
         wall, busy, stolen = now.wall_s - self.wall_s, now.busy_s - self.busy_s, now.stolen_s - self.stolen_s
+        cores = os.cpu_count() or 1
         others = max(0.0, busy - (now.own_s - self.own_s)) / wall if wall else 0.0
         return Timing(
             load_average=os.getloadavg()[0],
-            cores=os.cpu_count() or 1,
-            others=others,
+            cores=cores,
+            others=min(others, cores),  # the kernel counts in ticks, which are coarse beside a short cell
             stolen=stolen / (busy + stolen) if busy + stolen > 0 else 0.0,
             throttled_s=now.throttled_s - self.throttled_s,
         )

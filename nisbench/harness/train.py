@@ -83,14 +83,14 @@ def train(
         If an evaluation or a parameter is infinite or not a number. A checkpoint never contains such a value.
     """
     device = next(model.parameters()).device
-    betas = options.adam_beta1, options.adam_beta2
-    optimizer = torch.optim.Adam(_groups(model, options.fan_in), betas=betas, fused=True)
+    groups, betas = _groups(model, options.fan_in), (options.adam_beta1, options.adam_beta2)
+    optimizer = torch.optim.Adam(groups, betas=betas, fused=True)
     found, note = load_checkpoint(files, model, optimizer, None if keep else source)
     state, resumed = found or Progress(), found is not None
     files.keep_history_until(state.step)
     generator = Generator(device)
-    saved_at, next_evaluation, watch = clock.now(), _following(state.step), clock.stopwatch()
-    watch.spent = state.timing
+    saved_at, next_evaluation = clock.now(), _following(state.step)
+    watch = clock.stopwatch(state.timing)
     while (fraction := _fraction(budget, state)) < 1:
         # Only the step itself is timed: evaluations and checkpoints below belong to the harness.
         if not watch.running:

@@ -172,7 +172,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         stop.install()
         files.write_result(_guarded(store, cell, given.memory_limit, given.keep, stop))
     except StopRequestedError as request:
-        files.write_status(Status.INTERRUPTED, str(request))
+        files.write_status(Status.INTERRUPTED, f"{request}; the cell was at: {store.state(cell.cell_id).stage}")
         sys.exit(_STOPPED)
 
 

@@ -1,5 +1,18 @@
 """Publications of the built-in methods: the arguments `citation` and `bibtex` of a registration."""
 
+__all__ = [
+    "ANNEALED",
+    "BOUNDARY_MPS",
+    "HIER",
+    "HIER_EXACT",
+    "METROPOLIS",
+    "PERFECT",
+    "SWENDSEN_WANG",
+    "TEMPERING",
+    "VAN",
+    "WOLFF",
+]
+
 VAN = {
     "citation": (
         'D. Wu, L. Wang, P. Zhang, "Solving Statistical Mechanics Using Variational Autoregressive Networks",'

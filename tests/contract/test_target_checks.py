@@ -97,7 +97,7 @@ def test_every_check_has_a_negative_control():
 
 
 def test_options_are_for_the_checked_target():
-    with pytest.raises(InvalidValue, match="only options of the checked target"):
+    with pytest.raises(InvalidValue, match="only options of ising, which is checked"):
         run_checks("ising", CATALOG, "cpu", {"villain": {}})
     with pytest.raises(UnknownName, match="no option of ising 'feld'"):
         run_checks("ising", CATALOG, "cpu", {"ising": {"feld": "1"}})

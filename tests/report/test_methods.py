@@ -23,7 +23,7 @@ def test_methods_are_named_in_full_with_paper_card_and_bibtex(quick_out: Path):
     for name in ("hier", "van", "wolff"):
         assert links[f"method card of {name}"] == f"#method-{name}"
     assert {one["id"] for one in page.all("details") if "id" in one} >= {"method-hier", "method-van", "method-wolff"}
-    assert "Samples     p(s) = exp(-beta E) / Z of the 2-D Ising ferromagnet" in page.text
+    assert "Samples     p(s) = exp(-beta E) / Z of a pairwise model on the square lattice" in page.text
     for key in ("@software{nisbench", "@article{Wolff1989", "@article{Wu2019", "@article{Bialas2022"):
         assert page.text.count(key) == 1
     assert "@misc" not in page.text

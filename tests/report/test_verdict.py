@@ -145,7 +145,7 @@ def test_seeds_are_judged_on_one_basis_and_differing_sides_are_weak(tmp_path: Pa
         )
     }
     said = verdict(tmp_path / "again", replace(WOLFF, cost=1e-4), *seeds)
-    assert "Passed, but weak: hier at L = 16; the two sides differ, as the table shows." in said
+    assert "Passed, but weak: hier at L = 16; the two sides differ, see the reasons below the main table." in said
     assert "(25 µs a sample, 4 (3.3 to 4.9) times less than wolff)" in said[1]
     assert f"The times are those of this machine ({DEVICE_NAME}), from 1 to 2 seeds per sampler and size." in said
 

@@ -60,9 +60,7 @@ def test_totals_within_a_fifth_or_within_two_errors_tie(tmp_path: Path):
     precise = at(tmp_path / "precise", Made("wolff", 8, cost=6e-6, error=1e-7), Made("other", 8, cost=9e-6, error=1e-7))
     assert choice(precise, 1e6).kind == "clear"
     # 10 % is the assumed spread between processes
-    assert choice(precise, 1e6).lead.error == pytest.approx(
-        1.5 * math.hypot(1 / 60, 0.1, 1 / 90, 0.1)
-    )
+    assert choice(precise, 1e6).lead.error == pytest.approx(1.5 * math.hypot(1 / 60, 0.1, 1 / 90, 0.1))
 
 
 def test_equal_cost_ties_only_once_the_training_has_paid_off(tmp_path: Path):
