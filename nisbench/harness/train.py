@@ -98,8 +98,7 @@ def train(
         begin = clock.now()
         beta_t = annealed_beta(options, beta, fraction, state.step)
         rate = learning_rate(options, fraction)
-        for group in optimizer.param_groups:
-            group["lr"] = rate * group["scale"]
+        _set_rates(optimizer, rate)
         generator.manual_seed(seeds(f"train/{state.step}"))  # a resumed training repeats the same numbers
         batch = model.training_batch(options.batch_size, beta=beta_t, generator=generator)
         optimizer.zero_grad(set_to_none=True)
@@ -204,6 +203,12 @@ def _note(files: CellFiles, state: Progress, line: dict[str, float | None]) -> N
     if not all(math.isfinite(value) for value in line.values() if value is not None):
         raise Diverged(f"training diverged at step {state.step}: {line}; lower learning_rate or set clip_norm")
     files.append_history({"step": state.step, "seconds": state.seconds, **line})
+
+
+def _set_rates(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate of each group of parameters."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["scale"]
 
 
 def _check_finite(model: Model, state: Progress) -> None:
