@@ -10,11 +10,11 @@ from nisbench.report.document import Document
 from nisbench.report.palette import GRID, INK, MUTED, PALETTE, PAPER
 from nisbench.report.panels import Drawing, visible
 from nisbench.report.tables import place_entries
-from nisbench.results.cells import Problem, Results
+from nisbench.results.cells import Results
 from nisbench.results.export import LONG_COLUMNS, long_rows
-from nisbench.results.groups import grouped
 from nisbench.results.numbers import stable
 from nisbench.results.published import published
+from nisbench.results.rows import Problem
 
 __all__ = ["COLOURS", "page_data", "row_key", "sort_key"]
 
@@ -92,7 +92,7 @@ def _machines(results: Results) -> dict[str, str]:
     """`label|row of a table` -> device and machine of the group; empty if the run has one machine."""
     found = {
         f"{group.label}|{row_key(results, group.problem, group.L)}": f"{group.device} {group.machine}"
-        for group in grouped(results.contest)
+        for group in results.groups
     }
     return found if len(set(found.values())) > 1 else {}
 

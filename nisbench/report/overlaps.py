@@ -10,9 +10,8 @@ from nisbench.report.palette import marks
 from nisbench.report.panels import Panel, Point, Role, Series
 from nisbench.report.selection import panel_name, problem_title, shown_problems, shown_sizes
 from nisbench.report.tables import size_table
-from nisbench.results.baseline import baseline
-from nisbench.results.cells import CellRow, Problem, Results
-from nisbench.results.groups import grouped
+from nisbench.results.cells import Results
+from nisbench.results.rows import CellRow, Problem
 
 __all__ = ["overlap_blocks"]
 
@@ -30,7 +29,7 @@ _FIGURE = (
 
 def overlap_blocks(results: Results) -> list[Block]:
     """The histograms of q at each target and size, and a table of the moments; empty if no cell has an overlap."""
-    groups = [g for g in grouped(results.contest) if g.measured and any(g.estimate(name) for name in _QUANTITIES)]
+    groups = [g for g in results.groups if g.measured and any(g.estimate(name) for name in _QUANTITIES)]
     if not groups:
         return []
     panels = [
@@ -47,7 +46,7 @@ def _panel(results: Results, problem: Problem, L: int) -> Panel | None:
     found = list(_histograms(results, problem, L))
     if not found:
         return None
-    bases = [baseline(results.contest, problem, L, device) for device in ("cpu", "cuda")]
+    bases = [results.baselines.at(problem, L, device) for device in ("cpu", "cuda")]
     shaded = next((base.label for base in bases if base), None)
     looks, series = marks(results.labels), []
     for row, histogram in found:

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from nisbench.report.document import Paragraph
-from nisbench.results.cells import CellRow, Problem, Results
+from nisbench.results.cells import Results
 from nisbench.results.numbers import join
+from nisbench.results.rows import CellRow, Problem
 
 __all__ = [
     "absence",

@@ -7,8 +7,9 @@ from functools import cached_property
 from nisbench.report.document import Paragraph
 from nisbench.report.palette import Mark, marks
 from nisbench.report.selection import panel_name, problem_note, problem_title, shown_problems
-from nisbench.results.cells import Problem, Results
-from nisbench.results.groups import SeedGroup, grouped
+from nisbench.results.cells import Results
+from nisbench.results.groups import SeedGroup
+from nisbench.results.rows import Problem
 
 __all__ = ["Sweep", "sweep_note", "sweeps"]
 
@@ -78,7 +79,7 @@ def sweeps(results: Results) -> tuple[Sweep, ...]:
     The axis is L, one figure for each target and beta. A target with more values of beta than of L has one figure for
     each L, against beta. Where all cells have one L and the variants differ in one number, the axis is this option.
     """
-    groups = grouped(results.contest)
+    groups = results.groups
     found = []
     for target in dict.fromkeys(problem.target for problem in results.problems):
         here = [group for group in groups if group.problem.target == target]

@@ -10,11 +10,12 @@ from typing import Any
 from nisbench.contract.quantities import S_PER_EFFECTIVE_SAMPLE, Part, describe
 from nisbench.contract.records import Estimate, Status
 from nisbench.errors import InvalidValue
-from nisbench.results.cells import CellRow, Results, StoredRun, status_counts
+from nisbench.results.cells import Results
 from nisbench.results.claims import Check, Growth, Relation, Sign, Sizes, State, Trend, parse_check
 from nisbench.results.costs import TIMING_CHANGE
 from nisbench.results.groups import SeedGroup, grouped
 from nisbench.results.numbers import concise, significant
+from nisbench.results.rows import CellRow, StoredRun, status_counts
 
 __all__ = ["Claim", "Outcome", "Verdict", "claims"]
 

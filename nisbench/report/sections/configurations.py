@@ -7,8 +7,9 @@ from nisbench.report.charts import figure
 from nisbench.report.document import Block, Section
 from nisbench.report.panels import ConfigurationPanel
 from nisbench.report.selection import absence, panel_name, problem_note, problem_title, shown_problems
-from nisbench.results.cells import Problem, Results
+from nisbench.results.cells import Results
 from nisbench.results.numbers import join
+from nisbench.results.rows import Problem
 
 __all__ = ["configurations_section"]
 

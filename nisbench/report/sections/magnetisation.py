@@ -17,8 +17,8 @@ from nisbench.report.selection import (
     shown_sizes,
     size_note,
 )
-from nisbench.results.baseline import baseline
-from nisbench.results.cells import CellRow, Problem, Results
+from nisbench.results.cells import Results
+from nisbench.results.rows import CellRow, Problem
 
 __all__ = ["magnetisation_section"]
 
@@ -61,7 +61,7 @@ def _histograms(results: Results, problem: Problem, L: int) -> Iterator[tuple[Ce
 def _panel(results: Results, problem: Problem, L: int, found: _Found) -> Panel | None:
     if not found:
         return None
-    bases = [baseline(results.contest, problem, L, device) for device in ("cpu", "cuda")]
+    bases = [results.baselines.at(problem, L, device) for device in ("cpu", "cuda")]
     shaded = next((base.label for base in bases if base), None)
     series, looks = [], marks(results.labels)
     for row, histogram in found:

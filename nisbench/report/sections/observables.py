@@ -25,9 +25,9 @@ from nisbench.report.panels import Panel, Point, Series
 from nisbench.report.selection import absence
 from nisbench.report.sweeps import Sweep, sweep_note, sweeps
 from nisbench.report.tables import lead_columns, lead_entries
-from nisbench.results.baseline import baseline
-from nisbench.results.cells import Problem, Results
-from nisbench.results.groups import SeedGroup, grouped
+from nisbench.results.cells import Results
+from nisbench.results.groups import SeedGroup
+from nisbench.results.rows import Problem
 
 __all__ = ["observables_section"]
 
@@ -59,7 +59,7 @@ def observables_section(results: Results) -> Section:
         if drawn := figure(panels, caption):
             blocks.append(drawn)
         blocks += undrawn(_shown(results), panels)
-    groups = [group for group in grouped(results.contest) if group.measured]
+    groups = [group for group in results.groups if group.measured]
     if groups:
         blocks.append(_table(results, groups))
     blocks += overlap_blocks(results)
@@ -93,7 +93,7 @@ def _z(results: Results, problem: Problem, L: int, own: Estimate | None, name: s
     if own.value is None or not own.error:
         return None
     for device in ("cpu", "cuda"):
-        base = baseline(results.contest, problem, L, device)
+        base = results.baselines.at(problem, L, device)
         # A sampler is not compared with itself.
         other = base.estimate(name) if base and base.label != label else None
         if other and other.value is not None and other.error:

@@ -8,7 +8,8 @@ from nisbench.report.document import Block, Paragraph, Section
 from nisbench.report.palette import marks
 from nisbench.report.panels import Panel, Point, Series
 from nisbench.report.selection import panel_name, problem_note, problem_title, shown_problems, shown_sizes, size_note
-from nisbench.results.cells import CellRow, Problem, Results
+from nisbench.results.cells import Results
+from nisbench.results.rows import CellRow, Problem
 
 __all__ = ["training_section"]
 
