@@ -127,6 +127,13 @@ class Table:
         rows = tuple(tuple(row[i] for i in left) for row in self.rows)
         return Table(caption, tuple(self.columns[i] for i in left), rows)
 
+    def first(self, most: int) -> Table:
+        """The first `most` rows; the caption states how many rows are left out."""
+        if len(self.rows) <= most:
+            return self
+        caption = f"{self.caption} The first {most} of {len(self.rows)} rows; nisbench export RUN writes all numbers."
+        return Table(caption, self.columns, self.rows[:most])
+
     def _constant(self, i: int) -> bool:
         return len({(row[i].text, row[i].note) for row in self.rows}) == 1 and not self.rows[0][i].note
 

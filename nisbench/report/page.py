@@ -70,7 +70,9 @@ _FOLDED = (
 """The sections of which a reader first sees the heading, in order; the section on citing comes last."""
 
 _MOST_ROWS = 80
-"""Rows of a table in the Markdown; report.html contains all."""
+"""Rows of a table in the Markdown."""
+_MOST_PAGE_ROWS = 400
+"""Rows of a table in report.html: a browser opens the page at once, and the page stays below 10 MB."""
 _SCRIPTS = ("tables.js", "figures.js", "report.js")
 
 
@@ -152,6 +154,7 @@ def _environment() -> Environment:
     kinds = {"paragraph": Paragraph, "code": Code, "table": Table, "figure": Figure, "fold": Fold}
     environment.tests.update({name: _test(kind) for name, kind in kinds.items()})
     environment.filters.update({"inline": _inline, "md": _markdown, "key": sort_key, "fence": _fence, "entry": _entry})
+    environment.filters["page_rows"] = lambda table: table.first(_MOST_PAGE_ROWS)
     environment.filters.update({"spoken": spoken, "unit": spoken_unit})
     return environment
 
