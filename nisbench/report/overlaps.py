@@ -8,7 +8,7 @@ from nisbench.report.document import Block
 from nisbench.report.histogram import Histogram, overlap_histogram
 from nisbench.report.palette import marks
 from nisbench.report.panels import Panel, Point, Role, Series
-from nisbench.report.selection import panel_name, problem_title, shown_problems, shown_sizes
+from nisbench.report.selection import panel_name, problem_title, shown_labels, shown_problems, shown_sizes
 from nisbench.report.tables import size_table
 from nisbench.results.cells import Results
 from nisbench.results.rows import CellRow, Problem
@@ -66,7 +66,8 @@ def _panel(results: Results, problem: Problem, L: int) -> Panel | None:
 def _histograms(results: Results, problem: Problem, L: int) -> Iterator[tuple[CellRow, Histogram]]:
     """The histogram of the first seed of each sampler that has a series."""
     here = [row for row in results.at(problem) if row.cell.L == L and ABS_OVERLAP in row.quantities]
-    for label in results.labels:
+    shown = shown_labels(results)
+    for label in (label for label in results.labels if label in shown):
         for row in (row for row in here if row.label == label):
             histogram = overlap_histogram(row.run.store.series(row.cell.cell_id), L)
             if histogram is not None:

@@ -71,7 +71,7 @@ _FOLDED = (
 
 _MOST_ROWS = 80
 """Rows of a table in the Markdown."""
-_MOST_PAGE_ROWS = 400
+_MOST_PAGE_ROWS = 200
 """Rows of a table in report.html: a browser opens the page at once, and the page stays below 10 MB."""
 _SCRIPTS = ("tables.js", "figures.js", "report.js")
 
@@ -104,7 +104,11 @@ def build_report(
     for picture in document.pictures:
         write_text(out / "figures" / f"{picture.name}.svg", _standalone(picture))
         _write(out / "figures" / f"{picture.name}.pdf", picture.drawing.pdf)
-    markdown = _environment().get_template("report.md.j2").render(document=document, most_rows=_MOST_ROWS)
+    markdown = (
+        _environment()
+        .get_template("report.md.j2")
+        .render(document=document, most_rows=_MOST_ROWS, page_rows=_MOST_PAGE_ROWS)
+    )
     write_text(out / "report.md", markdown)
     write_text(out / "report.html", rendered(document, results))
     if paper:

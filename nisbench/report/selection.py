@@ -27,7 +27,7 @@ _SHOWN_PROBLEMS = 4
 """Largest number of targets and betas that are drawn; the tables contain all."""
 _SHOWN_SIZES = 6
 """Largest number of sizes for which there is one panel each."""
-_SHOWN_SAMPLERS = 40
+_SHOWN_SAMPLERS = 24
 """Largest number of samplers in a figure; the page stays readable and below 10 MB."""
 SHOWN_SEEDS = 20
 """Largest number of seeds of one sampler and size in a figure."""

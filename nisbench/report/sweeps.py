@@ -22,9 +22,11 @@ __all__ = ["Sweep", "sweep_note", "sweeps"]
 
 _SHOWN_SIZES = 6
 """Largest number of sizes with figures against beta."""
+_FEW_SIZES = 2
+"""The same for a target with more values of beta than _SHOWN_PLACES."""
 _SHOWN_TARGETS = 4
 """Largest number of targets with figures against beta."""
-_SHOWN_PLACES = 60
+_SHOWN_PLACES = 30
 """Largest number of places on an axis."""
 _FEWEST_VALUES = 3
 """An option with fewer values is compared in a dot plot."""
@@ -97,7 +99,8 @@ def sweeps(results: Results) -> tuple[Sweep, ...]:
     found = []
     for target, here in by_target.items():
         if target in against_beta:
-            sizes = sorted({group.L for group in here})[-_SHOWN_SIZES:]
+            long = len({group.problem.beta for group in here}) > _SHOWN_PLACES
+            sizes = sorted({group.L for group in here})[-(_FEW_SIZES if long else _SHOWN_SIZES) :]
             found += [Sweep("β", tuple(group for group in here if group.L == L), results) for L in sizes]
         elif not _against_beta(here):
             for problem in (one for one in shown_problems(results) if one.target == target):
@@ -117,7 +120,9 @@ def sweep_note(results: Results) -> list[Paragraph]:
     drawn = {sweep.problem.target for sweep in made}
     notes = sampler_note(results)
     if len(betas) < len(every):
-        notes.append(Paragraph(f"The figures show {len(betas)} of {len(every)} values of β, evenly chosen."))
+        notes.append(
+            Paragraph(f"The figures show {len(betas)} of {len(every)} values of β, evenly chosen, at the largest L.")
+        )
     if len(drawn) < len(targets):
         notes.append(Paragraph(f"The figures show {len(drawn)} of {len(targets)} targets. The export contains all."))
     return notes

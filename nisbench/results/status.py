@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from nisbench.contract.quantities import ESS_FRACTION, KL_NATS
-from nisbench.contract.records import Cell, Estimate, Status
+from nisbench.contract.records import Cell, CellState, Estimate, Status
 from nisbench.harness.store import Store
 from nisbench.results.targets import target_label
 from nisbench.results.timing_errors import busy_reason
@@ -70,9 +70,9 @@ def row(store: Store, cell: Cell, label: str, *, started: bool = False) -> Statu
     return StatusLine(label, str(state), ess, kl, "; ".join(filter(None, remarks)))
 
 
-def counts(store: Store, cells: Iterable[Cell]) -> dict[str, int]:
+def counts(states: Iterable[CellState]) -> dict[str, int]:
     """Return the number of cells with each status, in the order in which the statuses appear."""
-    return dict(Counter(str(store.state(cell.cell_id)) for cell in cells))
+    return dict(Counter(map(str, states)))
 
 
 def span(seconds: float) -> str:

@@ -13,6 +13,7 @@ from nisbench.report.selection import (
     panel_name,
     problem_note,
     problem_title,
+    shown_labels,
     shown_problems,
     shown_sizes,
     size_note,
@@ -50,7 +51,8 @@ def _histograms(results: Results, problem: Problem, L: int) -> Iterator[tuple[Ce
     """The histogram of the first seed of each sampler that has a series; the series of later seeds are not read."""
     # A target without a magnetisation as order parameter has no such quantity.
     here = [row for row in results.at(problem) if row.cell.L == L and ABS_MAGNETISATION in row.quantities]
-    for label in results.labels:
+    shown = shown_labels(results)
+    for label in (label for label in results.labels if label in shown):
         for row in (row for row in here if row.label == label):
             histogram = magnetisation_histogram(row.run.store.series(row.cell.cell_id), L)
             if histogram is not None:

@@ -71,10 +71,9 @@ def observables_section(results: Results) -> Section:
 def _seed_note(results: Results) -> str:
     """The sentence that some seeds are not drawn; empty if all are drawn."""
     most = max((len(group.members) for group in results.groups), default=0)
-    first = SHOWN_SEEDS
-    return (
-        f"At most {first + 1} seeds of a sampler are drawn: the first {first} and the worst. " if most > first else ""
-    )
+    if most <= SHOWN_SEEDS:
+        return ""
+    return f"At most {SHOWN_SEEDS + 1} seeds of a sampler are drawn: the first {SHOWN_SEEDS} and the worst. "
 
 
 def _shown(results: Results) -> tuple[str, ...]:
