@@ -121,7 +121,7 @@ def sweep_note(results: Results) -> list[Paragraph]:
     notes = sampler_note(results)
     if len(betas) < len(every):
         notes.append(
-            Paragraph(f"The figures show {len(betas)} of {len(every)} values of β, evenly chosen, at the largest L.")
+            Paragraph(f"The figures show {len(betas)} of {len(every)} values of β, evenly chosen, at large L.")
         )
     if len(drawn) < len(targets):
         notes.append(Paragraph(f"The figures show {len(drawn)} of {len(targets)} targets. The export contains all."))

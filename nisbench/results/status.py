@@ -41,7 +41,10 @@ def labels(cells: Sequence[Cell]) -> dict[str, str]:
     The target is named if the cells have several targets, or another than `ising`.
     """
     names = variant_names(cells)
-    targets = {cell.cell_id: f" {target_label(cell)}" for cell in cells}
+    # The cells of a plan share the mapping of the options of their target.
+    named = {(cell.target, id(cell.target_options)): cell for cell in cells}
+    texts = {key: f" {target_label(cell)}" for key, cell in named.items()}
+    targets = {cell.cell_id: texts[cell.target, id(cell.target_options)] for cell in cells}
     if set(targets.values()) <= {" ising"}:
         targets = dict.fromkeys(targets, "")
     return {
