@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nisbench.contract.records import Status
 from nisbench.results.status import StatusLine, counts, labels, row, span
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from nisbench.contract.records import Cell
     from nisbench.harness.execute import Progress, Watch
     from nisbench.harness.launch import Beginning
     from nisbench.harness.store import Store
@@ -27,15 +27,28 @@ _HEARTBEAT_S = 60.0
 """Seconds between two lines where there is no terminal."""
 
 
+_MOST_LINES = 300
+"""Largest number of lines of a table of cells."""
+_WITHOUT_RESULT = (Status.FAILED, Status.TIMEOUT, Status.INTERRUPTED)
+
+
 def number_of_cells(number: int) -> str:
     """Return `1 cell` or `12 cells`."""
     return f"{number} cell{'' if number == 1 else 's'}"
 
 
-def summarise(store: "Store", cells: Sequence["Cell"]) -> None:
-    """Print the table of all cells, and how many cells have which status."""
+def summarise(store: "Store", cell_ids: Sequence[str]) -> dict[str, int]:
+    """Print the table of the cells and how many cells have which status; return these numbers.
+
+    Of a large run, only the cells that run or that ended without a result are listed, and only their files are read.
+    """
     from rich.console import Console
 
+    states = store.states(cell_ids)
+    listed = list(cell_ids)
+    if len(listed) > _MOST_LINES:
+        listed = [each for each in listed if states[each].running or states[each].status in _WITHOUT_RESULT]
+    cells = [store.cell(cell_id) for cell_id in listed[:_MOST_LINES]]
     named = labels(cells)
     rows = [row(store, cell, named[cell.cell_id]) for cell in cells]
     if sys.stdout.isatty():
@@ -43,8 +56,12 @@ def summarise(store: "Store", cells: Sequence["Cell"]) -> None:
     else:
         for each in rows:
             click.echo(each.line)
-    found = ", ".join(f"{number} {status}" for status, number in counts(store, cells).items())
-    click.echo(f"{number_of_cells(len(cells))}: {found}")
+    if len(rows) < len(cell_ids):
+        click.echo(f"listed: {len(rows)} of {number_of_cells(len(cell_ids))}, those that run or have no result")
+    found = counts(states.values())
+    texts = ", ".join(f"{number} {status}" for status, number in found.items())
+    click.echo(f"{number_of_cells(len(cell_ids))}: {texts}")
+    return found
 
 
 @contextmanager

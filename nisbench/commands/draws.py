@@ -55,7 +55,7 @@ def evaluate(
         out=out,
         command=shlex.join(["nisbench", *sys.argv[1:]]),
     )
-    summarise(run.store, run.cells)
+    summarise(run.store, [cell.cell_id for cell in run.cells])
 
 
 @click.command()

@@ -4,9 +4,12 @@ import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from nisbench.contract.records import Cell
 
 __all__ = ["plan", "run", "status"]
 
@@ -102,7 +105,7 @@ def run(
 
         # before anything is printed: the reader of a pipe may have gone
         page = build_report([store], folder, catalog=load_catalog())
-    summarise(store, chosen.cells)
+    summarise(store, [cell.cell_id for cell in chosen.cells])
     if page is not None:
         click.echo(str(page))
     if strict and (others := [cell for cell in chosen.cells if store.state(cell.cell_id).status is not Status.OK]):
@@ -124,10 +127,14 @@ def plan(**selection: Any) -> None:
     for group in made.groups:
         if group.claim:
             click.echo(f"  claim ({group.name}): {group.claim}")
-    for cell in made.cells:
-        budget = f", trained for {cell.budget}" if cell.budget else ""
-        click.echo(f"{cell.cell_id}  {named[cell.cell_id]}, {cell.draws} draws{budget}, {cell.device}")
+    click.echo("\n".join(_planned(cell, named[cell.cell_id]) for cell in made.cells))
     click.echo(f"{number_of_cells(len(made.cells))}; default folder: {Path('runs') / made.folder_name}")
+
+
+def _planned(cell: "Cell", name: str) -> str:
+    """Return the line of a planned cell."""
+    budget = f", trained for {cell.budget}" if cell.budget else ""
+    return f"{cell.cell_id}  {name}, {cell.draws} draws{budget}, {cell.device}"
 
 
 @click.command()
@@ -135,13 +142,11 @@ def plan(**selection: Any) -> None:
 def status(run_folder: Path) -> None:
     """Show where each cell of a run stands, and how to go on."""
     from nisbench.harness.store import Store
-    from nisbench.results.status import counts
     from nisbench.terminal import summarise
 
-    store = Store.open(run_folder)
-    cells = store.cells()
-    summarise(store, cells)
-    found = counts(store, cells)
+    store = Store(run_folder)
+    plan = store.plan()
+    found = summarise(store, plan["cells"])
     if "running" not in found and set(found) - {"ok", "untrusted", "unavailable"}:
-        command = store.plan().get("command") or store.environment().get("command") or "nisbench run"
+        command = plan.get("command") or store.environment().get("command") or "nisbench run"
         click.echo(f"no cell is running; if the run has ended, to go on: {command}")

@@ -248,10 +248,14 @@ class Cell:
 
     def to_json(self) -> dict[str, Any]:
         """Return the cell as plain JSON values. Fields of the target that are None are absent, as in older files."""
-        record = asdict(self)
+        record = {name: getattr(self, name) for name in _CELL_FIELDS}
+        record["options"] = dict(self.options)
+        record["budget"] = asdict(self.budget) if self.budget else None
         for name in ("target_options", "target_version"):
             if record[name] is None:
                 del record[name]
+        if self.target_options is not None:
+            record["target_options"] = dict(self.target_options)
         return record
 
     @classmethod
@@ -260,6 +264,7 @@ class Cell:
         return msgspec.convert(data, cls)
 
 
+_CELL_FIELDS = tuple(each.name for each in fields(Cell))
 _INFINITIES = ("inf", "-inf")
 
 
@@ -367,9 +372,12 @@ class CellResult:
         return msgspec.convert({**data, "quantities": quantities}, cls)
 
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
 def canonical_json(value: Any) -> str:
     """Return JSON with sorted keys and without white space: equal values give equal text. Raises ValueError for NaN."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return _CANONICAL.encode(value)
 
 
 def slug(name: str) -> str:

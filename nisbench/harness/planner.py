@@ -145,6 +145,7 @@ class _Planner:
         self._check_options(where, table)
         targets = planned_targets(where, (self.table, table), given.target, given.options, self.catalog)
         variants = {entry.name: self._variants(table, entry) for entry in entries}
+        measured = {entry.name: self._measured(where, table, entry) for entry in entries}
         cells: dict[str, Cell] = {}
         references: dict[str, Cell] = {}
         for target, entry, L, beta in itertools.product(targets, entries, sizes, betas):
@@ -152,7 +153,7 @@ class _Planner:
             if reference:
                 references[reference.cell_id] = reference
             for options, seed in itertools.product(variants[entry.name], seeds):
-                cell = self._cell(where, table, entry, options, target, L, beta, seed, reference)
+                cell = self._cell(entry, measured[entry.name], options, target, L, beta, seed, reference)
                 cells[cell.cell_id] = cell
         group = Group(
             name=str(table.get("name", "")),
@@ -187,11 +188,15 @@ class _Planner:
         planned, given = (options.get(entry.name, {}) for options in (table.get("options", {}), self.overrides.options))
         return filled_options(entry, planned, given)
 
+    def _measured(self, where: str, table: Mapping[str, Any], entry: Entry) -> tuple[int, Budget | None, str]:
+        """Return number of draws, budget and device of the cells of a plugin."""
+        draws = self.overrides.draws or self._draws(where, table, entry.name)
+        return draws, self._budget(where, table, entry.name) if entry.takes_budget else None, self._device(entry)
+
     def _cell(
         self,
-        where: str,
-        table: Mapping[str, Any],
         entry: Entry,
+        measured: tuple[int, Budget | None, str],
         options: Mapping[str, Any],
         target: PlannedTarget,
         L: int,
@@ -199,6 +204,7 @@ class _Planner:
         seed: int,
         reference: Cell | None,
     ) -> Cell:
+        draws, budget, device = measured
         return Cell(
             plugin=entry.name,
             kind=entry.kind or "sampler",
@@ -210,9 +216,9 @@ class _Planner:
             L=L,
             beta=beta,
             seed=seed,
-            draws=self.overrides.draws or self._draws(where, table, entry.name),
-            budget=self._budget(where, table, entry.name) if entry.takes_budget else None,
-            device=self._device(entry),
+            draws=draws,
+            budget=budget,
+            device=device,
             reference=reference.cell_id if reference else None,
         )
 

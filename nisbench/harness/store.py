@@ -11,8 +11,9 @@ checksum, and status.json of an ended cell holds the checksums of its other file
 """
 
 import fcntl
+import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
@@ -195,6 +196,12 @@ class Store:
         if record.pid is not None and process_start(record.pid) == record.started:
             return CellState(stage=record.stage)
         return CellState(Status.INTERRUPTED, f"the process ended while the cell was at: {record.stage}")
+
+    def states(self, cell_ids: Iterable[str]) -> dict[str, CellState]:
+        """Return the state of each cell; cells that were not started cost one look at the disk each."""
+        cells = os.path.join(self.path, "cells")
+        begun = {cell_id: os.path.lexists(f"{cells}/{cell_id}/status.json") for cell_id in cell_ids}
+        return {cell_id: self.state(cell_id) if found else CellState() for cell_id, found in begun.items()}
 
     def result(self, cell_id: str) -> CellResult | None:
         """Return the result of the cell; None before its end."""

@@ -3,8 +3,9 @@
 from collections import Counter
 
 from nisbench.report.document import Block, Column, Entry, Fold, Paragraph, Table, plain
-from nisbench.results.cells import Results, status_counts
+from nisbench.results.cells import Results
 from nisbench.results.claim_outcomes import Claim, Outcome, claims
+from nisbench.results.rows import status_counts
 
 __all__ = ["claim_blocks", "claim_sentence"]
 

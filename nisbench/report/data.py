@@ -10,11 +10,11 @@ from nisbench.report.document import Document
 from nisbench.report.palette import GRID, INK, MUTED, PALETTE, PAPER
 from nisbench.report.panels import Drawing, visible
 from nisbench.report.tables import place_entries
-from nisbench.results.cells import Problem, Results
+from nisbench.results.cells import Results
 from nisbench.results.export import LONG_COLUMNS, long_rows
-from nisbench.results.groups import grouped
 from nisbench.results.numbers import stable
 from nisbench.results.published import published
+from nisbench.results.rows import Problem
 
 __all__ = ["COLOURS", "page_data", "row_key", "sort_key"]
 
@@ -34,13 +34,17 @@ COLOURS = {
 """Colour variables of the page by name, with the colours of a drawing outside of the page."""
 
 
+_MOST_CELLS = 500
+"""Largest number of cells whose quantities the page contains."""
+
+
 def page_data(document: Document, results: Results) -> str:
     """The embedded JSON, in which &, < and > are escaped so that no text can end its element.
 
     Keys: colours (for saved drawings), baselines (labels that can be the denominator of ratios), published (method ->
     row of a table -> quantity -> value in the unit of its column, timings left out), timed (keys of the columns with
     timings), machines (label and row of a table -> machine, if the run has several), drawings (name -> series), and the
-    export as `columns`, `cells` and `rows`.
+    export as `columns`, `cells` and `rows`, which are empty if the report has more than _MOST_CELLS cells.
     """
     drawings = {picture.name: _series(picture.drawing) for picture in document.pictures}
     drawings |= {f"{p.name}-{p.other_scale}": _series(p.other) for p in document.pictures if p.other}
@@ -52,7 +56,7 @@ def page_data(document: Document, results: Results) -> str:
         "machines": _machines(results),
         "drawings": drawings,
         "columns": LONG_COLUMNS,
-        **_rows(results),
+        **(_rows(results) if len(results.rows) <= _MOST_CELLS else {"cells": [], "rows": []}),
     }
     text = json.dumps(_plain(record), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
@@ -92,7 +96,7 @@ def _machines(results: Results) -> dict[str, str]:
     """`label|row of a table` -> device and machine of the group; empty if the run has one machine."""
     found = {
         f"{group.label}|{row_key(results, group.problem, group.L)}": f"{group.device} {group.machine}"
-        for group in grouped(results.contest)
+        for group in results.groups
     }
     return found if len(set(found.values())) > 1 else {}
 

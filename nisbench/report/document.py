@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from nisbench.contract.records import Estimate
 from nisbench.report.methods import Method
@@ -87,11 +88,17 @@ class Table:
     @property
     def notes(self) -> tuple[str, ...]:
         """All notes, each once."""
-        return tuple(dict.fromkeys(entry.note for row in self.rows for entry in row if entry.note))
+        return tuple(self._marks)
 
     def mark(self, entry: Entry) -> str:
         """The number of the entry's note; empty if it has none."""
-        return str(self.notes.index(entry.note) + 1) if entry.note else ""
+        return self._marks[entry.note] if entry.note else ""
+
+    @cached_property
+    def _marks(self) -> dict[str, str]:
+        """The number of each note, counted from 1 in the order of the entries."""
+        notes = dict.fromkeys(entry.note for row in self.rows for entry in row if entry.note)
+        return {note: str(i + 1) for i, note in enumerate(notes)}
 
     @classmethod
     def of(cls, caption: str, columns: Iterable[Column], rows: Iterable[Sequence[Entry]]) -> Table:
@@ -119,6 +126,13 @@ class Table:
         caption = f"{self.caption} In all rows: {'; '.join(told)}." if told else self.caption
         rows = tuple(tuple(row[i] for i in left) for row in self.rows)
         return Table(caption, tuple(self.columns[i] for i in left), rows)
+
+    def first(self, most: int) -> Table:
+        """The first `most` rows; the caption states how many rows are left out."""
+        if len(self.rows) <= most:
+            return self
+        caption = f"{self.caption} The first {most} of {len(self.rows)} rows; nisbench export RUN writes all numbers."
+        return Table(caption, self.columns, self.rows[:most])
 
     def _constant(self, i: int) -> bool:
         return len({(row[i].text, row[i].note) for row in self.rows}) == 1 and not self.rows[0][i].note

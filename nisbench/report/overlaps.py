@@ -8,11 +8,10 @@ from nisbench.report.document import Block
 from nisbench.report.histogram import Histogram, overlap_histogram
 from nisbench.report.palette import marks
 from nisbench.report.panels import Panel, Point, Role, Series
-from nisbench.report.selection import panel_name, problem_title, shown_problems, shown_sizes
+from nisbench.report.selection import panel_name, problem_title, shown_labels, shown_problems, shown_sizes
 from nisbench.report.tables import size_table
-from nisbench.results.baseline import baseline
-from nisbench.results.cells import CellRow, Problem, Results
-from nisbench.results.groups import grouped
+from nisbench.results.cells import Results
+from nisbench.results.rows import CellRow, Problem
 
 __all__ = ["overlap_blocks"]
 
@@ -30,7 +29,7 @@ _FIGURE = (
 
 def overlap_blocks(results: Results) -> list[Block]:
     """The histograms of q at each target and size, and a table of the moments; empty if no cell has an overlap."""
-    groups = [g for g in grouped(results.contest) if g.measured and any(g.estimate(name) for name in _QUANTITIES)]
+    groups = [g for g in results.groups if g.measured and any(g.estimate(name) for name in _QUANTITIES)]
     if not groups:
         return []
     panels = [
@@ -47,7 +46,7 @@ def _panel(results: Results, problem: Problem, L: int) -> Panel | None:
     found = list(_histograms(results, problem, L))
     if not found:
         return None
-    bases = [baseline(results.contest, problem, L, device) for device in ("cpu", "cuda")]
+    bases = [results.baselines.at(problem, L, device) for device in ("cpu", "cuda")]
     shaded = next((base.label for base in bases if base), None)
     looks, series = marks(results.labels), []
     for row, histogram in found:
@@ -67,7 +66,8 @@ def _panel(results: Results, problem: Problem, L: int) -> Panel | None:
 def _histograms(results: Results, problem: Problem, L: int) -> Iterator[tuple[CellRow, Histogram]]:
     """The histogram of the first seed of each sampler that has a series."""
     here = [row for row in results.at(problem) if row.cell.L == L and ABS_OVERLAP in row.quantities]
-    for label in results.labels:
+    shown = shown_labels(results)
+    for label in (label for label in results.labels if label in shown):
         for row in (row for row in here if row.label == label):
             histogram = overlap_histogram(row.run.store.series(row.cell.cell_id), L)
             if histogram is not None:

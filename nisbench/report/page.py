@@ -70,7 +70,9 @@ _FOLDED = (
 """The sections of which a reader first sees the heading, in order; the section on citing comes last."""
 
 _MOST_ROWS = 80
-"""Rows of a table in the Markdown; report.html contains all."""
+"""Rows of a table in the Markdown."""
+_MOST_PAGE_ROWS = 200
+"""Rows of a table in report.html: a browser opens the page at once, and the page stays below 10 MB."""
 _SCRIPTS = ("tables.js", "figures.js", "report.js")
 
 
@@ -102,7 +104,11 @@ def build_report(
     for picture in document.pictures:
         write_text(out / "figures" / f"{picture.name}.svg", _standalone(picture))
         _write(out / "figures" / f"{picture.name}.pdf", picture.drawing.pdf)
-    markdown = _environment().get_template("report.md.j2").render(document=document, most_rows=_MOST_ROWS)
+    markdown = (
+        _environment()
+        .get_template("report.md.j2")
+        .render(document=document, most_rows=_MOST_ROWS, page_rows=_MOST_PAGE_ROWS)
+    )
     write_text(out / "report.md", markdown)
     write_text(out / "report.html", rendered(document, results))
     if paper:
@@ -152,6 +158,7 @@ def _environment() -> Environment:
     kinds = {"paragraph": Paragraph, "code": Code, "table": Table, "figure": Figure, "fold": Fold}
     environment.tests.update({name: _test(kind) for name, kind in kinds.items()})
     environment.filters.update({"inline": _inline, "md": _markdown, "key": sort_key, "fence": _fence, "entry": _entry})
+    environment.filters["page_rows"] = lambda table: table.first(_MOST_PAGE_ROWS)
     environment.filters.update({"spoken": spoken, "unit": spoken_unit})
     return environment
 

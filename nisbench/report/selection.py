@@ -1,17 +1,24 @@
 """Selects the targets and sizes that are drawn, names their panels, and states in words what is left out."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 
 from nisbench.report.document import Paragraph
-from nisbench.results.cells import CellRow, Problem, Results
+from nisbench.results.cells import Results
+from nisbench.results.costs import cost_of
 from nisbench.results.numbers import join
+from nisbench.results.rows import CellRow, Problem
 
 __all__ = [
+    "SHOWN_SEEDS",
     "absence",
     "panel_name",
     "problem_note",
     "problem_title",
+    "sampler_note",
+    "shown_labels",
     "shown_problems",
+    "shown_seeds",
     "shown_sizes",
     "size_note",
 ]
@@ -20,6 +27,10 @@ _SHOWN_PROBLEMS = 4
 """Largest number of targets and betas that are drawn; the tables contain all."""
 _SHOWN_SIZES = 6
 """Largest number of sizes for which there is one panel each."""
+_SHOWN_SAMPLERS = 24
+"""Largest number of samplers in a figure; the page stays readable and below 10 MB."""
+SHOWN_SEEDS = 20
+"""Largest number of seeds of one sampler and size in a figure."""
 
 
 def shown_problems(results: Results) -> tuple[Problem, ...]:
@@ -30,16 +41,50 @@ def shown_problems(results: Results) -> tuple[Problem, ...]:
 
 
 def problem_note(results: Results) -> list[Paragraph]:
-    """A sentence on the problems that are not drawn; empty if all are drawn."""
+    """Sentences on the problems and samplers that are not drawn; empty if all are drawn."""
     shown = shown_problems(results)
     if len(shown) == len(results.problems):
-        return []
+        return sampler_note(results)
     return [
+        *sampler_note(results),
         Paragraph(
             f"The figures show {len(shown)} of {len(results.problems)} targets and temperatures, those with the most "
             f"measured cells: {join(shown)}. The tables contain all."
+        ),
+    ]
+
+
+def shown_labels(results: Results) -> frozenset[str]:
+    """The samplers that are drawn: those whose name lists no option, then those with the smallest cost at any size."""
+    if len(results.labels) <= _SHOWN_SAMPLERS:
+        return frozenset(results.labels)
+    costs: dict[str, float] = {}
+    for group in results.groups:
+        cost = cost_of(group)
+        costs[group.label] = min(costs.get(group.label, math.inf), math.inf if math.isnan(cost) else cost)
+    ranked = sorted(costs, key=lambda label: (" (" in label, costs[label], label))
+    return frozenset(ranked[:_SHOWN_SAMPLERS])
+
+
+def sampler_note(results: Results) -> list[Paragraph]:
+    """A sentence on the samplers that are not drawn; empty if all are drawn."""
+    shown = shown_labels(results)
+    if len(shown) == len(results.labels):
+        return []
+    return [
+        Paragraph(
+            f"The figures show {len(shown)} of {len(results.labels)} samplers: those with default options, and those "
+            "with the smallest cost of an effective sample. The export contains all."
         )
     ]
+
+
+def shown_seeds(rows: Sequence[CellRow], worst: Callable[[CellRow], float]) -> tuple[CellRow, ...]:
+    """The rows of one seed group that are drawn: the first seeds, and the seed with the largest value of `worst`."""
+    first = tuple(rows[:SHOWN_SEEDS])
+    if len(rows) == len(first):
+        return first
+    return (*first, max(rows[SHOWN_SEEDS:], key=worst))
 
 
 def problem_title(results: Results, problem: Problem, title: str) -> str:

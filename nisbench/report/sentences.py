@@ -7,13 +7,13 @@ from nisbench.report.claims import claim_sentence
 from nisbench.report.ranking import ranking
 from nisbench.report.words import by_label, labels_of, sizes_text
 from nisbench.results.advice import Advice, advice
-from nisbench.results.baseline import baseline_or_stand_in
 from nisbench.results.break_even import best_break_even, break_even_of
-from nisbench.results.cells import Results, status_counts
+from nisbench.results.cells import Results
 from nisbench.results.costs import cost_of, factor_text
 from nisbench.results.doubts import weak
 from nisbench.results.groups import SeedGroup
 from nisbench.results.numbers import in_words, join, seconds_text
+from nisbench.results.rows import status_counts
 from nisbench.results.targets import beta_text
 from nisbench.results.totals import Contender, Span
 
@@ -188,7 +188,7 @@ def _break_even(results: Results, trusted: Sequence[SeedGroup]) -> Iterator[str]
     for label in labels if len(labels) <= _SHOWN_BREAK_EVENS else ():
         paid: dict[str, list[tuple[int, float, float]]] = {}
         for group in (group for group in trusted if group.label == label):
-            base = baseline_or_stand_in(results.contest, group)[1]
+            base = results.baselines.or_stand_in(group)[1]
             whole, best = break_even_of(results, group), best_break_even(results, group)
             if whole is None or whole.value is None or math.isinf(whole.value):
                 continue
@@ -211,7 +211,7 @@ def _stand_ins(results: Results, trusted: Sequence[SeedGroup]) -> list[str]:
     """A sentence for each baseline that ran on another device or machine, with its sizes and costs."""
     found: dict[tuple[str, str], dict[int, float]] = {}
     for group in trusted:
-        base, name = baseline_or_stand_in(results.contest, group)
+        base, name = results.baselines.or_stand_in(group)
         if base is not None and (base.device, base.machine) != (group.device, group.machine):
             across = "devices" if base.device != group.device else "machines"
             found.setdefault((name, across), {})[group.L] = cost_of(base)

@@ -1,19 +1,33 @@
 """Chooses the horizontal axis of the figures: L, beta, or an option in which the variants of the samplers differ."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from nisbench.report.document import Paragraph
 from nisbench.report.palette import Mark, marks
-from nisbench.report.selection import panel_name, problem_note, problem_title, shown_problems
-from nisbench.results.cells import Problem, Results
-from nisbench.results.groups import SeedGroup, grouped
+from nisbench.report.selection import (
+    panel_name,
+    problem_note,
+    problem_title,
+    sampler_note,
+    shown_labels,
+    shown_problems,
+)
+from nisbench.results.cells import Results
+from nisbench.results.groups import SeedGroup
+from nisbench.results.rows import Problem
 
 __all__ = ["Sweep", "sweep_note", "sweeps"]
 
 _SHOWN_SIZES = 6
 """Largest number of sizes with figures against beta."""
+_FEW_SIZES = 2
+"""The same for a target with more values of beta than _SHOWN_PLACES."""
+_SHOWN_TARGETS = 4
+"""Largest number of targets with figures against beta."""
+_SHOWN_PLACES = 30
+"""Largest number of places on an axis."""
 _FEWEST_VALUES = 3
 """An option with fewer values is compared in a dot plot."""
 
@@ -78,24 +92,52 @@ def sweeps(results: Results) -> tuple[Sweep, ...]:
     The axis is L, one figure for each target and beta. A target with more values of beta than of L has one figure for
     each L, against beta. Where all cells have one L and the variants differ in one number, the axis is this option.
     """
-    groups = grouped(results.contest)
+    by_target: dict[str, list[SeedGroup]] = {}
+    for group in results.groups:
+        by_target.setdefault(group.problem.target, []).append(group)
+    against_beta = [target for target, here in by_target.items() if _against_beta(here)][:_SHOWN_TARGETS]
     found = []
-    for target in dict.fromkeys(problem.target for problem in results.problems):
-        here = [group for group in groups if group.problem.target == target]
-        if _against_beta(here):
-            sizes = sorted({group.L for group in here})[-_SHOWN_SIZES:]
+    for target, here in by_target.items():
+        if target in against_beta:
+            long = len({group.problem.beta for group in here}) > _SHOWN_PLACES
+            sizes = sorted({group.L for group in here})[-(_FEW_SIZES if long else _SHOWN_SIZES) :]
             found += [Sweep("β", tuple(group for group in here if group.L == L), results) for L in sizes]
-            continue
-        for problem in (one for one in shown_problems(results) if one.target == target):
-            own = tuple(group for group in here if group.problem == problem)
-            if own:
-                found.append(Sweep(_varied_option(own) or "L", own, results))
-    return tuple(found)
+        elif not _against_beta(here):
+            for problem in (one for one in shown_problems(results) if one.target == target):
+                own = tuple(group for group in here if group.problem == problem)
+                if own:
+                    found.append(Sweep(_varied_option(own) or "L", own, results))
+    return tuple(_readable(sweep) for sweep in found)
 
 
 def sweep_note(results: Results) -> list[Paragraph]:
-    """A sentence on the targets and betas that are not drawn; empty if all are drawn."""
-    return [] if any(sweep.axis == "β" for sweep in sweeps(results)) else problem_note(results)
+    """Sentences on the targets, betas and samplers that are not drawn; empty if all are drawn."""
+    made = sweeps(results)
+    if not any(sweep.axis == "β" for sweep in made):
+        return problem_note(results)
+    betas = {group.problem.beta for sweep in made for group in sweep.groups}
+    every, targets = {problem.beta for problem in results.problems}, {p.target for p in results.problems}
+    drawn = {sweep.problem.target for sweep in made}
+    notes = sampler_note(results)
+    if len(betas) < len(every):
+        notes.append(
+            Paragraph(f"The figures show {len(betas)} of {len(every)} values of β, evenly chosen, at large L.")
+        )
+    if len(drawn) < len(targets):
+        notes.append(Paragraph(f"The figures show {len(drawn)} of {len(targets)} targets. The export contains all."))
+    return notes
+
+
+def _readable(sweep: Sweep) -> Sweep:
+    """The sweep with at most _SHOWN_PLACES places, evenly chosen with both ends, and the samplers that are drawn."""
+    labels = shown_labels(sweep.results)
+    groups = [group for group in sweep.groups if sweep.axis not in ("L", "β") or group.label in labels]
+    places = sorted({place for group in groups if (place := sweep.place(group)) is not None})
+    if len(places) > _SHOWN_PLACES:
+        last = len(places) - 1
+        kept = {places[round(i * last / (_SHOWN_PLACES - 1))] for i in range(_SHOWN_PLACES)} | {None}
+        groups = [group for group in groups if sweep.place(group) in kept]
+    return replace(sweep, groups=tuple(groups)) if len(groups) < len(sweep.groups) else sweep
 
 
 def _against_beta(groups: Sequence[SeedGroup]) -> bool:

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 from nisbench.contract.quantities import describe
 from nisbench.contract.records import Status
 from nisbench.report.document import Column, Entry, Table, beta_entry, number, plain
-from nisbench.results.cells import CellRow, Problem, Results
+from nisbench.results.cells import Results
 from nisbench.results.doubts import doubt, timing_doubts
 from nisbench.results.groups import SeedGroup
+from nisbench.results.rows import CellRow, Problem
 from nisbench.results.targets import beta_text
 
 __all__ = [
@@ -55,15 +56,14 @@ def size_table(caption: str, results: Results, groups: Iterable[SeedGroup], quan
 
 def place_columns(results: Results) -> tuple[Column, ...]:
     """The columns of target, beta and L, each only if the report has several of them."""
-    several = _several(results)
     heads = (Column("target", numeric=False, key="place"), Column("β", key="place"), Column("L", key="size"))
-    return tuple(head for head, shown in zip(heads, several, strict=True) if shown)
+    return tuple(head for head, shown in zip(heads, results.several, strict=True) if shown)
 
 
 def place_entries(results: Results, problem: Problem, L: int) -> tuple[Entry, ...]:
     """The entries of `place_columns`."""
     entries = (plain(problem.target), beta_entry(problem.beta), plain(L))
-    return tuple(entry for entry, shown in zip(entries, _several(results), strict=True) if shown)
+    return tuple(entry for entry, shown in zip(entries, results.several, strict=True) if shown)
 
 
 def place_text(results: Results) -> str:
@@ -72,7 +72,7 @@ def place_text(results: Results) -> str:
         return ""
     first = results.rows[0]
     texts = (first.problem.target, f"β {beta_text(first.cell.beta)}", f"L = {first.cell.L}")
-    return ", ".join(text for text, several in zip(texts, _several(results), strict=True) if not several)
+    return ", ".join(text for text, several in zip(texts, results.several, strict=True) if not several)
 
 
 def lead_columns(results: Results) -> tuple[Column, ...]:
@@ -104,13 +104,6 @@ def status_tone(rows: Iterable[CellRow]) -> str:
     """The worst tone among the rows: `bad`, `untrusted`, `waiting` or `ok`."""
     tones = {_TONES.get(row.status, "waiting") for row in rows}
     return next(tone for tone in _TONES_WORST_FIRST if tone in tones)
-
-
-def _several(results: Results) -> tuple[bool, bool, bool]:
-    """True for each of target, beta and L of which the report has several."""
-    places = {(row.problem.target, row.cell.beta, row.cell.L) for row in results.rows}
-    targets, betas, sizes = (len(set(values)) > 1 for values in zip(*places, strict=True)) if places else (False,) * 3
-    return targets, betas, sizes
 
 
 def _known(groups: Sequence[SeedGroup], name: str) -> bool:

@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from nisbench.results.cells import Problem, Results
+from nisbench.results.cells import Results
 from nisbench.results.costs import differ
-from nisbench.results.groups import SeedGroup, grouped
+from nisbench.results.groups import SeedGroup
+from nisbench.results.rows import Problem
 from nisbench.results.totals import Contender, Span, contenders, spans
 
 __all__ = ["Advice", "advice"]
@@ -47,7 +48,7 @@ def advice(results: Results) -> tuple[tuple[Advice, ...], ...]:
 
 def _places(results: Results) -> Iterator[tuple[SeedGroup, ...]]:
     """The groups of each problem and machine. A group without numbers joins the first machine of its device."""
-    groups = grouped(results.contest)
+    groups = results.groups
     first: dict[tuple[Problem, str], str] = {}
     for group in sorted(groups, key=lambda group: not group.measured):
         first.setdefault((group.problem, group.device), group.machine)

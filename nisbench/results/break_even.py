@@ -5,10 +5,10 @@ from dataclasses import replace
 
 from nisbench.contract.quantities import BREAK_EVEN_SAMPLES, S_PER_EFFECTIVE_SAMPLE, TRAIN_S
 from nisbench.contract.records import Estimate
-from nisbench.results.baseline import baseline_or_stand_in
-from nisbench.results.cells import CellRow, Results
+from nisbench.results.cells import Results
 from nisbench.results.costs import differ
 from nisbench.results.groups import SeedGroup
+from nisbench.results.rows import CellRow
 from nisbench.results.totals import Stop, stops_of
 
 __all__ = ["best_break_even", "break_even", "break_even_of", "with_break_even"]
@@ -44,7 +44,7 @@ def break_even_of(results: Results, group: SeedGroup) -> Estimate | None:
     """Break-even of the whole training, from means over seeds; None for a sampler that is not trained."""
     if not group.trained or not group.measured:
         return None
-    base, name = baseline_or_stand_in(results.contest, group)
+    base, name = results.baselines.or_stand_in(group)
     own = group.estimate(S_PER_EFFECTIVE_SAMPLE)
     found = break_even(group.estimate(TRAIN_S), own, base.estimate(S_PER_EFFECTIVE_SAMPLE) if base else None, name)
     return _crossed(found, base, group, name)
@@ -56,7 +56,7 @@ def best_break_even(results: Results, group: SeedGroup) -> tuple[Estimate, Stop]
     min over the stops of the history of train_s/(cost of the baseline - cost after the stop). None if the history has
     no usable stop before the end of the training, or if no stop breaks even.
     """
-    base, name = baseline_or_stand_in(results.contest, group)
+    base, name = results.baselines.or_stand_in(group)
     stops = stops_of(group)
     if base is None or len(stops) < 2:
         return None

@@ -1,127 +1,18 @@
 """Reads the cells of one or several finished or half-finished runs: settings, status and quantities of each cell."""
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
-from nisbench.contract.records import Cell, CellResult, CellState, CostBasis, Estimate, Hardware, Status
 from nisbench.harness.store import Store
+from nisbench.results.baseline import Baselines
+from nisbench.results.groups import SeedGroup, grouped
 from nisbench.results.numbers import join
-from nisbench.results.targets import beta_text, target_label
+from nisbench.results.rows import CellRow, Problem, StoredRun
 from nisbench.results.timing_errors import with_timing_errors
 from nisbench.results.variants import variant_names
 
-__all__ = ["CellRow", "Problem", "Results", "StoredRun", "load", "status_counts"]
-
-
-@dataclass(frozen=True, order=True)
-class Problem:
-    """A target at one beta; only cells of the same problem are compared."""
-
-    target: str
-    """Name with the options that differ from the defaults"""
-    beta: float
-
-    def __str__(self) -> str:
-        text = beta_text(self.beta)
-        return f"{self.target}, critical β" if text == "critical" else f"{self.target}, β = {text}"
-
-
-@dataclass(frozen=True)
-class StoredRun:
-    """A run folder with its plan and environment."""
-
-    store: Store
-    number: int
-    """Position among the runs that were loaded, from 1."""
-    plan: Mapping[str, Any]
-    environment: Mapping[str, Any]
-
-    @property
-    def name(self) -> str:
-        """Name of the plan. The path is left out, so that a report does not depend on where its run lies."""
-        return str(self.plan.get("name") or "run")
-
-
-@dataclass(frozen=True)
-class CellRow:
-    """A cell with its status and its quantities."""
-
-    cell: Cell
-    run: StoredRun
-    label: str
-    """Plugin, followed by the settings that distinguish this variant from the other variants of the plugin."""
-    state: CellState
-    result: CellResult | None
-    """None before the cell ends."""
-
-    @cached_property
-    def problem(self) -> Problem:
-        """Target and beta of the cell."""
-        return Problem(target_label(self.cell), self.cell.beta)
-
-    @property
-    def status(self) -> Status | None:
-        """How the cell ended; None before its end."""
-        return self.state.status
-
-    @property
-    def reason(self) -> str | None:
-        """Reason of the status; the stage of a cell that is running."""
-        return self.state.reason or self.state.stage
-
-    @property
-    def quantities(self) -> Mapping[str, Estimate]:
-        """Quantities by name; {} before the cell ends."""
-        return self.result.quantities if self.result else {}
-
-    @property
-    def measured(self) -> bool:
-        """True if the cell ran to its end, so that its numbers are shown; they may be untrusted."""
-        return self.status in (Status.OK, Status.UNTRUSTED)
-
-    @property
-    def trusted(self) -> bool:
-        """True if the cell passed every validity gate."""
-        return self.status is Status.OK
-
-    @property
-    def hardware(self) -> Hardware | None:
-        """The device of the cell; None before it is known."""
-        return self.result.hardware if self.result else None
-
-    @property
-    def device_name(self) -> str:
-        """Name of the processor or GPU of the cell, or of the machine if the cell has not recorded one."""
-        key = "gpu" if self.cell.device == "cuda" else "cpu"
-        return self.hardware.device_name if self.hardware else str(self.run.environment.get(key) or self.cell.device)
-
-    @property
-    def threads(self) -> int:
-        """Number of threads that the cell used."""
-        return self.hardware.threads if self.hardware else 1
-
-    @property
-    def cost_basis(self) -> CostBasis | None:
-        """Estimate behind the cost per effective sample; None if there is none."""
-        return self.result.cost_basis if self.result else None
-
-    @property
-    def notes(self) -> Mapping[str, str]:
-        """Facts for the reader."""
-        return self.result.notes if self.result else {}
-
-    def z(self, quantity: str) -> float | None:
-        """(value - exact)/error of a quantity; None if unknown."""
-        estimate = self.quantities.get(quantity)
-        return None if estimate is None else estimate.z
-
-    @cached_property
-    def history(self) -> list[dict[str, Any]]:
-        """Lines of the training history, read once; empty if there is none."""
-        return self.run.store.history(self.cell.cell_id)
+__all__ = ["Results", "load"]
 
 
 @dataclass(frozen=True)
@@ -159,7 +50,39 @@ class Results:
 
     def at(self, problem: Problem) -> tuple[CellRow, ...]:
         """The compared rows of one problem."""
-        return tuple(row for row in self.contest if row.problem == problem)
+        return self._by_problem.get(problem, ())
+
+    def first(self, label: str, problem: Problem) -> CellRow:
+        """The first compared row of a sampler."""
+        return self._firsts[label, problem]
+
+    @cached_property
+    def groups(self) -> tuple[SeedGroup, ...]:
+        """The compared rows, grouped over seeds."""
+        return grouped(self.contest)
+
+    @cached_property
+    def baselines(self) -> Baselines:
+        """The cheapest sampler without training at each place."""
+        return Baselines(self.contest)
+
+    @cached_property
+    def several(self) -> tuple[bool, bool, bool]:
+        """True for each of target, beta and L of which there are several."""
+        targets = {row.problem.target for row in self.rows}
+        betas, sizes = {row.cell.beta for row in self.rows}, {row.cell.L for row in self.rows}
+        return len(targets) > 1, len(betas) > 1, len(sizes) > 1
+
+    @cached_property
+    def _firsts(self) -> Mapping[tuple[str, Problem], CellRow]:
+        return {(row.label, row.problem): row for row in reversed(self.contest)}
+
+    @cached_property
+    def _by_problem(self) -> Mapping[Problem, tuple[CellRow, ...]]:
+        found: dict[Problem, list[CellRow]] = {}
+        for row in self.contest:
+            found.setdefault(row.problem, []).append(row)
+        return {problem: tuple(rows) for problem, rows in found.items()}
 
 
 def load(stores: Sequence[Store]) -> Results:
@@ -185,12 +108,6 @@ def load(stores: Sequence[Store]) -> Results:
     results = with_timing_errors((row.cell, row.result) for row in found.values() if row.result)
     rows = [replace(row, label=labels[cell_id], result=results.get(cell_id)) for cell_id, row in found.items()]
     return Results(runs, tuple(sorted(rows, key=_order)), len(repeated))
-
-
-def status_counts(rows: Iterable[CellRow]) -> str:
-    """Number of rows by status in words: `3 ok, 1 failed`."""
-    counts = Counter(str(row.state) for row in rows)
-    return ", ".join(f"{number} {name}" for name, number in counts.items())
 
 
 def _read(run: StoredRun, cell_id: str) -> CellRow:

@@ -10,11 +10,12 @@ from typing import Any
 from nisbench.contract.quantities import S_PER_EFFECTIVE_SAMPLE, Part, describe
 from nisbench.contract.records import Estimate, Status
 from nisbench.errors import InvalidValue
-from nisbench.results.cells import CellRow, Results, StoredRun, status_counts
+from nisbench.results.cells import Results
 from nisbench.results.claims import Check, Growth, Relation, Sign, Sizes, State, Trend, parse_check
 from nisbench.results.costs import TIMING_CHANGE
 from nisbench.results.groups import SeedGroup, grouped
 from nisbench.results.numbers import concise, significant
+from nisbench.results.rows import CellRow, Problem, StoredRun, status_counts
 
 __all__ = ["Claim", "Outcome", "Verdict", "claims"]
 
@@ -110,6 +111,9 @@ class _Judge:
     def _relations(
         self, relation: Relation, sampler: str, groups: Sequence[SeedGroup]
     ) -> Iterator[tuple[Outcome, str]]:
+        others: dict[tuple[Problem, int], list[SeedGroup]] = {}
+        for other in self._others(relation, sampler) if relation.number is None else ():
+            others.setdefault((other.problem, other.L), []).append(other)
         for group in groups:
             if relation.left != group.L if relation.left is not None else group.L not in relation.where:
                 continue
@@ -121,9 +125,9 @@ class _Judge:
                 yield outcome, numbers + self._at(group)
                 continue
             L = relation.where.sizes[0] if relation.left is not None and relation.where.sizes else group.L
-            for other in self._others(relation, sampler):
+            for other in others.get((group.problem, L), ()):
                 right = _value(other, relation)
-                if (other.problem, other.L) == (group.problem, L) and right is not None and right.value is not None:
+                if right is not None and right.value is not None:
                     numbers = f"{_text(left)}{_mark(group)}{self._at(group) if other.L != group.L else ''}"
                     numbers += f" against {_text(right)}{_mark(other)}{self._at(other)}"
                     yield _against_group(relation, group, left, other, right, numbers)

@@ -13,7 +13,8 @@ from nisbench.contract.quantities import BREAK_EVEN_SAMPLES
 from nisbench.contract.records import Cell, Estimate, Status, canonical_json
 from nisbench.errors import UserError
 from nisbench.harness.store import Store
-from nisbench.results.cells import CellRow, load
+from nisbench.results.cells import load
+from nisbench.results.rows import CellRow
 from nisbench.results.targets import target_options
 
 __all__ = ["ComparedCell", "Side", "matched", "read_side"]

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from nisbench.contract.quantities import ESS_FRACTION, ESS_FRACTION_P
 from nisbench.contract.records import Estimate, Status
-from nisbench.results.cells import CellRow
 from nisbench.results.groups import SeedGroup
+from nisbench.results.rows import CellRow
 
 __all__ = ["Gate", "doubt", "gates", "timing_doubts", "weak"]
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from nisbench.contract.quantities import QUANTITIES, S_PER_EFFECTIVE_SAMPLE, TRAIN_S
 from nisbench.contract.records import Estimate
-from nisbench.results.cells import CellRow, Problem
-from nisbench.results.groups import SeedGroup, grouped
+from nisbench.results.groups import SeedGroup
+from nisbench.results.rows import Problem
 from nisbench.statistics.scaling import fit_exponent
 
 __all__ = ["MISFIT", "CostSeries", "Exponent", "exponents"]
@@ -64,14 +64,14 @@ class Exponent:
         return [math.exp(height + a * (math.log(L) - centre)) for L in sizes]
 
 
-def exponents(rows: Iterable[CellRow]) -> tuple[Exponent, ...]:
+def exponents(groups: Iterable[SeedGroup]) -> tuple[Exponent, ...]:
     """One fit for each problem, device, label and cost that is known at two sizes or more.
 
     The costs are the quantities whose row has `grows`. A cost that depends on the quality of the samples counts at a
     size only if every seed is `ok`.
     """
     found: dict[tuple[Problem, str, str, str], list[SeedGroup]] = {}
-    for group in grouped(rows):
+    for group in groups:
         for quantity in (name for name, row in QUANTITIES.items() if row.grows):
             value = group.value(quantity)
             if _counts(group, quantity) and math.isfinite(value) and value > 0:

@@ -13,8 +13,9 @@ from nisbench.contract.records import Cell, Estimate, Status, canonical_json
 from nisbench.errors import UserError
 from nisbench.harness.store import Store
 from nisbench.results.break_even import with_break_even
-from nisbench.results.cells import CellRow, Results, load
+from nisbench.results.cells import Results, load
 from nisbench.results.exponents import Exponent, exponents
+from nisbench.results.rows import CellRow
 from nisbench.results.targets import target_options
 
 __all__ = ["LONG_COLUMNS", "SETTING_COLUMNS", "exported", "history_table", "long_rows", "long_table"]
@@ -114,7 +115,7 @@ def _options(cell: Cell) -> dict[str, object]:
 def long_rows(results: Results) -> list[dict[str, object]]:
     """The rows of the long table as dictionaries; an absent key stands for null."""
     rows = [line for row in results.rows for line in _cell_rows(row)]
-    return rows + [_exponent_row(found, results) for found in exponents(results.contest)]
+    return rows + [_exponent_row(found, results) for found in exponents(results.groups)]
 
 
 def _cell_rows(row: CellRow) -> list[dict[str, object]]:
@@ -153,7 +154,7 @@ def _settings(row: CellRow) -> dict[str, object]:
 
 def _exponent_row(found: Exponent, results: Results) -> dict[str, object]:
     series = found.series
-    cell = next(r.cell for r in results.contest if (r.label, r.problem) == (series.label, series.problem))
+    cell = results.first(series.label, series.problem).cell
     return {
         "plugin": cell.plugin,
         "kind": cell.kind,

@@ -9,8 +9,8 @@ import numpy as np
 
 from nisbench.contract.quantities import S_PER_EFFECTIVE_SAMPLE, TRAIN_S, describe
 from nisbench.contract.records import CostBasis, Estimate
-from nisbench.results.cells import CellRow, Problem
 from nisbench.results.numbers import join
+from nisbench.results.rows import CellRow, Problem
 from nisbench.statistics.effective import cost_on
 
 __all__ = ["SeedGroup", "combine", "combined_errors", "grouped"]
@@ -67,6 +67,16 @@ class SeedGroup:
 
     def estimate(self, quantity: str) -> Estimate | None:
         """Mean over the seeds that ran to their end, trusted or not; None if no seed has the quantity."""
+        if quantity not in self._means:
+            self._means[quantity] = self._mean(quantity)
+        return self._means[quantity]
+
+    @cached_property
+    def _means(self) -> dict[str, Estimate | None]:
+        """The estimates that were asked for, each computed once."""
+        return {}
+
+    def _mean(self, quantity: str) -> Estimate | None:
         having = [m for m in self.members if m.measured and quantity in m.quantities]
         one_reference = describe(quantity).shared_reference and len({m.cell.reference for m in having}) == 1
         estimates = [m.quantities[quantity] for m in having]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from nisbench.contract.quantities import ESS_FRACTION, KL_NATS, describe
 from nisbench.contract.records import Estimate
-from nisbench.results.cells import CellRow
 from nisbench.results.groups import SeedGroup, combine
+from nisbench.results.rows import CellRow
 
 __all__ = ["GOALS", "Goal", "Reach", "evaluations", "mean_history", "reach", "time_to"]
 

@@ -13,10 +13,11 @@ from nisbench.contract.quantities import (
 )
 from nisbench.contract.records import Estimate
 from nisbench.results.break_even import break_even_of
-from nisbench.results.cells import Results, status_counts
+from nisbench.results.cells import Results
 from nisbench.results.costs import with_training
-from nisbench.results.groups import SeedGroup, grouped
+from nisbench.results.groups import SeedGroup
 from nisbench.results.numbers import concise, score
+from nisbench.results.rows import status_counts
 
 __all__ = ["overview"]
 
@@ -25,7 +26,7 @@ _SHOWN = (KL_NATS, ESS_FRACTION, ESS_FRACTION_P, S_PER_EFFECTIVE_SAMPLE)
 
 def overview(results: Results) -> pd.DataFrame:
     """Return one row per sampler and size: status, KL, both ESS, cost without and with training, break-even."""
-    return pd.DataFrame([_row(results, group) for group in grouped(results.contest)])
+    return pd.DataFrame([_row(results, group) for group in results.groups])
 
 
 def _row(results: Results, group: SeedGroup) -> dict[str, str]:

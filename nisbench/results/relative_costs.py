@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from nisbench.contract.quantities import S_PER_EFFECTIVE_SAMPLE
 from nisbench.contract.records import Estimate
-from nisbench.results.baseline import baseline
 from nisbench.results.cells import Results
 from nisbench.results.costs import TIMING_CHANGE, cost_of
 from nisbench.results.groups import SeedGroup
@@ -34,7 +33,7 @@ def relative_costs(results: Results, groups: Iterable[SeedGroup]) -> tuple[Relat
     found = []
     for group in groups:
         own = group.estimate(S_PER_EFFECTIVE_SAMPLE)
-        base = baseline(results.contest, group.problem, group.L, group.device, group.machine)
+        base = results.baselines.at(group.problem, group.L, group.device, group.machine)
         if not group.trusted or own is None or base is None or not math.isfinite(cost_of(group)):
             continue
         if base.label == group.label:

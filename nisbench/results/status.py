@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from nisbench.contract.quantities import ESS_FRACTION, KL_NATS
-from nisbench.contract.records import Cell, Estimate, Status
+from nisbench.contract.records import Cell, CellState, Estimate, Status
 from nisbench.harness.store import Store
 from nisbench.results.targets import target_label
 from nisbench.results.timing_errors import busy_reason
@@ -41,7 +41,10 @@ def labels(cells: Sequence[Cell]) -> dict[str, str]:
     The target is named if the cells have several targets, or another than `ising`.
     """
     names = variant_names(cells)
-    targets = {cell.cell_id: f" {target_label(cell)}" for cell in cells}
+    # The cells of a plan share the mapping of the options of their target.
+    named = {(cell.target, id(cell.target_options)): cell for cell in cells}
+    texts = {key: f" {target_label(cell)}" for key, cell in named.items()}
+    targets = {cell.cell_id: texts[cell.target, id(cell.target_options)] for cell in cells}
     if set(targets.values()) <= {" ising"}:
         targets = dict.fromkeys(targets, "")
     return {
@@ -70,9 +73,9 @@ def row(store: Store, cell: Cell, label: str, *, started: bool = False) -> Statu
     return StatusLine(label, str(state), ess, kl, "; ".join(filter(None, remarks)))
 
 
-def counts(store: Store, cells: Iterable[Cell]) -> dict[str, int]:
+def counts(states: Iterable[CellState]) -> dict[str, int]:
     """Return the number of cells with each status, in the order in which the statuses appear."""
-    return dict(Counter(str(store.state(cell.cell_id)) for cell in cells))
+    return dict(Counter(map(str, states)))
 
 
 def span(seconds: float) -> str:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from nisbench.contract.quantities import DRAW_S_PER_1000, ESS_FRACTION, PREPARE_S, S_PER_EFFECTIVE_SAMPLE, TRAIN_S
 from nisbench.contract.records import CostBasis, Estimate
-from nisbench.results.cells import CellRow
 from nisbench.results.costs import cost_of, differ
 from nisbench.results.doubts import weak
 from nisbench.results.groups import SeedGroup, combine
+from nisbench.results.rows import CellRow
 from nisbench.statistics.effective import cost_on, history_error
 
 __all__ = ["FEWEST", "USABLE", "Contender", "Span", "Stop", "contenders", "history_draws", "spans", "stops_of"]

@@ -26,7 +26,7 @@ def variant_names(cells: Sequence[Cell]) -> dict[str, str]:
 
 def _names(plugin: str, cells: Sequence[Cell]) -> dict[str, str]:
     """cell_id -> name, for the cells of one plugin."""
-    settings = {cell.cell_id: _settings(cell) for cell in cells}
+    settings = _all_settings(cells)
     keys = _differing_keys(cells, settings)
     # A reference is drawn with settings of its own; it does not count as a variant.
     usual = _usual([settings[cell.cell_id] for cell in cells if not cell.reference_draws], keys)
@@ -63,6 +63,19 @@ def _usual(settings: Sequence[Mapping[str, str]], keys: Sequence[str]) -> set[tu
     variants = {tuple((key, one.get(key)) for key in keys) for one in settings}
     counts = Counter(pair for variant in variants for pair in variant)
     return {pair for pair, count in counts.items() if 2 * count > len(variants)}
+
+
+def _all_settings(cells: Sequence[Cell]) -> dict[str, dict[str, str]]:
+    """cell_id -> settings; cells with the same options and fields share one dictionary."""
+    known: dict[tuple[object, ...], dict[str, str]] = {}
+    found = {}
+    for cell in cells:
+        # The planner gives the cells of a variant one mapping of options, which lives as long as its cells.
+        key = (id(cell.options), *(getattr(cell, name) for name in _VARIANT_FIELDS))
+        if key not in known:
+            known[key] = _settings(cell)
+        found[cell.cell_id] = known[key]
+    return found
 
 
 def _settings(cell: Cell) -> dict[str, str]:

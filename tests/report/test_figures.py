@@ -183,7 +183,7 @@ def test_same_sampler_has_the_same_colour_in_two_reports(quick_out: Path, tmp_pa
 
 def test_exponent_stands_in_the_legend_only_where_a_power_law_fits(quick_store: Store):
     results = load([quick_store])
-    fits = {(fit.series.label, fit.series.quantity): fit for fit in exponents(results.contest)}
+    fits = {(fit.series.label, fit.series.quantity): fit for fit in exponents(results.groups)}
     [sweep] = sweeps(results)
     panel = quantity_panel(sweep, "n_parameters", fits=list(fits.values()), log=True)
     assert panel is not None
@@ -297,7 +297,7 @@ def test_a_figure_for_a_column_is_as_wide_as_the_column_and_has_no_title(tmp_pat
 
 
 def test_exponent_between_the_two_largest_sizes_has_the_error_of_its_costs(quick_store: Store):
-    for fit in exponents(load([quick_store]).contest):
+    for fit in exponents(load([quick_store]).groups):
         (c, d), (e, f), (L, M) = fit.series.costs[-2:], fit.series.errors[-2:], fit.series.sizes[-2:]
         assert fit.last_two.value == pytest.approx(math.log(d / c) / math.log(M / L))
         expected = Estimate(1.0, math.hypot(e / c, f / d) / math.log(M / L) if e and f else None)

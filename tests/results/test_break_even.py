@@ -10,7 +10,7 @@ from fakes.verdicts import Made, made_store
 from nisbench.contract.records import CellResult, Estimate, Status
 from nisbench.harness.store import Store
 from nisbench.report.sentences import verdict_sentences
-from nisbench.results.baseline import baseline
+from nisbench.results.baseline import Baselines
 from nisbench.results.break_even import break_even, with_break_even
 from nisbench.results.cells import load
 from nisbench.results.costs import cheapest, differ, with_training
@@ -82,11 +82,11 @@ def test_baseline_is_the_cheapest_trusted_sampler_without_training_of_the_same_p
     _priced(store, prices, {"hier": Status.OK, "wolff": Status.OK, "swendsen": Status.OK, "cheat": Status.UNTRUSTED})
     results = with_break_even(load([store]))
     hier = next(row for row in results.rows if row.cell.plugin == "hier")
-    base = baseline(results.contest, hier.problem, 8, "cpu")
+    base = results.baselines.at(hier.problem, 8, "cpu")
     assert base is not None
     assert base.label == "swendsen"
     assert hier.quantities["break_even_samples"].value == pytest.approx(90 / (4e-6 - 1e-6))
-    assert baseline(results.contest, hier.problem, 8, "cuda") is None
+    assert results.baselines.at(hier.problem, 8, "cuda") is None
     table = long_table([store])
     assert table[table.quantity == "break_even_samples"].value.tolist() == [pytest.approx(3e7)]
 
@@ -96,11 +96,11 @@ def test_the_baseline_is_any_sampler_without_training(tmp_path: Path):
     cells += [Made("own", 8, cost=1e-7, ess=0.9, train_s=5.0, kind="density"), Made("net", 8, cost=1e-6, ess=0.9)]
     cells.append(Made("local", 8, cost=9e-6))
     rows = load([made_store(tmp_path / "run", *cells)]).contest
-    base = baseline(rows, rows[0].problem, 8, "cpu")
+    base = Baselines(rows).at(rows[0].problem, 8, "cpu")
     assert base is not None
     assert base.label == "mps"  # `own` trains itself, and `net` is a model whose budget is zero
     without = [row for row in rows if row.cell.plugin in ("local", "own", "net")]
-    alone = baseline(without, rows[0].problem, 8, "cpu")
+    alone = Baselines(without).at(rows[0].problem, 8, "cpu")
     assert alone is not None
     assert alone.label == "local"
 

@@ -15,7 +15,7 @@ from nisbench.results.export import long_table
 
 
 def test_exponents_of_known_power_laws(quick_store: Store):
-    found = {(fit.series.label, fit.series.quantity): fit for fit in exponents(load([quick_store]).contest)}
+    found = {(fit.series.label, fit.series.quantity): fit for fit in exponents(load([quick_store]).groups)}
     assert found["hier", "n_parameters"].fitted.value == pytest.approx(2.0)
     assert found["hier", "draw_s_per_1000"].fitted.value == pytest.approx(1.4, abs=0.05)
     assert found["wolff", "draw_s_per_1000"].fitted.value == pytest.approx(1.8, abs=0.05)
@@ -45,12 +45,12 @@ def test_training_time_given_as_a_budget_has_no_exponent(tmp_path: Path):
         if cell.budget:
             quantities = {"train_s": Estimate(5.0), "train_step_s": Estimate(1e-3 * cell.L)}
             made.files(cell.cell_id).write_result(CellResult(cell.cell_id, Status.OK, None, quantities))
-    names = {fit.series.quantity for fit in exponents(load([made]).contest) if fit.series.label == "hier"}
+    names = {fit.series.quantity for fit in exponents(load([made]).groups) if fit.series.label == "hier"}
     assert names == {"train_step_s"}
 
 
 def test_negative_control_a_wrong_exponent_would_be_seen(quick_store: Store):
-    fits = {(fit.series.label, fit.series.quantity): fit.fitted for fit in exponents(load([quick_store]).contest)}
+    fits = {(fit.series.label, fit.series.quantity): fit.fitted for fit in exponents(load([quick_store]).groups)}
     fitted = fits["hier", "draw_s_per_1000"]
     assert fitted.value is not None
     assert fitted.error is not None

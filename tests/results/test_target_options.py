@@ -8,9 +8,10 @@ import pytest
 from nisbench.contract.records import Cell, CellResult, Estimate, Status
 from nisbench.harness.plan import Group, Plan
 from nisbench.harness.store import Store
-from nisbench.results.cells import Problem, load
+from nisbench.results.cells import load
 from nisbench.results.compare_sides import matched, read_side
 from nisbench.results.export import exported
+from nisbench.results.rows import Problem
 from nisbench.results.status import labels
 from nisbench.results.targets import target_label
 from nisbench.results.variants import variant_names

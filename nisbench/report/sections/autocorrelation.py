@@ -15,7 +15,6 @@ from nisbench.report.sweeps import sweep_note, sweeps
 from nisbench.report.tables import size_table
 from nisbench.report.words import AS_ABOVE
 from nisbench.results.cells import Results
-from nisbench.results.groups import grouped
 
 __all__ = ["autocorrelation_section"]
 
@@ -32,7 +31,7 @@ _COLUMNS = (
 
 def autocorrelation_section(results: Results) -> Section:
     """Integrated autocorrelation times against L and in a table, with the convention."""
-    groups = [group for group in grouped(results.contest) if group.measured]
+    groups = [group for group in results.groups if group.measured]
     panels = [
         quantity_panel(sweep, draws, also=(sweeps, ", in sweeps"), log=True, levels=(0.5,))
         for sweep in sweeps(results)

@@ -6,9 +6,10 @@ from numpy.typing import NDArray
 from nisbench.report.charts import figure
 from nisbench.report.document import Block, Section
 from nisbench.report.panels import ConfigurationPanel
-from nisbench.report.selection import absence, panel_name, problem_note, problem_title, shown_problems
-from nisbench.results.cells import Problem, Results
+from nisbench.report.selection import absence, panel_name, problem_note, problem_title, shown_labels, shown_problems
+from nisbench.results.cells import Results
 from nisbench.results.numbers import join
+from nisbench.results.rows import Problem
 
 __all__ = ["configurations_section"]
 
@@ -44,7 +45,7 @@ def _panel(results: Results, problem: Problem) -> ConfigurationPanel | None:
     plugins = {row.cell.plugin for row in results.rows if row.cell.cell_id in references}
     names = {row.label: f"{row.label}, the reference" for row in results.rows if row.cell.plugin in plugins}
     rows = tuple((names.get(label, label), pictures[label]) for label in results.labels if label in pictures)
-    missing = [label for label in results.labels if label not in pictures]
+    missing = [label for label in results.labels if label in shown_labels(results) and label not in pictures]
     without = f"; none of {join(missing)} at this size" if missing else ""
     title = problem_title(results, problem, f"L = {L}{without}")
     return ConfigurationPanel(panel_name(results, problem, "configurations"), title, rows)
@@ -53,8 +54,10 @@ def _panel(results: Results, problem: Problem) -> ConfigurationPanel | None:
 def _pictures(results: Results, problem: Problem) -> dict[int, dict[str, NDArray[np.int8]]]:
     """L -> label -> (k, L, L) configurations of the first seed that has any, k <= _PICTURES."""
     found: dict[int, dict[str, NDArray[np.int8]]] = {}
+    shown = shown_labels(results)
     for row in results.at(problem):
-        samples = row.run.store.samples(row.cell.cell_id) if row.measured else None
+        wanted = row.measured and row.label in shown and row.label not in found.get(row.cell.L, {})
+        samples = row.run.store.samples(row.cell.cell_id) if wanted else None
         if samples is not None and len(samples):
             found.setdefault(row.cell.L, {}).setdefault(row.label, samples[:_PICTURES])
     return found

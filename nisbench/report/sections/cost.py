@@ -37,7 +37,7 @@ from nisbench.report.tables import lead_columns, lead_entries, size_table
 from nisbench.report.words import AS_ABOVE
 from nisbench.results.cells import Results
 from nisbench.results.exponents import MISFIT, Exponent, exponents
-from nisbench.results.groups import SeedGroup, grouped
+from nisbench.results.groups import SeedGroup
 from nisbench.results.published import published
 
 __all__ = ["cost_section"]
@@ -54,9 +54,9 @@ _TIME_COLUMNS = tuple(name for name in select(Part.TIME, Part.COUNT) if name not
 
 def cost_section(results: Results) -> Section:
     """Seconds and bytes, always with the hardware on which they were measured."""
-    fits = exponents(results.contest)
+    fits = exponents(results.groups)
     hardware = results.hardware
-    groups = [group for group in grouped(results.contest) if group.measured]
+    groups = [group for group in results.groups if group.measured]
     blocks: list[Block] = [
         Paragraph(
             f"Measured on {hardware}. Training, preparation and drawing are timed separately and without evaluation. "
@@ -154,7 +154,7 @@ def _exponents(results: Results, fits: Sequence[Exponent], hardware: str) -> Blo
 
 def _exponent_row(results: Results, fit: Exponent) -> tuple[Entry, ...]:
     series = fit.series
-    cell = next(row.cell for row in results.contest if row.label == series.label)
+    cell = results.first(series.label, series.problem).cell
     prediction = published().prediction(cell, series.quantity)
     paper = prediction.paper if prediction else None
     return (

@@ -12,7 +12,6 @@ from nisbench.report.document import Block, Paragraph, Section
 from nisbench.report.selection import absence
 from nisbench.report.tables import size_table
 from nisbench.results.cells import Results
-from nisbench.results.groups import grouped
 
 __all__ = ["ess_section"]
 
@@ -21,7 +20,7 @@ _COLUMNS = (ESS_FRACTION, ESS_FRACTION_P, KL_NATS, KL_FORWARD_NATS, ACCEPTANCE_R
 
 def ess_section(results: Results) -> Section:
     """A table of the overlap of each model with the target, and how to read its two sides."""
-    groups = [group for group in grouped(results.contest) if group.estimate(ESS_FRACTION) is not None]
+    groups = [group for group in results.groups if group.estimate(ESS_FRACTION) is not None]
     blocks: list[Block] = [
         Paragraph(
             "The q side uses the model's own draws. It cannot see a mode that the model misses. The p side uses "

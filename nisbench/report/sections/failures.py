@@ -2,7 +2,8 @@
 
 from nisbench.report.document import Column, Entry, Paragraph, Section, Table, beta_entry, plain
 from nisbench.report.tables import status_tone
-from nisbench.results.cells import CellRow, Results
+from nisbench.results.cells import Results
+from nisbench.results.rows import CellRow
 
 __all__ = ["failures_section"]
 

@@ -18,7 +18,7 @@ from nisbench.report.document import Block, Column, Entry, Paragraph, Section, T
 from nisbench.report.tables import lead_columns, lead_entries
 from nisbench.report.words import AS_ABOVE
 from nisbench.results.cells import Results
-from nisbench.results.groups import SeedGroup, grouped
+from nisbench.results.groups import SeedGroup
 from nisbench.results.numbers import concise
 
 __all__ = ["free_energy_section"]
@@ -29,7 +29,7 @@ _KL_COLUMN = Column(describe(KL_NATS).heading, describe(KL_NATS).unit, key=KL_NA
 
 def free_energy_section(results: Results) -> Section:
     """Free-energy error and KL against L; tables of the three free energies and of the KL of each level."""
-    groups = [group for group in grouped(results.contest) if group.measured]
+    groups = [group for group in results.groups if group.measured]
     quantities = (RELATIVE_FREE_ENERGY_ERROR, KL_FORWARD_NATS)
     blocks: list[Block] = [
         Paragraph(

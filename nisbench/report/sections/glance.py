@@ -21,7 +21,7 @@ _LOW = 0.1
 
 def glance_section(results: Results) -> Section:
     """KL, both ESS and the cost of an effective sample; figures after the first one are folded."""
-    fits = exponents(results.contest)
+    fits = exponents(results.groups)
     drawn = [block for sweep in sweeps(results) for block in _figure(results, sweep, fits)]
     rest = (Fold("The other targets, temperatures and sizes", tuple(drawn[1:])),) if drawn[1:] else ()
     blocks: tuple[Block, ...] = (*sweep_note(results), *drawn[:1], *rest)

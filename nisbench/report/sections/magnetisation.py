@@ -13,12 +13,13 @@ from nisbench.report.selection import (
     panel_name,
     problem_note,
     problem_title,
+    shown_labels,
     shown_problems,
     shown_sizes,
     size_note,
 )
-from nisbench.results.baseline import baseline
-from nisbench.results.cells import CellRow, Problem, Results
+from nisbench.results.cells import Results
+from nisbench.results.rows import CellRow, Problem
 
 __all__ = ["magnetisation_section"]
 
@@ -50,7 +51,8 @@ def _histograms(results: Results, problem: Problem, L: int) -> Iterator[tuple[Ce
     """The histogram of the first seed of each sampler that has a series; the series of later seeds are not read."""
     # A target without a magnetisation as order parameter has no such quantity.
     here = [row for row in results.at(problem) if row.cell.L == L and ABS_MAGNETISATION in row.quantities]
-    for label in results.labels:
+    shown = shown_labels(results)
+    for label in (label for label in results.labels if label in shown):
         for row in (row for row in here if row.label == label):
             histogram = magnetisation_histogram(row.run.store.series(row.cell.cell_id), L)
             if histogram is not None:
@@ -61,7 +63,7 @@ def _histograms(results: Results, problem: Problem, L: int) -> Iterator[tuple[Ce
 def _panel(results: Results, problem: Problem, L: int, found: _Found) -> Panel | None:
     if not found:
         return None
-    bases = [baseline(results.contest, problem, L, device) for device in ("cpu", "cuda")]
+    bases = [results.baselines.at(problem, L, device) for device in ("cpu", "cuda")]
     shaded = next((base.label for base in bases if base), None)
     series, looks = [], marks(results.labels)
     for row, histogram in found:

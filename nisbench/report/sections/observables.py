@@ -1,5 +1,6 @@
 """Section on observables: their z-scores against exact values, and the values themselves."""
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 
@@ -22,12 +23,12 @@ from nisbench.report.document import (
 )
 from nisbench.report.overlaps import overlap_blocks
 from nisbench.report.panels import Panel, Point, Series
-from nisbench.report.selection import absence
+from nisbench.report.selection import SHOWN_SEEDS, absence, shown_seeds
 from nisbench.report.sweeps import Sweep, sweep_note, sweeps
 from nisbench.report.tables import lead_columns, lead_entries
-from nisbench.results.baseline import baseline
-from nisbench.results.cells import Problem, Results
-from nisbench.results.groups import SeedGroup, grouped
+from nisbench.results.cells import Results
+from nisbench.results.groups import SeedGroup
+from nisbench.results.rows import CellRow, Problem
 
 __all__ = ["observables_section"]
 
@@ -54,17 +55,25 @@ def observables_section(results: Results) -> Section:
             "z-scores, one mark for each cell: (value − exact)/error if the exact value is known. Otherwise the value "
             "is compared with the baseline, the cheapest trusted sampler without training, and all marks of one size "
             "share its error. Nine in ten independent z-scores should lie within ±1.6; the dashed lines are 0 and ±5. "
-            f"{MARKS}"
+            f"{_seed_note(results)}{MARKS}"
         )
         if drawn := figure(panels, caption):
             blocks.append(drawn)
         blocks += undrawn(_shown(results), panels)
-    groups = [group for group in grouped(results.contest) if group.measured]
+    groups = [group for group in results.groups if group.measured]
     if groups:
         blocks.append(_table(results, groups))
     blocks += overlap_blocks(results)
     title = "Do the observables agree with exact values?"
     return Section("observables", title, tuple(blocks) or (absence("an observable"),), "Observables")
+
+
+def _seed_note(results: Results) -> str:
+    """The sentence that some seeds are not drawn; empty if all are drawn."""
+    most = max((len(group.members) for group in results.groups), default=0)
+    if most <= SHOWN_SEEDS:
+        return ""
+    return f"At most {SHOWN_SEEDS + 1} seeds of a sampler are drawn: the first {SHOWN_SEEDS} and the worst. "
 
 
 def _shown(results: Results) -> tuple[str, ...]:
@@ -93,7 +102,7 @@ def _z(results: Results, problem: Problem, L: int, own: Estimate | None, name: s
     if own.value is None or not own.error:
         return None
     for device in ("cpu", "cuda"):
-        base = baseline(results.contest, problem, L, device)
+        base = results.baselines.at(problem, L, device)
         # A sampler is not compared with itself.
         other = base.estimate(name) if base and base.label != label else None
         if other and other.value is not None and other.error:
@@ -131,9 +140,15 @@ def _z_panel(sweep: Sweep, name: str) -> Panel | None:
 
 def _z_points(sweep: Sweep, group: SeedGroup, name: str) -> Iterator[Point]:
     place = sweep.place(group)
-    for row in (row for row in group.members if row.measured and place is not None):
-        z = _z(sweep.results, group.problem, group.L, row.quantities.get(name), name, group.label)
-        if z is not None and place is not None:
+    if place is None:
+        return
+
+    def score(row: CellRow) -> float | None:
+        return _z(sweep.results, group.problem, group.L, row.quantities.get(name), name, group.label)
+
+    for row in shown_seeds([row for row in group.members if row.measured], lambda row: abs(score(row) or 0.0)):
+        z = score(row)
+        if z is not None:
             yield Point(place, z, None, row.trusted)
 
 
@@ -143,12 +158,10 @@ def _table(results: Results, groups: Sequence[SeedGroup]) -> Table:
         short = describe(name).heading.removesuffix(" per site")
         heads += [Column(short), Column(f"z: {short}")]
     rows: list[tuple[Entry, ...]] = []
-    place = None
-    for group in groups:
-        if place != (group.problem, group.L):
-            place = (group.problem, group.L)
-            rows += _exact_row(results, [g for g in groups if (g.problem, g.L) == place])
-        rows.append((*lead_entries(results, group), *_entries(results, group)))
+    for _, together in itertools.groupby(groups, key=lambda group: (group.problem, group.L)):
+        here = list(together)
+        rows += _exact_row(results, here)
+        rows += [(*lead_entries(results, group), *_entries(results, group)) for group in here]
     caption = (
         "Observables per site, means over seeds. The observables of a model are reweighted (NIS). z is against the "
         "exact value. |m|, susceptibility and Binder cumulant have no exact value; their z is against the "

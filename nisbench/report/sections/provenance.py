@@ -20,8 +20,9 @@ from nisbench.report.document import (
     z_entry,
 )
 from nisbench.report.tables import status_tone
-from nisbench.results.cells import CellRow, Results, StoredRun
+from nisbench.results.cells import Results
 from nisbench.results.numbers import significant
+from nisbench.results.rows import CellRow, StoredRun
 from nisbench.results.targets import beta_text
 
 __all__ = ["provenance_section"]

@@ -1,5 +1,6 @@
 """Section on training: KL and ESS against seconds of training."""
 
+from collections import Counter
 from collections.abc import Iterator
 
 from nisbench.contract.quantities import ESS_FRACTION, KL_NATS, describe
@@ -7,12 +8,23 @@ from nisbench.report.charts import figure, fraction_limits, uncrowded
 from nisbench.report.document import Block, Paragraph, Section
 from nisbench.report.palette import marks
 from nisbench.report.panels import Panel, Point, Series
-from nisbench.report.selection import panel_name, problem_note, problem_title, shown_problems, shown_sizes, size_note
-from nisbench.results.cells import CellRow, Problem, Results
+from nisbench.report.selection import (
+    panel_name,
+    problem_note,
+    problem_title,
+    shown_labels,
+    shown_problems,
+    shown_sizes,
+    size_note,
+)
+from nisbench.results.cells import Results
+from nisbench.results.rows import CellRow, Problem
 
 __all__ = ["training_section"]
 
 _ON_LOG = "Arrows at the lower edge: values at or below zero, which the noise of a small KL can give."
+_SHOWN_SEEDS = 10
+"""Largest number of seeds of a sampler with a line each."""
 _LOW = 0.1
 """An ESS per draw is drawn on a logarithmic axis if its largest value is below this."""
 
@@ -28,7 +40,7 @@ def training_section(results: Results) -> Section:
             heading = describe(quantity).heading
             caption = (
                 f"{heading} against seconds of training, evaluated at the β of the target while the clock is stopped; "
-                f"one line for each cell. {_ON_LOG if quantity == KL_NATS else ''}"
+                f"one line for each cell{_seed_note(results)}. {_ON_LOG if quantity == KL_NATS else ''}"
             )
             if drawn := figure([_panel(results, problem, L, quantity) for L in sizes], caption.strip()):
                 blocks.append(drawn)
@@ -41,8 +53,8 @@ def training_section(results: Results) -> Section:
 def _panel(results: Results, problem: Problem, L: int, quantity: str) -> Panel | None:
     looks = marks(results.labels)
     series: list[Series] = []
-    for row in results.at(problem):
-        points = tuple(_curve(row, quantity)) if row.cell.L == L else ()
+    for row in _shown_cells(results, problem, L):
+        points = tuple(_curve(row, quantity))
         if points:
             first = row.label not in [one.label for one in series]
             series.append(Series(row.label, points, looks[row.label], shape="curve", named=first))
@@ -62,6 +74,25 @@ def _panel(results: Results, problem: Problem, L: int, quantity: str) -> Panel |
         y_limits=fraction_limits(log=log) if heading.fraction else None,
         switchable=largest > 0,
     )
+
+
+def _shown_cells(results: Results, problem: Problem, L: int) -> list[CellRow]:
+    """The cells of one panel: the samplers that are drawn, with _SHOWN_SEEDS seeds at most if there are many lines."""
+    labels = shown_labels(results)
+    counts: Counter[str] = Counter()
+    found = []
+    for row in results.at(problem):
+        if row.cell.L == L and row.label in labels and row.cell.kind != "sampler":
+            counts[row.label] += 1
+            if counts[row.label] <= _SHOWN_SEEDS:
+                found.append(row)
+    return found
+
+
+def _seed_note(results: Results) -> str:
+    """The words that some seeds are not drawn; empty if all are drawn."""
+    most = max((len(group.members) for group in results.groups), default=0)
+    return f", the first {_SHOWN_SEEDS} seeds of each sampler" if most > _SHOWN_SEEDS else ""
 
 
 def _curve(row: CellRow, quantity: str) -> Iterator[Point]:

@@ -35,7 +35,7 @@ from nisbench.results.break_even import best_break_even, break_even_of
 from nisbench.results.cells import Results
 from nisbench.results.costs import SAMPLES_TO_SPREAD, TIMING_CHANGE, cheapest, with_training
 from nisbench.results.doubts import gates
-from nisbench.results.groups import SeedGroup, grouped
+from nisbench.results.groups import SeedGroup
 from nisbench.results.numbers import in_words, join, power_of_ten, seconds_text
 from nisbench.results.totals import USABLE, history_draws
 from nisbench.statistics.effective import history_error
@@ -61,7 +61,7 @@ def claims_section(results: Results) -> Section:
 
 def _reasons(results: Results) -> list[Block]:
     """The causes why runs are not ok, one row for each gate, behind one line; empty if all are ok."""
-    found = gates(grouped(results.contest))
+    found = gates(results.groups)
     if not found:
         return []
     heads = (
@@ -101,7 +101,7 @@ def verdict_table(results: Results) -> Table:
         f"trusted sampler at that size, and costs within {TIMING_CHANGE:.0%} of it."
     )
     places = {g.members[0].cell.cell_id: (at, g) for place in advice(results) for at in place for g in at.groups}
-    ordered = [places[group.members[0].cell.cell_id] for group in grouped(results.contest)]
+    ordered = [places[group.members[0].cell.cell_id] for group in results.groups]
     return Table(caption, heads, tuple(_row(results, at, group) for at, group in ordered))
 
 
@@ -201,7 +201,7 @@ def _reading(results: Results) -> list[str]:
 
 def _history(results: Results) -> list[str]:
     """The paragraph on the best stop and on the precision of the training history; empty without a history."""
-    trained = [group for group in grouped(results.contest) if group.trained]
+    trained = [group for group in results.groups if group.trained]
     draws = sorted({n for group in trained if (n := history_draws(group)) is not None})
     if not draws:
         return []
