@@ -1,11 +1,13 @@
 """Leases: files that say which process works on a cell. They hold on every file system that several machines share.
 
-A lease is a file `<name>.<number>`, and the largest number is the holder. Creating a file that must not exist succeeds
-for one process alone, also on a network file system, so nothing else is needed:
+A lease is a file `<name>.<number>`. To take it, a process
 
-- To take a lease of a dead holder, create the file with the next number. Nobody deletes or renames the file of another
-  process before that.
-- Afterwards, look again: a larger number, or another holder behind the smaller one, and the new file is taken back.
+1. looks at all files of this name, and goes away unless the holder of each is dead;
+2. creates the file with the next number, which succeeds for one process alone, also on a network file system;
+3. looks again, and takes its own file back if there is another one that it has not seen dead.
+
+Of two processes that reach step 3, the one whose file came later sees the file of the other. Nobody removes the file of
+a living holder.
 
 On the machine of the holder, the kernel says whether the holder lives: it holds a lock on the file (flock), which ends
 with the process. Elsewhere, a holder is dead once its file has not changed for EXPIRY_S seconds of the own clock, since
@@ -107,25 +109,18 @@ class Lease:
     @classmethod
     def take(cls, folder: Path, name: str, sightings: Sightings) -> "Lease | None":
         """Return the lease; None if another process holds it. Raises StoreError if the folder cannot be written."""
-        newest = max(_numbers(folder, name), default=0)
-        old, before = folder / f"{name}.{newest}", None
-        if newest:
-            if old.is_symlink():
-                raise StoreError(f"{old} is a link, which is not followed; delete it")
-            before = _look(old)
-            if before is None or not sightings.is_dead(old, before):
-                return None
-        path = folder / f"{name}.{newest + 1}"
+        old = _looks(folder, name)
+        if not all([sightings.is_dead(path, sight) for path, sight in old.items()]):  # a list: see each of them
+            return None
+        path = folder / f"{name}.{max(map(_number, old), default=0) + 1}"
         if (file := guard(path, lambda: _create(path))) is None:
             return None
-        lease, after = cls(path, file), _look(old) if newest else None
-        replaced = before is not None and after is not None and after.holder != before.holder
-        if replaced or max(_numbers(folder, name), default=0) != newest + 1:
+        lease, now = cls(path, file), _looks(folder, name)
+        if any(each not in old or sight.holder != old[each].holder for each, sight in now.items() if each != path):
             lease.release()
             return None
-        for number in _numbers(folder, name):
-            if number <= newest:
-                (folder / f"{name}.{number}").unlink(missing_ok=True)
+        for each in old:
+            each.unlink(missing_ok=True)
         return lease
 
     def release(self) -> None:
@@ -139,9 +134,7 @@ class Lease:
     @property
     def lost(self) -> bool:
         """True once another process has taken the lease, because this one gave no sign of life for too long."""
-        name, _, number = self.path.name.rpartition(".")
-        next_one = self.path.with_name(f"{name}.{int(number) + 1}")
-        return self.file < 0 or next_one.exists() or not self._is_own()
+        return self.file < 0 or not self._is_own()
 
     def _is_own(self) -> bool:
         """Return False if the file is gone or belongs to another holder."""
@@ -171,12 +164,11 @@ class Lease:
 
 def holder(folder: Path, name: str) -> Holder | None:
     """Return who holds a lease, for display; None if nobody does. Another machine counts by the time of the file."""
-    newest = max(_numbers(folder, name), default=0)
-    sight = _look(folder / f"{name}.{newest}") if newest else None
-    if sight is None or sight.holder is None:
-        return None
-    old = time.time() - sight.changed_ns / 1e9 > EXPIRY_S
-    return None if sight.dead or (sight.dead is None and old) else sight.holder
+    for sight in _looks(folder, name).values():
+        silent = time.time() - sight.changed_ns / 1e9 > EXPIRY_S
+        if sight.dead is False or (sight.dead is None and not silent):
+            return sight.holder
+    return None
 
 
 def is_gone(path: Path, sightings: Sightings) -> bool:
@@ -185,12 +177,19 @@ def is_gone(path: Path, sightings: Sightings) -> bool:
     return sight is None or sightings.is_dead(path, sight)
 
 
-def _numbers(folder: Path, name: str) -> list[int]:
-    """Return the numbers of the leases of this name."""
+def _looks(folder: Path, name: str) -> dict[Path, _Sight]:
+    """Return all leases of this name. Raises StoreError for a link."""
+    found = {}
     with suppress(FileNotFoundError, NotADirectoryError):
-        found = [_NAME.fullmatch(entry) for entry in os.listdir(folder)]
-        return [int(each["number"]) for each in found if each and each["name"] == name]
-    return []
+        for entry in os.listdir(folder):
+            match, path = _NAME.fullmatch(entry), folder / entry
+            if match and match["name"] == name and (sight := _look(path)) is not None:
+                found[path] = sight
+    return found
+
+
+def _number(path: Path) -> int:
+    return int(path.name.rpartition(".")[2])
 
 
 def _create(path: Path) -> int | None:
@@ -239,8 +238,10 @@ def _look(path: Path) -> _Sight | None:
         file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     except FileNotFoundError:
         return None
-    except OSError:  # a link, or a file that cannot be read: a holder of whom nothing is known
-        return _Sight(None, 0, None)
+    except OSError:
+        if path.is_symlink():
+            raise StoreError(f"{path} is a link, which is not followed; delete it") from None
+        return _Sight(None, 0, None)  # a file that cannot be read: a holder of whom nothing is known
     try:
         stat = os.fstat(file)
         try:

@@ -65,7 +65,7 @@ class DaskEngine:
 
         if self.scheduler is not None:
             try:
-                client = Client(self.scheduler, timeout=_CONNECT_S, set_as_default=False)
+                client = Client(self.scheduler, timeout=_CONNECT_S)
             except (OSError, ValueError, TimeoutError) as error:
                 raise UserError(f"--scheduler {self.scheduler}: no Dask scheduler answers ({describe(error)})") from None
             with client:
@@ -75,7 +75,7 @@ class DaskEngine:
         settings: dict[str, Any] = {"n_workers": 1, "threads_per_worker": self.workers, "resources": resources}
         with (
             LocalCluster(processes=False, dashboard_address=None, **settings) as cluster,
-            Client(cluster, set_as_default=False) as client,
+            Client(cluster) as client,
         ):
             yield client
 
