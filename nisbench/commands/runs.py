@@ -192,6 +192,6 @@ def status(run_folder: Path) -> None:
     cells = store.cells()
     summarise(store, cells)
     found = counts(store, cells)
-    if "running" not in found and set(found) - {"ok", "untrusted", "unavailable"}:
+    if {"running", "queued"}.isdisjoint(found) and set(found) - {"ok", "untrusted", "unavailable"}:
         command = store.plan().get("command") or store.environment().get("command") or "nisbench run"
         click.echo(f"no cell is running; if the run has ended, to go on: {command}")
