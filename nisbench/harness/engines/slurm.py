@@ -38,10 +38,15 @@ class SlurmJob(RemoteCell):
 
     def checkpoint(self) -> "DelayedSubmission":
         """Stop the cell, whose training writes its checkpoint, and return what the next attempt will do."""
+        from submitit import JobEnvironment
         from submitit.helpers import DelayedSubmission
 
         self.stop("stopped by the scheduler")
         self.job = None
+        store = Store.open(self.folder)
+        if not store.state(self.cell_id).finished:
+            job = f"slurm {JobEnvironment().job_id}"
+            store.files(self.cell_id).write_queued(job, store.version(self.cell_id))
         return DelayedSubmission(self)
 
 
