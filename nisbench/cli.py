@@ -12,7 +12,7 @@ import click
 from nisbench import __version__
 from nisbench.commands.authors import check, new_plugin, plugins
 from nisbench.commands.draws import draw, evaluate
-from nisbench.commands.results import compare, exact, export, report, verify
+from nisbench.commands.results import compare, exact, export, merge, report, verify
 from nisbench.commands.runs import plan, run, status
 from nisbench.errors import NisbenchError
 
@@ -28,7 +28,10 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-_COMMANDS = (run, plan, report, status, export, verify, compare, exact, evaluate, draw, plugins, check, new_plugin)
+_COMMANDS = (
+    *(run, plan, report, status, export, verify, merge, compare, exact),
+    *(evaluate, draw, plugins, check, new_plugin),
+)
 for _command in _COMMANDS:
     cli.add_command(_command)
 

@@ -212,6 +212,7 @@ def run(
     KeyboardInterrupt
         If the run was interrupted; its finished cells are kept.
     """
+    from nisbench.harness.engines.local import LocalEngine
     from nisbench.harness.execute import StoppedError
     from nisbench.harness.launch import run_plan
     from nisbench.harness.selection import select_plan
@@ -241,7 +242,7 @@ def run(
             chosen,
             folder,
             command=_command(source, given, options, files, device, out),
-            workers=workers,
+            engine=LocalEngine(workers),
             fresh=fresh,
             keep=keep,
             display=_display() if progress else None,

@@ -1,4 +1,4 @@
-"""The commands that read finished runs, and exact values: report, export, verify, compare, exact."""
+"""The commands that read finished runs, and exact values: report, export, verify, merge, compare, exact."""
 
 import json
 import sys
@@ -9,7 +9,7 @@ import click
 
 from nisbench.errors import UserError
 
-__all__ = ["compare", "exact", "export", "report", "verify"]
+__all__ = ["compare", "exact", "export", "merge", "report", "verify"]
 
 
 @click.command()
@@ -40,6 +40,18 @@ def verify(run_folder: Path) -> None:
     if changed := [line for cell in cells for line in store.changed_files(cell.cell_id)]:
         raise UserError("; ".join(changed))
     click.echo(f"{len(cells)} cells: every file is as it was written")
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="New folder for the merged run.")
+def merge(runs: Sequence[Path], out: Path) -> None:
+    """Join runs of one plan from several machines into a new run folder."""
+    from nisbench.harness.merge import merge as merged
+    from nisbench.terminal import number_of_cells
+
+    store = merged(runs, out)
+    click.echo(f"{store.path}: {number_of_cells(len(store.cells()))} of {len(runs)} runs")
 
 
 @click.command()

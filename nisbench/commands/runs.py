@@ -2,14 +2,17 @@
 
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from nisbench.errors import UserError
+
 if TYPE_CHECKING:
     from nisbench.contract.records import Cell
+    from nisbench.harness.execute import Engine
 
 __all__ = ["plan", "run", "status"]
 
@@ -60,7 +63,16 @@ def _plan_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.command()
 @_plan_options
 @click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Cells at a time.")
-@click.option("--executor", type=click.Choice(["local"]), default="local", show_default=True, help="Where cells run.")
+@click.option(
+    "--executor",
+    type=click.Choice(["local", "dask", "slurm"]),
+    default="local",
+    show_default=True,
+    help="Where cells run. slurm submits them and returns.",
+)
+@click.option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster [one of this machine alone].")
+@click.option("--slurm", "slurm", multiple=True, metavar="KEY=VALUE", help="time=2:00:00, or an option of sbatch.")
+@click.option("--shard", metavar="I/N", help="Only the I-th of N parts of the cells; all parts may share one folder.")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder [runs/<plan>-<hash of the cells>].")
 @click.option("--resume/--fresh", default=True, show_default=True, help="Continue, or delete the run and start over.")
 @click.option("--keep", is_flag=True, help="Keep finished cells although the source of their plugin has changed.")
@@ -69,6 +81,9 @@ def _plan_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def run(
     workers: int,
     executor: str,
+    scheduler: str | None,
+    slurm: tuple[str, ...],
+    shard: str | None,
     out: Path | None,
     resume: bool,
     keep: bool,
@@ -82,24 +97,32 @@ def run(
     """
     from nisbench.contract.records import Status
     from nisbench.harness.execute import StoppedError
-    from nisbench.harness.launch import run_plan
+    from nisbench.harness.launch import Shard, run_plan
     from nisbench.harness.selection import select_plan
     from nisbench.terminal import number_of_cells, show_progress, summarise
 
-    del executor  # only one exists
+    engine = _engine(executor, workers, scheduler, slurm)
+    part = None if shard is None else Shard.parse(shard)
     chosen = select_plan(**selection)
     folder = out or Path("runs") / chosen.folder_name
     # The recorded command is what a user repeats to continue, and --fresh would delete the finished cells.
     command = shlex.join(["nisbench", *(word for word in sys.argv[1:] if word != "--fresh")])
     try:
         store = run_plan(
-            chosen, folder, command=command, workers=workers, fresh=not resume, keep=keep, display=show_progress
+            chosen,
+            folder,
+            command=command,
+            engine=engine,
+            shard=part,
+            fresh=not resume,
+            keep=keep,
+            display=show_progress,
         )
     except StoppedError as stopped:
         click.echo(f"nisbench: stopped by {stopped.name}; the same command continues this run", err=True)
         sys.exit(130)
     page = None
-    if not no_report:
+    if not no_report and all(store.state(cell.cell_id).status is not None for cell in chosen.cells):
         from nisbench.contract.catalog import load_catalog
         from nisbench.report.page import build_report
 
@@ -108,9 +131,34 @@ def run(
     summarise(store, [cell.cell_id for cell in chosen.cells])
     if page is not None:
         click.echo(str(page))
+    if executor == "slurm":
+        click.echo(f"nisbench status {shlex.quote(str(folder))} shows how far the jobs are; run again to resume")
+        return
     if strict and (others := [cell for cell in chosen.cells if store.state(cell.cell_id).status is not Status.OK]):
         click.echo(f"nisbench: {number_of_cells(len(others))} of {len(chosen.cells)} not ok (--strict)", err=True)
         sys.exit(1)
+
+
+def _engine(executor: str, workers: int, scheduler: str | None, slurm: Sequence[str]) -> "Engine":
+    """Return the engine with its options. Raises UserError for options of another engine."""
+    if scheduler is not None and executor != "dask":
+        raise UserError("--scheduler is an option of --executor dask")
+    if slurm and executor != "slurm":
+        raise UserError("--slurm is an option of --executor slurm")
+    if executor == "dask":
+        from nisbench.harness.engines.dask import DaskEngine
+
+        return DaskEngine(scheduler, workers)
+    if executor == "slurm":
+        from nisbench.harness.engines.slurm import SlurmEngine
+
+        pairs = [word.partition("=") for word in slurm]
+        if wrong := [key for key, _, value in pairs if not key or not value]:
+            raise UserError(f"--slurm {wrong[0]}: give KEY=VALUE, for example --slurm time=2:00:00")
+        return SlurmEngine({key: value for key, _, value in pairs})
+    from nisbench.harness.engines.local import LocalEngine
+
+    return LocalEngine(workers)
 
 
 @click.command()
@@ -147,6 +195,6 @@ def status(run_folder: Path) -> None:
     store = Store(run_folder)
     plan = store.plan()
     found = summarise(store, plan["cells"])
-    if "running" not in found and set(found) - {"ok", "untrusted", "unavailable"}:
+    if {"running", "queued"}.isdisjoint(found) and set(found) - {"ok", "untrusted", "unavailable"}:
         command = plan.get("command") or store.environment().get("command") or "nisbench run"
         click.echo(f"no cell is running; if the run has ended, to go on: {command}")

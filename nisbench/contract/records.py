@@ -74,7 +74,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class CellState:
-    """The state of a cell: waiting (both fields None), running (a stage), or ended (a status)."""
+    """The state of a cell: waiting (all fields None), queued, running (a stage), or ended (a status)."""
 
     status: Status | None = None
     """How the cell ended; None before its end."""
@@ -82,6 +82,8 @@ class CellState:
     """Why the status is not `ok`."""
     stage: str | None = None
     """What a running cell is doing, for example `train`; None unless it runs."""
+    queue: str | None = None
+    """The job of a scheduler that waits to run the cell, for example `slurm 123_4`."""
 
     @property
     def running(self) -> bool:
@@ -94,12 +96,13 @@ class CellState:
         return self.status is not None and self.status.finished
 
     def __str__(self) -> str:
-        """`not started`, `running`, or the status."""
-        return str(self.status) if self.status is not None else "running" if self.running else "not started"
+        """`not started`, `queued`, `running`, or the status."""
+        waiting = "queued" if self.queue is not None else "not started"
+        return str(self.status) if self.status is not None else "running" if self.running else waiting
 
     def describe(self) -> str:
         """Return the state with its reason or stage: `failed: out of memory`, `running: train`, `not started`."""
-        detail = self.reason or self.stage
+        detail = self.reason or self.stage or self.queue
         return f"{self}: {detail}" if detail else str(self)
 
 

@@ -88,6 +88,10 @@ class Timing:
     phases: Mapping[str, PhaseTiming] = field(default_factory=dict)
     unclocked: tuple[Unclocked, ...] = ()
     """Work of the plugin that no cost contains."""
+    concurrent: int = 1
+    """Largest number of cells that the run worked on at a time on this machine."""
+    gpu: str | None = None
+    """CUDA_VISIBLE_DEVICES of the worker, if the run gave each worker a GPU of its own."""
 
     def lost(self, phase: str) -> float:
         """Share of the time of a phase in which the process could not work; 0 for a phase that is not recorded."""
@@ -106,7 +110,7 @@ class Timing:
     def _whole_cell(self) -> tuple[str, ...]:
         """Reasons that concern all phases."""
         wall = sum(phase.wall_s for phase in self.phases.values())
-        found = []
+        found = [f"the run worked on up to {self.concurrent} cells at a time"] if self.concurrent > 1 else []
         if self.others > _OTHERS * self.cores:
             found.append(f"other processes took {self.others:.1f} of {self.cores} cores")
         if self.stolen > _STOLEN:

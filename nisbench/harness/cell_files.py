@@ -12,16 +12,20 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from nisbench.contract.records import CellResult, Status
 from nisbench.harness.atomic import (
+    check_seal,
     digest,
     guard,
     is_temporary,
+    parse,
     parse_history,
     read_bytes,
+    read_json,
     write_arrays,
     write_json,
     write_text,
@@ -36,6 +40,7 @@ __all__ = [
     "StatusRecord",
     "open_to_append",
     "process_start",
+    "read_queued",
     "unpack_reference",
 ]
 
@@ -106,6 +111,11 @@ class CellFiles:
         return self.folder / "continued.json"
 
     @property
+    def queued(self) -> Path:
+        """The job of a scheduler that will run the cell; absent where cells run at once."""
+        return self.folder / "queued.json"
+
+    @property
     def weights(self) -> Path:
         """The weights of a finished model."""
         return self.folder / "weights.safetensors"
@@ -149,6 +159,10 @@ class CellFiles:
         """Write status.json of a running cell: its stage and this process."""
         pid = os.getpid()
         self._write_status(StatusRecord(RUNNING, stage=stage, pid=pid, started=process_start(pid)))
+
+    def write_queued(self, job: str, version: tuple[int, int] | None) -> None:
+        """Write which job of a scheduler will run the cell, with the version of its status.json."""
+        write_json(self.queued, {"job": job, "version": version})
 
     def write_status(self, status: Status, reason: str | None = None) -> None:
         """Write status.json of a cell that ended without a result."""
@@ -206,6 +220,20 @@ def unpack_reference(arrays: Mapping[str, NDArray[Any]]) -> Reference:
     bits = np.unpackbits(packed, axis=1, count=L * L)  # (m, L*L)
     spins = (2 * bits.astype(np.int8) - 1).reshape(-1, L, L)  # {0, 1} -> {-1, 1}
     return Reference(spins, arrays["chain"], float(arrays["tau_int"]), int(arrays["seed"]))
+
+
+def read_queued(path: Path, version: tuple[int, int] | None) -> str | None:
+    """Return the job in queued.json; None if the cell has another version by now, because a process worked on it."""
+    record = parse(path, lambda: msgspec.convert(check_seal(path, read_json(path)), _Queued))
+    return record.job if record.version == version else None
+
+
+@dataclass(frozen=True)
+class _Queued:
+    """Content of queued.json."""
+
+    job: str
+    version: tuple[int, int] | None
 
 
 def process_start(pid: int) -> int | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from nisbench.contract.distribution import own_version
 
-__all__ = ["available_cores", "cpu_name", "default_device", "describe", "physical_memory"]
+__all__ = ["available_cores", "cpu_name", "default_device", "describe", "physical_memory", "visible_gpus"]
 
 _PACKAGES = ("torch", "numpy", "scipy", "numba")
 
@@ -51,6 +51,13 @@ def default_device() -> str:
     """Return `cuda` if the driver shows a device and torch is built for it, else `cpu`."""
     torch = _version("torch")
     return "cuda" if Path("/dev/nvidia0").exists() and torch and not torch.endswith("+cpu") else "cpu"
+
+
+def visible_gpus() -> tuple[str, ...]:
+    """Return the NVIDIA devices that this process may use, as entries of CUDA_VISIBLE_DEVICES."""
+    if (chosen := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return tuple(filter(None, (word.strip() for word in chosen.split(","))))
+    return tuple(str(number) for number in range(len([*Path("/dev").glob("nvidia[0-9]*")])))
 
 
 def _version(name: str) -> str | None:

@@ -1,6 +1,7 @@
-"""Run cells as processes of this machine. A fault of a plugin costs its own cell only.
+"""A cell as a process of this machine. A fault of a plugin costs its own cell only.
 
-This process sleeps until the kernel reports the end of a worker: it must not slow the cells that it measures.
+Every engine runs a cell in this way: guard, then worker, under the lease of the cell. The process that started them
+sleeps until the kernel reports the end of one: it must not slow the cells that it measures.
 """
 
 import os
@@ -15,20 +16,37 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from nisbench.contract.records import Cell, CellResult, Status
 from nisbench.errors import one_line
 from nisbench.harness.cell_files import CellFiles, open_to_append
-from nisbench.harness.resume import lacks_reference
+from nisbench.harness.lease import Lease
 from nisbench.harness.store import Store
 
-__all__ = ["Progress", "StoppedError", "Watch", "run_cells", "worker_environment"]
+__all__ = [
+    "Engine",
+    "Job",
+    "Progress",
+    "Settings",
+    "StoppedError",
+    "Watch",
+    "conclude",
+    "end_jobs",
+    "has_ended",
+    "interrupt",
+    "start_job",
+    "stop_signals",
+    "wait",
+    "worker_environment",
+]
 
 _EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Warning|Exit)\b")
 _GRACE_S = 5.0
 """Seconds that a worker has for its checkpoint, between SIGTERM and SIGKILL."""
 _GUARD = Path(__file__).with_name("guard.py")
+_STOPPED = 143
+"""Exit code of a worker that a signal has stopped, as in worker.py."""
 _TAIL_BYTES = 2**16
 """Bytes at the end of a log in which the reason of a crash is looked for."""
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -71,17 +89,44 @@ class Watch:
     every_s: float
 
 
+@dataclass(frozen=True)
+class Settings:
+    """How each cell of a run is to be run."""
+
+    timeout: float | None = None
+    """Seconds that one cell may take."""
+    memory_limit: int | None = None
+    """Bytes that one cell may take."""
+    keep: bool = False
+    """Continue a training although the source of its plugin has changed."""
+
+
+class Engine(Protocol):
+    """Runs cells somewhere. The store is the only thing that the driver and the jobs share."""
+
+    def run(self, store: Store, cells: Sequence[Cell], settings: Settings, driver: Lease, watch: Watch | None) -> None:
+        """Run the cells, a model after its reference. Each cell leaves a status.
+
+        The jobs of another machine end once `driver` is released. Raises StoppedError on SIGINT, SIGTERM and SIGHUP,
+        after the workers have ended and their cells are marked `interrupted`.
+        """
+
+
 @dataclass
-class _Job:
+class Job:
     """One cell in its process."""
 
     cell: Cell
     files: CellFiles
+    lease: Lease
     process: subprocess.Popen[bytes]
+    settings: Settings
     log_start: int
     begin: float
     ending: int | None
     """File descriptor that is readable once the process has ended; None if it had ended before it was opened."""
+    gpu: str | None = None
+    """The GPU that this cell has for itself."""
 
 
 def worker_environment(threads: int) -> dict[str, str]:
@@ -97,77 +142,21 @@ def _numba_cache() -> dict[str, str]:
     return {"NUMBA_CACHE_DIR": str(Path(tempfile.gettempdir()) / f"nisbench-numba-{os.getuid()}")}
 
 
-def run_cells(
-    store: Store,
-    cells: Sequence[Cell],
-    *,
-    workers: int = 1,
-    threads: int = 1,
-    timeout: float | None = None,
-    memory_limit: int | None = None,
-    keep: bool = False,
-    watch: Watch | None = None,
-) -> None:
-    """Run the cells, up to `workers` at a time and a model after its reference. Each cell leaves a status.
-
-    Parameters
-    ----------
-    threads
-        Number of threads of one worker.
-    timeout
-        Seconds that one cell may take.
-    memory_limit
-        Bytes that one cell may take.
-    keep
-        Continue a training although the source of its plugin has changed.
-    watch
-        Shows the progress.
-
-    Raises
-    ------
-    StoppedError
-        On SIGINT and SIGTERM, after the workers have ended and their cells are marked `interrupted`.
-    """
-    waiting = list(cells)
-    jobs: list[_Job] = []
-    ended: list[str] = []
-    options = ["--threads", str(threads)] + ([] if memory_limit is None else ["--memory-limit", str(memory_limit)])
-    options += ["--keep"] if keep else []
-    with _stop_signals():
-        try:
-            while waiting or jobs:
-                # A model waits until its reference cell has ended, whatever the outcome.
-                pending = {cell.cell_id for cell in waiting} | {job.cell.cell_id for job in jobs}
-                for cell in [c for c in waiting if c.reference not in pending][: workers - len(jobs)]:
-                    waiting.remove(cell)
-                    if not lacks_reference(store, cell):  # else its finished result would only be repeated
-                        jobs.append(_start(store, cell, options, threads, memory_limit))
-                _wait(jobs, timeout, watch, lambda: Progress(_ids(jobs), tuple(ended), len(waiting)))
-                for job in [job for job in jobs if _has_ended(job, timeout)]:
-                    _conclude(store, job, timeout, memory_limit)
-                    jobs.remove(job)
-                    ended.append(job.cell.cell_id)
-            if watch:
-                watch.show(Progress((), tuple(ended), 0))
-        except BaseException as error:
-            _end_all(jobs)
-            for job in jobs:
-                reason = f"stopped by {error.name}" if isinstance(error, StoppedError) else f"stopped: {error!r}"
-                if store.result(job.cell.cell_id) is None:
-                    job.files.write_status(Status.INTERRUPTED, reason)
-            raise
-
-
-def _start(store: Store, cell: Cell, options: Sequence[str], threads: int, memory_limit: int | None) -> _Job:
-    """Start the process of a cell."""
+def start_job(
+    store: Store, cell: Cell, lease: Lease, settings: Settings, *, threads: int, concurrent: int, gpu: str | None = None
+) -> Job:
+    """Start the process of a cell with this number of threads. Up to `concurrent` cells of the run share the machine."""
     files = store.files(cell.cell_id)
     files.clear()
     # -P keeps the working directory out of the import path: a random.py there must not replace Python's own.
     # faulthandler prints the Python line at which native code crashed.
     worker = [sys.executable, "-P", "-X", "faulthandler", "-m", "nisbench.harness.worker"]
-    worker += ["--store", str(store.path.resolve()), "--cell", cell.cell_id, *options]
-    command = [sys.executable, "-I", "-S", str(_GUARD), "--parent", str(os.getpid()), "--grace", str(_GRACE_S)]
-    command += [] if memory_limit is None else ["--memory-limit", str(memory_limit)]
+    limit = [] if settings.memory_limit is None else ["--memory-limit", str(settings.memory_limit)]
+    worker += ["--store", str(store.path.resolve()), "--cell", cell.cell_id, "--threads", str(threads), *limit]
+    worker += ["--concurrent", str(concurrent)] + ([] if gpu is None else ["--gpu", gpu])
+    worker += ["--keep"] if settings.keep else []
+    command = [sys.executable, "-I", "-S", str(_GUARD), "--parent", str(os.getpid()), "--grace", str(_GRACE_S), *limit]
+    command += ["--lease", str(lease.path.resolve()), "--lease-file", str(lease.file)]
     with open_to_append(files.log) as log:
         log_start = log.tell()  # the log keeps the output of earlier attempts
         # A session of its own: Ctrl-C reaches only this process, which asks the guard to end the worker.
@@ -176,55 +165,65 @@ def _start(store: Store, cell: Cell, options: Sequence[str], threads: int, memor
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env=worker_environment(threads),
+            env=worker_environment(threads) | ({} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu}),
             start_new_session=True,
+            pass_fds=(lease.file,),
         )
     try:
         ending = os.pidfd_open(process.pid)
     except ProcessLookupError:
         ending = None
-    return _Job(cell, files, process, log_start, time.monotonic(), ending)
+    return Job(cell, files, lease, process, settings, log_start, time.monotonic(), ending, gpu)
 
 
-def _ids(jobs: Sequence[_Job]) -> tuple[str, ...]:
-    return tuple(job.cell.cell_id for job in jobs)
-
-
-def _wait(jobs: Sequence[_Job], timeout: float | None, watch: Watch | None, progress: Callable[[], Progress]) -> None:
-    """Return when a job has ended or has used up its time; meanwhile show the progress from time to time."""
+def wait(jobs: Sequence[Job], longest: float | None = None) -> None:
+    """Return when a job has ended or has used up its time, or after `longest` seconds."""
+    if not jobs:
+        time.sleep(longest or 0.0)
+        return
     poll = select.poll()
     for job in jobs:
         if job.ending is not None:
             poll.register(job.ending, select.POLLIN)
-    while not any(_has_ended(job, timeout) for job in jobs):
-        if watch:
-            watch.show(progress())
-        if not jobs:
-            return
-        now = time.monotonic()
-        limits = [] if timeout is None else [job.begin + timeout - now for job in jobs]
-        limits += [watch.every_s] if watch else []
-        # A millisecond more than the limit, so that it has passed when the kernel returns.
-        poll.poll(max(0.0, min(limits)) * 1000 + 1 if limits else None)
-
-
-def _has_ended(job: _Job, timeout: float | None) -> bool:
-    """Return True if the process has ended or has used up its time."""
-    return job.process.poll() is not None or (timeout is not None and time.monotonic() - job.begin > timeout)
-
-
-def _conclude(store: Store, job: _Job, timeout: float | None, memory_limit: int | None) -> None:
-    """End the job's processes, and write a result for a cell that has left none."""
-    code = job.process.poll()
-    stage = store.state(job.cell.cell_id).stage or "start"
-    _end_all([job])  # also children that the worker left behind
-    if store.result(job.cell.cell_id) is not None:
+    if any(has_ended(job) for job in jobs):
         return
-    if code is None:
-        status, reason = Status.TIMEOUT, f"not done after {timeout:g} s; it was at: {stage}"
-    else:
-        status, reason = Status.FAILED, _crash(code, _tail(job.files.log, job.log_start), memory_limit)
-    job.files.write_result(CellResult(job.cell.cell_id, status, reason))
+    now = time.monotonic()
+    limits = [job.begin + job.settings.timeout - now for job in jobs if job.settings.timeout is not None]
+    limits += [] if longest is None else [longest]
+    # A millisecond more than the limit, so that it has passed when the kernel returns.
+    poll.poll(max(0.0, min(limits)) * 1000 + 1 if limits else None)
+
+
+def has_ended(job: Job) -> bool:
+    """Return True if the process has ended or has used up its time."""
+    limit = job.settings.timeout
+    return job.process.poll() is not None or (limit is not None and time.monotonic() - job.begin > limit)
+
+
+def conclude(store: Store, job: Job) -> None:
+    """End the job's processes, write a result for a cell that has left none, and release its lease."""
+    code, settings = job.process.poll(), job.settings
+    stage = store.state(job.cell.cell_id).stage or "start"
+    end_jobs([job])  # also children that the worker left behind
+    # A worker that a scheduler stopped has written a checkpoint and its status.
+    stopped = code == _STOPPED and store.state(job.cell.cell_id).status is Status.INTERRUPTED
+    if not stopped and not job.lease.lost and store.result(job.cell.cell_id) is None:
+        if code is None:
+            status, reason = Status.TIMEOUT, f"not done after {settings.timeout:g} s; it was at: {stage}"
+        else:
+            last_line = _tail(job.files.log, job.log_start)
+            status, reason = Status.FAILED, _crash(code, last_line, settings.memory_limit)
+        job.files.write_result(CellResult(job.cell.cell_id, status, reason))
+    job.lease.release()
+
+
+def interrupt(store: Store, jobs: Sequence[Job], reason: str) -> None:
+    """End the jobs' processes, mark their cells as interrupted unless they have a result, and release their leases."""
+    end_jobs(jobs)
+    for job in jobs:
+        if not job.lease.lost and store.result(job.cell.cell_id) is None:
+            job.files.write_status(Status.INTERRUPTED, reason)
+        job.lease.release()
 
 
 def _crash(code: int, last_line: str, memory_limit: int | None) -> str:
@@ -247,7 +246,7 @@ def _tail(log: Path, start: int) -> str:
     return one_line((named or lines or [""])[-1])
 
 
-def _end_all(jobs: Sequence[_Job]) -> None:
+def end_jobs(jobs: Sequence[Job]) -> None:
     """Ask the guards to end their workers, and kill a guard that does not end. Its worker then ends with it."""
     for job in jobs:
         job.process.send_signal(signal.SIGTERM)
@@ -263,7 +262,7 @@ def _end_all(jobs: Sequence[_Job]) -> None:
 
 
 @contextmanager
-def _stop_signals() -> Iterator[None]:
+def stop_signals() -> Iterator[None]:
     """Raise StoppedError on SIGINT, SIGTERM and SIGHUP. A second signal while stopping is ignored.
 
     SIGHUP stays ignored if it is: nohup(1) does so, to keep a run when its terminal is closed.

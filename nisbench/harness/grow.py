@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from nisbench.contract.records import Budget, Cell
+from nisbench.contract.records import Budget, Cell, CellState
 from nisbench.errors import StoreError
 from nisbench.harness.atomic import check_seal, read_json, write_json
 from nisbench.harness.cell_files import CellFiles
@@ -18,12 +18,12 @@ _GROWING = ("budget", "draws", "reference", "reference_draws")
 """Fields of a cell that may differ from those of the cell whose training is continued."""
 
 
-def extend(store: Store, plan: Plan, command: str) -> Plan:
+def extend(store: Store, plan: Plan, command: str, *, shared: bool = False) -> Plan:
     """Return `plan` with the finished cells that the folder has already, and record it there.
 
     A cell with a longer budget than a cell of the folder starts from the checkpoint of that cell. A cell of the earlier
-    plan that is neither finished nor in `plan` leaves the plan; its folder stays, so a later plan can take it up again.
-    Nothing happens if the folder has no plan or the cells of `plan`. Call it while holding the lock of the store.
+    plan that is neither finished nor in `plan` leaves the plan, unless other drivers work on the folder (`shared`) or a
+    scheduler has a job for the cell; its folder stays, so a later plan can take it up again. Nothing happens if the folder has no plan or the cells of `plan`. Call it while holding the lock of the store.
 
     Raises
     ------
@@ -40,7 +40,8 @@ def extend(store: Store, plan: Plan, command: str) -> Plan:
         )
     # A run that was killed while it began lacks some of its cells.
     earlier = [store.cell(cell_id) for cell_id in found["cells"] if store.has_cell(cell_id)]
-    larger = joined(found, plan, [cell for cell in earlier if store.state(cell.cell_id).finished])
+    kept = [cell for cell in earlier if shared or _stays(store.state(cell.cell_id))]
+    larger = joined(found, plan, kept)
     if [cell.cell_id for cell in larger.cells] == found["cells"]:
         return larger
     store.add_cells(larger.cells)
@@ -105,6 +106,11 @@ def _continue(old: CellFiles, new: CellFiles, shorter: Cell) -> None:
     if shorter.budget is not None:
         write_json(new.continued, {"cell": shorter.cell_id, "budget": str(shorter.budget)})
     shutil.copyfile(old.checkpoint, new.checkpoint)
+
+
+def _stays(state: CellState) -> bool:
+    """Return True for a cell that is finished, or on which something works or will work."""
+    return state.finished or state.running or state.queue is not None
 
 
 def _same(one: Cell, cell: Cell) -> bool:

@@ -1,12 +1,12 @@
 """Runs a command and ends every process that it leaves behind. A script that imports the standard library only.
 
-`python guard.py --parent PID [--grace S] [--memory-limit BYTES] COMMAND...`
+`python guard.py --parent PID [--grace S] [--memory-limit BYTES] [--lease PATH --lease-file NUMBER] COMMAND...`
 
     driver -> guard -> worker -> processes of the plugin, whatever session or parent they have
 
 The guard is a subreaper (prctl(2)): a process below it whose parent ends becomes its child, so nothing escapes. It ends
 all of them when the worker ends, when it is asked to stop, and when the driver ends, even by SIGKILL. Otherwise it
-sleeps.
+sleeps, and gives the signs of life of the lease that its driver took (lease.py).
 """
 
 import argparse
@@ -24,10 +24,12 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _WATCH_S = 0.5
 """Time between two looks at the memory, if there is a limit."""
+_BEAT_S = 10.0
+"""Time between two signs of life of the lease, as in lease.py."""
 _ORPHAN_GRACE_S = 1.5
 """Largest time between a request to stop and the end by force, once the driver is gone."""
-_ASKED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
-"""Signals that ask for the end; schedulers send SIGUSR1 some time before they kill."""
+_ASKED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+"""Signals that ask for the end; schedulers send SIGUSR1 or SIGUSR2 some time before they kill."""
 
 
 def descendants(root: int) -> list[int]:
@@ -43,7 +45,27 @@ def descendants(root: int) -> list[int]:
     return found
 
 
-def run(command: list[str], *, parent: int, grace_s: float, memory_limit: int | None) -> int:
+class _Lease:
+    """The lease of the driver, which this process holds too because it has inherited the file."""
+
+    def __init__(self, path: str, file: int) -> None:
+        self.path, self.file = path, file
+        os.set_inheritable(file, False)
+
+    def beat(self) -> bool:
+        """Give a sign of life. Return False if another process has taken the lease."""
+        try:
+            os.utime(self.path)
+            return os.stat(self.path).st_ino == os.fstat(self.file).st_ino
+        except FileNotFoundError:
+            return False
+        except OSError:  # a network file system that is away for a while
+            return True
+
+
+def run(
+    command: list[str], *, parent: int, grace_s: float, memory_limit: int | None, lease: _Lease | None = None
+) -> int:
     """Run the command and return its exit code, or minus the number of the signal that ended it.
 
     Parameters
@@ -54,15 +76,17 @@ def run(command: list[str], *, parent: int, grace_s: float, memory_limit: int | 
         Seconds between a request to stop and the end by force; fewer if the parent is gone.
     memory_limit
         Bytes that all processes together may take.
+    lease
+        The command ends at once when this lease is lost.
     """
     watched = {signal.SIGCHLD, *_ASKED}
     signal.pthread_sigmask(signal.SIG_BLOCK, watched)
     worker = os.fork()
     if worker == 0:
         _become(command, watched)
-    deadline = None
+    deadline, beaten = None, time.monotonic()
     while (code := _reap(worker)) is None:
-        event = signal.sigtimedwait(watched, _patience(deadline, memory_limit))
+        event = signal.sigtimedwait(watched, _patience(deadline, memory_limit, lease))
         if event is not None and event.si_signo in _ASKED:
             os.kill(worker, signal.SIGTERM)
             grace_s = grace_s if os.getppid() == parent else min(grace_s, _ORPHAN_GRACE_S)
@@ -73,6 +97,10 @@ def run(command: list[str], *, parent: int, grace_s: float, memory_limit: int | 
             said = f"MemoryError: the processes of the cell take {taken} bytes together, the limit is {memory_limit}"
             os.write(sys.stdout.fileno(), f"{said}\n".encode())
             os.kill(worker, signal.SIGKILL)
+        if lease is not None and time.monotonic() - beaten >= _BEAT_S:
+            beaten = time.monotonic()
+            if not lease.beat():
+                os.kill(worker, signal.SIGKILL)
     _end_rest()
     return code
 
@@ -87,9 +115,10 @@ def _become(command: list[str], blocked: set[signal.Signals]) -> None:
         os._exit(127)
 
 
-def _patience(deadline: float | None, memory_limit: int | None) -> float:
+def _patience(deadline: float | None, memory_limit: int | None, lease: _Lease | None) -> float:
     """Return the seconds to sleep at most."""
     rest = 86400.0 if deadline is None else max(0.0, deadline - time.monotonic()) + 0.01
+    rest = rest if lease is None else min(rest, _BEAT_S)
     return rest if memory_limit is None else min(rest, _WATCH_S)
 
 
@@ -156,13 +185,16 @@ def main() -> None:
     parser.add_argument("--parent", type=int, required=True)
     parser.add_argument("--grace", type=float, default=1.0)
     parser.add_argument("--memory-limit", type=int, default=None)
+    parser.add_argument("--lease", default=None)
+    parser.add_argument("--lease-file", type=int, default=-1)
     parser.add_argument("command", nargs=argparse.REMAINDER)
     given = parser.parse_args()
     _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     if os.getppid() != given.parent:
         raise SystemExit(f"the parent process {given.parent} is gone")
-    code = run(given.command, parent=given.parent, grace_s=given.grace, memory_limit=given.memory_limit)
+    lease = _Lease(given.lease, given.lease_file) if given.lease else None
+    code = run(given.command, parent=given.parent, grace_s=given.grace, memory_limit=given.memory_limit, lease=lease)
     if code < 0:
         signal.signal(-code, signal.SIG_DFL) if -code not in (signal.SIGKILL, signal.SIGSTOP) else None
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {-code})

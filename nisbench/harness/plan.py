@@ -2,17 +2,13 @@
 
 import dataclasses
 import hashlib
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from nisbench.contract.records import Cell
 
-__all__ = ["Group", "Overrides", "Plan", "PlanRecord"]
-
-
-_CELL_ID = re.compile(r"[A-Za-z0-9_-]{1,80}")
+__all__ = ["Group", "Overrides", "Plan"]
 
 
 @dataclass(frozen=True)
@@ -86,27 +82,3 @@ class Plan:
         record = dataclasses.asdict(self)
         del record["cells"]
         return record | {"claims": [group.claim for group in self.groups if group.claim]}
-
-
-@dataclass(frozen=True)
-class PlanRecord:
-    """Content of plan.json. Raises ValueError for an id that is not the name of a folder."""
-
-    format: str
-    schema_version: int
-    name: str
-    title: str
-    description: str
-    groups: tuple[Group, ...]
-    claims: tuple[str, ...]
-    command: str
-    cells: tuple[str, ...]
-    """cell_ids in plan order"""
-    memory_limit: int | None = None
-    timeout: float | None = None
-    plugin_files: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        for cell_id in self.cells:
-            if not _CELL_ID.fullmatch(cell_id):
-                raise ValueError(f"{cell_id[:80]!r} is not the id of a cell")

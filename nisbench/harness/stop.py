@@ -1,4 +1,4 @@
-"""Signals that ask a worker to end: SIGTERM, and SIGUSR1 of a scheduler before its time limit.
+"""Signals that ask a worker to end: SIGTERM, and SIGUSR1 or SIGUSR2 of a scheduler before its time limit.
 
 A training writes its checkpoint first. In every other stage the worker ends at once.
 """
@@ -28,7 +28,7 @@ class StopSignals:
 
     def install(self) -> None:
         """Handle the signals of this process from now on."""
-        for number in (signal.SIGTERM, signal.SIGUSR1):
+        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
             signal.signal(number, self._arrived)
 
     @contextmanager

@@ -1,8 +1,8 @@
 """A run folder: the plan, the environment and one folder for each cell. Reading it needs no torch.
 
-    plan.json  environment.json  lock
+    plan.json  environment.json  lock.<n>  drivers/
     cells/<cell_id>/  cell.json status.json history.jsonl series.npz samples.npz result.json
-                      log.txt checkpoint.safetensors weights.safetensors
+                      log.txt checkpoint.safetensors weights.safetensors lease.<n> queued.json
     reference/<cell_id>.npz
 
 Nothing is ever unpickled. Every file is written under a temporary name and renamed, so no reader sees half a file.
@@ -10,13 +10,13 @@ Only `history.jsonl` grows line by line; a last line that a kill has cut off is 
 checksum, and status.json of an ended cell holds the checksums of its other files.
 """
 
-import fcntl
 import os
 import shutil
+import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 import numpy as np
@@ -29,7 +29,6 @@ from nisbench.harness.atomic import (
     damaged,
     digest,
     guard,
-    is_temporary,
     parse,
     parse_arrays,
     parse_history,
@@ -44,20 +43,22 @@ from nisbench.harness.cell_files import (
     FileRecord,
     Reference,
     StatusRecord,
-    open_to_append,
     process_start,
+    read_queued,
     unpack_reference,
 )
-from nisbench.harness.plan import PlanRecord
+from nisbench.harness.lease import Lease, holder
+from nisbench.harness.run_folder import DISCARDED, FORMAT, LOCK, PlanRecord, occupied
 
 if TYPE_CHECKING:
     from nisbench.harness.plan import Plan
 
-__all__ = ["Store"]
+__all__ = ["LEASE", "Store"]
 
-FORMAT = "nisbench run"
-_DISCARDED = ("cells", "reference", "report.html", "report.md", "figures")
-_OURS = ("plan.json", "environment.json", "lock", *_DISCARDED)
+LEASE = "lease"
+"""Name of the lease in the folder of a cell."""
+LOCK_WAIT_S = 60.0
+"""Seconds to wait for another process that changes the plan."""
 _Value = str | int | float | bool | None
 
 
@@ -84,15 +85,16 @@ class Store:
         stay. Raises StoreError if the folder holds another plan or something else.
         """
         store = cls(Path(path))
-        occupied = store._occupied()
-        if occupied and fresh:
+        ids = [cell.cell_id for cell in plan.cells]
+        taken = occupied(store.path)
+        if taken and fresh:
             store._discard()
-        elif occupied and (found := store.plan())["cells"] != [cell.cell_id for cell in plan.cells]:
+        elif taken and (found := store.plan())["cells"] != ids:
             raise StoreError(
                 f"{path} holds another plan ('{found['name']}', {len(found['cells'])} cells); "
                 "give another --out, or --fresh to start over"
             )
-        if fresh or not occupied:
+        if fresh or not taken:
             store.write_plan(plan, str(environment.get("command", "")))
         if fresh or not (store.path / "environment.json").exists():
             write_json(store.path / "environment.json", environment)
@@ -115,19 +117,17 @@ class Store:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the folder, which is made if needed, for one run at a time.
+        """Hold the plan of the folder, which is made if needed, while it is read and changed. Cells have own leases.
 
-        Raises StoreError if another run holds it or if the path is taken by something else.
+        Raises StoreError if another process holds it for long, or if the path is taken by something else.
         """
-        self._occupied()
+        occupied(self.path)
         guard(self.path, lambda: self.path.mkdir(parents=True, exist_ok=True))
-        file: IO[bytes] = open_to_append(self.path / "lock")
-        with file:
-            # The kernel drops this lock when the process ends, in whatever way.
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise StoreError(f"{self.path} is in use by another run; wait for it or give another --out") from None
+        lease = Lease.within(self.path, LOCK, LOCK_WAIT_S)
+        if lease is None:
+            who = holder(self.path, LOCK) or "another process"
+            raise StoreError(f"{self.path} is in use by another run ({who}); wait for it or give another --out")
+        with lease.beating():
             yield
 
     def plan(self) -> dict[str, Any]:
@@ -187,21 +187,36 @@ class Store:
         """
         record = self._status(cell_id)
         if record is None:
-            return CellState()
+            return CellState(queue=self._queue(cell_id))
         if record.status != RUNNING:
             self._check_sizes(cell_id, record.files)
-            return CellState(Status(record.status), record.reason)
+            status = Status(record.status)
+            queue = None if status.finished else self._queue(cell_id)
+            return CellState(queue=queue) if queue else CellState(status, record.reason)
         if result := self.result(cell_id):  # killed between the two writes of write_result
             return CellState(result.status, result.reason)
         if record.pid is not None and process_start(record.pid) == record.started:
+            return CellState(stage=record.stage)
+        if (who := holder(self._folder(cell_id), LEASE)) and who.host != socket.gethostname():
             return CellState(stage=record.stage)
         return CellState(Status.INTERRUPTED, f"the process ended while the cell was at: {record.stage}")
 
     def states(self, cell_ids: Iterable[str]) -> dict[str, CellState]:
         """Return the state of each cell; cells that were not started cost one look at the disk each."""
         cells = os.path.join(self.path, "cells")
-        begun = {cell_id: os.path.lexists(f"{cells}/{cell_id}/status.json") for cell_id in cell_ids}
+        begun = {
+            cell_id: any(os.path.lexists(f"{cells}/{cell_id}/{name}") for name in ("status.json", "queued.json"))
+            for cell_id in cell_ids
+        }
         return {cell_id: self.state(cell_id) if found else CellState() for cell_id, found in begun.items()}
+
+    def version(self, cell_id: str) -> tuple[int, int] | None:
+        """Return inode and time of change of status.json, which differ once a process has worked on the cell."""
+        try:
+            stat = (self._folder(cell_id) / "status.json").lstat()
+        except FileNotFoundError:
+            return None
+        return stat.st_ino, stat.st_mtime_ns
 
     def result(self, cell_id: str) -> CellResult | None:
         """Return the result of the cell; None before its end."""
@@ -259,7 +274,7 @@ class Store:
     def _discard(self) -> None:
         """Delete cells and reports. plan.json stays until the new one replaces it, so the folder remains a run."""
         self.plan()
-        for name in _DISCARDED:
+        for name in DISCARDED:
             entry = self.path / name
             guard(entry, lambda entry=entry: shutil.rmtree(entry) if entry.is_dir() else entry.unlink(True))  # type: ignore[misc]
 
@@ -271,14 +286,16 @@ class Store:
                 raise StoreError(f"{path} is a link, which is not followed; replace it by the folder itself")
         return folder
 
+    def _queue(self, cell_id: str) -> str | None:
+        """Return the job of a scheduler that will run the cell; None once a process has worked on the cell."""
+        files = self.files(cell_id)
+        return read_queued(files.queued, self.version(cell_id)) if files.queued.exists() else None
+
     def _status(self, cell_id: str) -> StatusRecord | None:
         """Return status.json; None if the cell was not started."""
-        path = self._folder(cell_id) / "status.json"
-        try:
-            stat = path.lstat()
-        except FileNotFoundError:
+        path, version = self._folder(cell_id) / "status.json", self.version(cell_id)
+        if version is None:
             return None
-        version = stat.st_ino, stat.st_mtime_ns
         if cell_id not in self._statuses or self._statuses[cell_id][0] != version:
             record = parse(path, lambda: msgspec.convert(check_seal(path, read_json(path)), StatusRecord))
             if record.status != RUNNING:
@@ -308,19 +325,3 @@ class Store:
             if known is None or known.sha256 != digest(content):
                 raise damaged(path, "it was changed after the cell ended")
         return content
-
-    def _occupied(self) -> bool:
-        """Return True if the path is a run. Raises StoreError if it is something else that is not empty."""
-        if not self.path.exists():
-            return False
-        if not self.path.is_dir():
-            raise StoreError(f"{self.path} is a file; --out needs a folder")
-        if (self.path / "plan.json").exists():
-            return True
-        # A run that was killed while it made its folder leaves files of ours but no plan.json.
-        strange = [p.name for p in self.path.iterdir() if p.name not in _OURS and not is_temporary(p)]
-        if strange:
-            raise StoreError(
-                f"{self.path} is not a run folder and not empty (it contains '{min(strange)}'); nothing was changed"
-            )
-        return False

@@ -158,6 +158,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--memory-limit", type=int, default=None)
     parser.add_argument("--keep", action="store_true")
+    parser.add_argument("--concurrent", type=int, default=1, help="cells that the run works on at a time")
+    parser.add_argument("--gpu", default=None, help="CUDA_VISIBLE_DEVICES of this process")
     given = parser.parse_args(arguments)
     stop = StopSignals()
     if given.threads:  # 0 leaves the choice to torch
@@ -170,7 +172,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     files = store.files(cell.cell_id)
     try:
         stop.install()
-        files.write_result(_guarded(store, cell, given.memory_limit, given.keep, stop))
+        result = _guarded(store, cell, given.memory_limit, given.keep, stop)
+        if result.timing is not None:
+            timing = replace(result.timing, concurrent=given.concurrent, gpu=given.gpu)
+            result = replace(result, timing=timing)
+        files.write_result(result)
     except StopRequestedError as request:
         files.write_status(Status.INTERRUPTED, f"{request}; the cell was at: {store.state(cell.cell_id).stage}")
         sys.exit(_STOPPED)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from nisbench.contract.records import CellState, Status
+from nisbench.harness.claims import driver
 from nisbench.harness.store import Store
 
 TIMED = ("_s", "_bytes", "_per_1000", "per_effective_sample")
@@ -68,8 +69,8 @@ def run(start, nisbench, write_plan, wait_for, tmp_path_factory):
     store = Store.open(out)
     seen["stopped"] = (process.returncode, err, _alive(worker), store.state(_cell(store, "tilted").cell_id))
 
-    with store.lock():
-        seen["second"] = nisbench(folder, *command)
+    with driver(store):
+        seen["second"] = nisbench(folder, *command, "--fresh")
 
     process = start(folder, *command)
     wait_for(lambda: _worker(out, "tilted"))
@@ -96,7 +97,7 @@ def test_ctrl_c_ends_the_workers_and_marks_their_cells(run):
     assert "Traceback" not in err
 
 
-def test_a_folder_in_use_is_refused(run):
+def test_cells_of_a_run_in_progress_are_not_deleted(run):
     code, out, err = run["second"]
     assert (code, out) == (2, "")
     assert "in use by another run" in err

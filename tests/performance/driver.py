@@ -17,6 +17,8 @@ from unittest.mock import patch
 
 from nisbench.contract.records import Cell
 from nisbench.harness import execute
+from nisbench.harness.claims import driver
+from nisbench.harness.engines.local import LocalEngine
 from nisbench.harness.launch import Beginning
 from nisbench.harness.plan import Plan
 from nisbench.harness.store import Store
@@ -43,8 +45,8 @@ def share(n_cells: int, seconds: float, *, table: bool) -> float:
         screen.isatty = lambda: table
         with patch.object(sys, "stderr", screen), show_progress(Beginning(store, cells, cells, (), False)) as watch:
             try:
-                with patch.object(execute.subprocess, "Popen", Sleeper):
-                    execute.run_cells(store, cells, watch=watch)
+                with driver(store) as lease, patch.object(execute.subprocess, "Popen", Sleeper):
+                    LocalEngine().run(store, cells, execute.Settings(), lease, watch)
             except execute.StoppedError:
                 pass
     return (used[1] - used[0]) / seconds

@@ -8,6 +8,8 @@ import pytest
 from nisbench.contract.records import Budget, Cell, CellResult, CellState, ReferenceState, Status
 from nisbench.harness import execute, resume
 from nisbench.harness.cell_files import Reference
+from nisbench.harness.claims import driver
+from nisbench.harness.engines.local import LocalEngine
 from nisbench.harness.plan import Plan
 from nisbench.harness.store import Store
 
@@ -24,6 +26,11 @@ def store(tmp_path):
 def _end(store, cell, status, **fields):
     reason = None if status is Status.OK else "why"
     store.files(cell.cell_id).write_result(CellResult(cell.cell_id, status, reason, **fields))
+
+
+def _run(store, cells, *, workers=1, watch=None):
+    with driver(store) as lease:
+        LocalEngine(workers).run(store, cells, execute.Settings(), lease, watch)
 
 
 def _due(store, **limits):
@@ -94,7 +101,7 @@ def test_a_reference_that_fails_again_leaves_its_models_alone(store, monkeypatch
         kill = poll
 
     monkeypatch.setattr(execute.subprocess, "Popen", Ended)
-    execute.run_cells(store, resume.unfinished(store))
+    _run(store, resume.unfinished(store))
     assert started == [REFERENCE.cell_id]
     assert store.result(MODEL.cell_id).status is Status.OK
     assert store.state(REFERENCE.cell_id) == CellState(Status.FAILED, "the worker ended with exit code 1 and no result")
@@ -133,7 +140,7 @@ def test_models_wait_for_their_reference_and_workers_are_bounded(store, monkeypa
 
     monkeypatch.setattr(execute.subprocess, "Popen", Slow)
     seen = []
-    execute.run_cells(store, (MODEL, REFERENCE), workers=4, watch=execute.Watch(seen.append, 0.01))
+    _run(store, (MODEL, REFERENCE), workers=4, watch=execute.Watch(seen.append, 0.01))
     assert ended == [REFERENCE.cell_id, MODEL.cell_id]
     assert max(most) == 1
     assert seen[-1].ended == (REFERENCE.cell_id, MODEL.cell_id)

@@ -70,11 +70,15 @@ def test_finished_cells_of_a_changed_plugin_run_again(package, tmp_path, monkeyp
         store.files(cell.cell_id).write_result(CellResult(cell.cell_id, Status.OK, source=known))
     plan = Plan("p", "t", "d", groups=(), cells=(reference, model, other))
     ran = []
-    monkeypatch.setattr("nisbench.harness.launch.run_cells", lambda store, cells, **_: ran.append(cells))
+
+    class Engine:
+        def run(self, store, cells, *_):
+            ran.append(cells)
+
     assert outdated(store) == ((), ())
     Path(package / "kernel.py").write_text("x = 2\n")
     assert outdated(store) == ((reference, model), ("r",))  # the model was judged on draws of the old reference
-    run_plan(plan, store.path, command="", keep=True)
-    run_plan(plan, store.path, command="")
-    run_plan(plan, store.path, command="")  # the first of these two was stopped before the model ran
+    run_plan(plan, store.path, command="", engine=Engine(), keep=True)
+    run_plan(plan, store.path, command="", engine=Engine())
+    run_plan(plan, store.path, command="", engine=Engine())  # the first of these two was stopped before the model ran
     assert ran == [(), (reference, model), (reference, model)]

@@ -277,7 +277,8 @@ def _hold(path, held, release):
         release.wait(30)
 
 
-def test_one_run_at_a_time(store):
+def test_one_plan_at_a_time(store, monkeypatch):
+    monkeypatch.setattr("nisbench.harness.store.LOCK_WAIT_S", 0.1)
     context = multiprocessing.get_context("spawn")
     held, release = context.Event(), context.Event()
     process = context.Process(target=_hold, args=(store.path, held, release))
