@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nisbench.earlier_costs import earlier_costs
 from nisbench.harness.limits import size_text
 from nisbench.harness.rough_costs import PlannedCost, rough_costs
 from nisbench.harness.store import Store
 from nisbench.results.cells import load
-from nisbench.results.earlier_costs import earlier_costs
 from nisbench.results.status import span
 
 if TYPE_CHECKING:
