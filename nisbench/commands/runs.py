@@ -163,7 +163,14 @@ def _engine(executor: str, workers: int, scheduler: str | None, slurm: Sequence[
 
 @click.command()
 @_plan_options
-def plan(**selection: Any) -> None:
+@click.option(
+    "--estimate",
+    metavar="[RUN]",
+    is_flag=False,
+    flag_value="",
+    help="Time and memory of each cell, from the finished cells of a run, or roughly from operation counts.",
+)
+def plan(estimate: str | None, **selection: Any) -> None:
     """Show the cells of a plan without running them."""
     from nisbench.harness.selection import select_plan
     from nisbench.results.status import labels
@@ -175,7 +182,13 @@ def plan(**selection: Any) -> None:
     for group in made.groups:
         if group.claim:
             click.echo(f"  claim ({group.name}): {group.claim}")
-    click.echo("\n".join(_planned(cell, named[cell.cell_id]) for cell in made.cells))
+    lines = {cell.cell_id: _planned(cell, named[cell.cell_id]) for cell in made.cells}
+    summary: list[str] = []
+    if estimate is not None:
+        from nisbench.planned_costs import estimated
+
+        lines, summary = estimated(made, lines, Path(estimate) if estimate else None)
+    click.echo("\n".join([*lines.values(), *summary]))
     click.echo(f"{number_of_cells(len(made.cells))}; default folder: {Path('runs') / made.folder_name}")
 
 
