@@ -56,5 +56,7 @@ def occupied(path: Path) -> bool:
     # A run that was killed while it made its folder leaves files of ours but no plan.json.
     strange = [p.name for p in path.iterdir() if not _OURS.fullmatch(p.name) and not is_temporary(p)]
     if strange:
-        raise StoreError(f"{path} is not a run folder and not empty (it contains '{min(strange)}'); nothing was changed")
+        raise StoreError(
+            f"{path} is not a run folder and not empty (it contains '{min(strange)}'); nothing was changed"
+        )
     return False

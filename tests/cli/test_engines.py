@@ -42,7 +42,9 @@ def training(folder):
 
 
 def left_behind(folder):
-    return [p.name for p in folder.rglob("*") if p.name.startswith(("lock.", "lease.", "driver-")) or p.suffix == ".tmp"]
+    return [
+        p.name for p in folder.rglob("*") if p.name.startswith(("lock.", "lease.", "driver-")) or p.suffix == ".tmp"
+    ]
 
 
 @pytest.mark.timeout(1200)
@@ -91,7 +93,19 @@ def test_slurm_jobs_are_submitted_and_give_the_numbers_of_a_local_run(
     else:
         plan, expected = request.getfixturevalue("local")
     out = tmp_path / "r"
-    command = ["run", "--plan", plan, "--out", out, "--executor", "slurm", "--slurm", "cluster=local", "--slurm", "time=9"]
+    command = [
+        "run",
+        "--plan",
+        plan,
+        "--out",
+        out,
+        "--executor",
+        "slurm",
+        "--slurm",
+        "cluster=local",
+        "--slurm",
+        "time=9",
+    ]
     code, printed, err = nisbench(tmp_path, *command)
     assert (code, f": {n} queued" in printed) == (0, True), err
     store = Store.open(out)

@@ -7,8 +7,8 @@ import pytest
 
 from nisbench.contract.records import Budget, Cell, CellResult, CellState, ReferenceState, Status
 from nisbench.harness import execute, resume
-from nisbench.harness.claims import driver
 from nisbench.harness.cell_files import Reference
+from nisbench.harness.claims import driver
 from nisbench.harness.engines.local import LocalEngine
 from nisbench.harness.plan import Plan
 from nisbench.harness.store import Store

@@ -67,7 +67,9 @@ class DaskEngine:
             try:
                 client = Client(self.scheduler, timeout=_CONNECT_S)
             except (OSError, ValueError, TimeoutError) as error:
-                raise UserError(f"--scheduler {self.scheduler}: no Dask scheduler answers ({describe(error)})") from None
+                raise UserError(
+                    f"--scheduler {self.scheduler}: no Dask scheduler answers ({describe(error)})"
+                ) from None
             with client:
                 yield client
             return
@@ -141,7 +143,13 @@ class _Run:
         remote = RemoteCell(folder, cell.cell_id, self.settings, version, str(self.driver.path.resolve()))
         resources = {"GPU": 1} if cell.device == "cuda" else None
         return self.client.submit(
-            _task, remote, self.neighbours, reference, pure=False, resources=resources, key=f"{cell.cell_id}-{id(remote)}"
+            _task,
+            remote,
+            self.neighbours,
+            reference,
+            pure=False,
+            resources=resources,
+            key=f"{cell.cell_id}-{id(remote)}",
         )
 
     def _failed(self, cell: Cell, future: "Future") -> None:

@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nisbench.contract.records import Cell
 from nisbench.errors import InvalidValue, UserError, one_line
@@ -89,9 +89,7 @@ class SlurmEngine:
         models = [c for c in others if not lacks_reference(store, c) or c.reference in {r.cell_id for r in references}]
         self._submit(store, models, settings, arrays)
 
-    def _submit(
-        self, store: Store, cells: Sequence[Cell], settings: Settings, after: Sequence[str]
-    ) -> tuple[str, ...]:
+    def _submit(self, store: Store, cells: Sequence[Cell], settings: Settings, after: Sequence[str]) -> tuple[str, ...]:
         """Submit the cells as arrays that start after the arrays `after`; return the ids of the arrays."""
         arrays: list[str] = []
         for first in range(0, len(cells), _ARRAY):
