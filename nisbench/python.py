@@ -234,7 +234,6 @@ def run(
     source = None if plan is None else str(plan)
     options = _read_options(options)
     files = tuple(map(str, plugin_files))
-    workers = integer(1, "number of workers")("workers", workers)
     chosen = select_plan(source, device=device, options=options, plugin_files=files, **given)
     folder = Path(out) if out is not None else Path("runs") / chosen.folder_name
     try:
@@ -242,7 +241,7 @@ def run(
             chosen,
             folder,
             command=_command(source, given, options, files, device, out),
-            engine=LocalEngine(workers),
+            engine=LocalEngine(integer(1, "number of workers")("workers", workers)),
             fresh=fresh,
             keep=keep,
             display=_display() if progress else None,

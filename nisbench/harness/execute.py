@@ -145,7 +145,7 @@ def _numba_cache() -> dict[str, str]:
 def start_job(
     store: Store, cell: Cell, lease: Lease, settings: Settings, *, threads: int, concurrent: int, gpu: str | None = None
 ) -> Job:
-    """Start the process of a cell with this number of threads. Up to `concurrent` cells of the run share the machine."""
+    """Start the process of a cell with `threads` threads. Up to `concurrent` cells of the run share the machine."""
     files = store.files(cell.cell_id)
     files.clear()
     # -P keeps the working directory out of the import path: a random.py there must not replace Python's own.

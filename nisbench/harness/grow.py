@@ -23,7 +23,8 @@ def extend(store: Store, plan: Plan, command: str, *, shared: bool = False) -> P
 
     A cell with a longer budget than a cell of the folder starts from the checkpoint of that cell. A cell of the earlier
     plan that is neither finished nor in `plan` leaves the plan, unless other drivers work on the folder (`shared`) or a
-    scheduler has a job for the cell; its folder stays, so a later plan can take it up again. Nothing happens if the folder has no plan or the cells of `plan`. Call it while holding the lock of the store.
+    scheduler has a job for the cell; its folder stays, so a later plan can take it up again.
+    Nothing happens if the folder has no plan or the cells of `plan`. Call it while holding the lock of the store.
 
     Raises
     ------

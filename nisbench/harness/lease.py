@@ -110,7 +110,8 @@ class Lease:
     def take(cls, folder: Path, name: str, sightings: Sightings) -> "Lease | None":
         """Return the lease; None if another process holds it. Raises StoreError if the folder cannot be written."""
         old = _looks(folder, name)
-        if not all([sightings.is_dead(path, sight) for path, sight in old.items()]):  # a list: see each of them
+        alive = [path for path, sight in old.items() if not sightings.is_dead(path, sight)]
+        if alive:
             return None
         path = folder / f"{name}.{max(map(_number, old), default=0) + 1}"
         if (file := guard(path, lambda: _create(path))) is None:

@@ -105,8 +105,8 @@ def _check_same_numbers(one: Store, other: Store, cell: Cell) -> None:
     same = statuses[0] == statuses[1] and _equal(one.series(cell.cell_id), other.series(cell.cell_id))
     if not same or not _equal(_reference(one, cell), _reference(other, cell)):
         raise StoreError(
-            f"cell {cell.cell_id} has one result in {one.path} and another in {other.path}; delete the folder of the cell "
-            "in the run that is wrong"
+            f"cell {cell.cell_id} has one result in {one.path} and another in {other.path}; delete the folder of the "
+            "cell in the run that is wrong"
         )
 
 
@@ -162,10 +162,10 @@ def _plan(stores: Sequence[Store]) -> Plan:
 def _read_plan(store: Store) -> Plan:
     """Return the plan of a run."""
     record = store.plan()
-    groups = tuple(
-        Group(**{key: tuple(value) if isinstance(value, list) else value for key, value in group.items()})
-        for group in record["groups"]
-    )
+    groups = []
+    for group in record["groups"]:
+        entries: dict[str, Any] = {key: tuple(each) if isinstance(each, list) else each for key, each in group.items()}
+        groups.append(Group(**entries))
     names = ("name", "title", "description", "memory_limit", "timeout")
     given: dict[str, Any] = {name: record.get(name) for name in names}
-    return Plan(**given, groups=groups, cells=store.cells(), plugin_files=tuple(record.get("plugin_files", ())))
+    return Plan(**given, groups=tuple(groups), cells=store.cells(), plugin_files=tuple(record.get("plugin_files", ())))

@@ -87,6 +87,6 @@ def test_damaged_runs_and_runs_in_progress_are_refused(made, tmp_path):
         merge([a, b], tmp_path / "all")
     path.unlink()
     path.symlink_to(tmp_path / "precious")
-    with pytest.raises(StoreError, match="is a link|missing"):
+    with pytest.raises(StoreError, match=r"is a link|missing"):
         merge([a, b], tmp_path / "all")
     assert not (tmp_path / "all").exists()

@@ -60,7 +60,7 @@ class Perfect(ChainSampler):
     def prepare(self, *, beta, generator):
         if self.options.fails_while and Path(self.options.fails_while).exists():
             raise RuntimeError("the file is there")
-        print("prepared in process", os.getpid())
+        sys.stdout.write(f"prepared in process {os.getpid()}\n")
         self.states = _states(self.target.L)
         self.cumulative = torch.softmax(-beta * self.target.energy(self.states), 0).cumsum(0)
 
