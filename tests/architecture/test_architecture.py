@@ -45,7 +45,10 @@ TORCH_FREE = [
 """Modules; a package stands for all modules in it."""
 TOP = {"nisbench/__init__.py"}
 PRINTS = {"nisbench/cli.py"}
-ENVIRONMENT = {"nisbench/cli.py", "nisbench/harness/execute.py", "nisbench/contract/surroundings.py"}
+ENVIRONMENT = {
+    *("nisbench/cli.py", "nisbench/harness/execute.py"),
+    *("nisbench/contract/surroundings.py", "nisbench/contract/probe.py"),
+}
 PLOTTING = {
     f"nisbench/report/{name}.py"
     for name in ("axes", "dots", "figures", "fonts", "grid", "labels", "lettering", "mosaic", "plot", "sheet")
