@@ -34,7 +34,10 @@ _KEPT_FOR_S = 90 * 86400.0
 """Age at which the file of an answer is deleted; each command that asks anew looks for such files."""
 _LARGEST_ANSWER = 2**20
 _MOST_FILES = 20_000
-_START = "import json, sys; sys.path[:] = json.loads(sys.argv[1])['path']; import nisbench.contract.probe_child as c; c.main()"
+_START = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1])['path']\n"
+    "from nisbench.contract.probe_child import main; main()"
+)
 
 
 @dataclass(frozen=True)
@@ -60,14 +63,12 @@ def probe(points: Sequence[EntryPoint], needed: set[str] | None = None) -> list[
     """
     kept = [_recall(point) for point in points]
     known = {name for answer in kept if answer for name in answer.names}
-    answers = []
-    for point, answer in zip(points, kept, strict=True):
-        if answer is None and (needed is None or not needed <= known):
-            answer = _ask(point)
+    for at, point in enumerate(points):
+        if kept[at] is None and (needed is None or not needed <= known):
+            kept[at] = answer = _ask(point)
             known |= set(answer.names)
             _keep(point, answer)
-        answers.append(answer or Answer())
-    return answers
+    return [answer or Answer() for answer in kept]
 
 
 def _ask(point: EntryPoint) -> Answer:

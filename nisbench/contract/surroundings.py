@@ -123,7 +123,7 @@ def _set_collector(enabled: bool) -> None:
 
 @contextmanager
 def _signals() -> Iterator[None]:
-    """Restores handlers and stops a new timer, which would otherwise end the process. Only the main thread may do so."""
+    """Restores handlers and stops a new timer, which would end the process. Only the main thread may do so."""
     main = threading.current_thread() is threading.main_thread()
     before = {number: signal.getsignal(number) for number in signal.valid_signals()} if main else {}
     timed = signal.getitimer(signal.ITIMER_REAL)[0]
@@ -140,14 +140,14 @@ def _signals() -> Iterator[None]:
 @contextmanager
 def _numpy_random() -> Iterator[None]:
     """NumPy loads its random numbers at their first use, which takes 40 ms."""
-    before = np.random.get_state() if "numpy.random" in sys.modules else None
+    before = np.random.get_state() if "numpy.random" in sys.modules else None  # noqa: NPY002  the global state
     try:
         yield
     finally:
         if before is not None:
-            np.random.set_state(before)
+            np.random.set_state(before)  # noqa: NPY002
         elif "numpy.random" in sys.modules:
-            np.random.seed()
+            np.random.seed()  # noqa: NPY002
 
 
 @contextmanager
