@@ -29,13 +29,14 @@ def main() -> None:
     question = json.loads(sys.argv.pop())
     answer = os.dup(1)  # not inherited by processes that the module starts
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    said = {"names": [], "broken": None}
+    names: list[str] = []
+    broken = None
     try:
         with preserved():
-            said["names"] = _names(EntryPoint(*question["point"]), *question["source"])
+            names = _names(EntryPoint(*question["point"]), *question["source"])
     except BaseException as error:  # the import of a module may raise anything
-        said["broken"] = describe(error)
-    os.write(answer, json.dumps(said).encode())
+        broken = describe(error)
+    os.write(answer, json.dumps({"names": names, "broken": broken}).encode())
     os._exit(0)  # neither threads nor exit handlers of the module can hold the process up
 
 
@@ -48,4 +49,4 @@ def _names(point: EntryPoint, distribution: str, version: str) -> list[str]:
             thread.join(_THREAD_S)
         if thread.is_alive():
             raise PluginError(f"its registration module starts a thread that goes on ({thread.name}); remove it")
-    return [entry.name for entry in (*registry.plugins, *registry.targets)]
+    return [*(entry.name for entry in registry.plugins), *(entry.name for entry in registry.targets)]

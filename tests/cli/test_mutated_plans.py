@@ -1,5 +1,6 @@
 """Plans that were changed at random: a plan, or one line and exit code 2."""
 
+import copy
 import math
 import random
 import sys
@@ -78,9 +79,9 @@ def mutated(text: str, rng: random.Random) -> str:
         if action == 0:
             del container[key]
         elif action == 1 and isinstance(container, dict):
-            container[rng.choice(KEYS)] = rng.choice(JUNK)
+            container[rng.choice(KEYS)] = copy.deepcopy(rng.choice(JUNK))
         else:
-            container[key] = rng.choice(JUNK)
+            container[key] = copy.deepcopy(rng.choice(JUNK))
     written = "".join(f"{toml_text(key)} = {toml(value)}\n" for key, value in table.items())
     if rng.random() < 0.1:
         at = rng.randrange(len(written) + 1)
