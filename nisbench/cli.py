@@ -14,7 +14,7 @@ from nisbench.commands.authors import check, new_plugin, plugins
 from nisbench.commands.draws import draw, evaluate
 from nisbench.commands.results import compare, exact, export, merge, report, verify
 from nisbench.commands.runs import plan, run, status
-from nisbench.errors import NisbenchError
+from nisbench.errors import NisbenchError, printed
 
 __all__ = ["main"]
 
@@ -75,5 +75,5 @@ def _close_output() -> None:
 
 
 def _fail(message: str) -> None:
-    click.echo("nisbench: " + " ".join(message.split()), err=True)
+    click.echo("nisbench: " + printed(message), err=True)
     sys.exit(2)

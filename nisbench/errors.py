@@ -24,6 +24,7 @@ __all__ = [
     "UserError",
     "describe",
     "one_line",
+    "printed",
 ]
 
 _LONGEST = 500
@@ -35,6 +36,12 @@ def one_line(text: str) -> str:
     first = next(iter(text[: 4 * _LONGEST].strip().splitlines()), "")
     line = "".join(c if c.isprintable() else " " for c in first)
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 4]} ..."
+
+
+def printed(text: str) -> str:
+    """Return all lines of a text as one line of at most 2000 characters, with blanks for control characters."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text[: 8 * _LONGEST]).split())
+    return line if len(line) <= 4 * _LONGEST else f"{line[: 4 * _LONGEST - 4]} ..."
 
 
 def describe(error: BaseException) -> str:
@@ -55,6 +62,7 @@ class UnknownName(UserError):
 
     def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
         names = sorted(known)
+        name = one_line(name)
         close = get_close_matches(name, names, n=1)
         hint = f"did you mean '{close[0]}'?" if close else f"there is: {', '.join(names) or 'nothing'}"
         super().__init__(f"no {what} '{name}'; {hint}")

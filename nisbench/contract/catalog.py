@@ -19,14 +19,17 @@ from nisbench.contract import builtin, hookspecs
 from nisbench.contract.distribution import own_version, plugin_points
 from nisbench.contract.options import NoOptions, check_options, fill_options
 from nisbench.contract.plugin_files import plugin_file_points
+from nisbench.contract.probe import probe
 from nisbench.contract.records import Kind, TrainingOptions
 from nisbench.contract.surroundings import preserved
 from nisbench.errors import PluginError, UnknownName, describe
 
-__all__ = ["Catalog", "Entry", "TargetEntry", "check_name", "load_catalog"]
+__all__ = ["Catalog", "Entry", "TargetEntry", "check_name", "collect", "load_catalog"]
 
 GROUP = "nisbench"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_LONGEST_NAME = 100
+"""Characters. The name is a part of the name of a folder, which may have 255."""
 
 
 @dataclass(frozen=True)
@@ -226,44 +229,83 @@ class _Registry:
 def load_catalog(points: Iterable[EntryPoint] | None = None, *, names: Iterable[str] | None = None) -> Catalog:
     """The catalog of `points`, by default all entry points of the group `nisbench`, and the plugin files in use.
 
-    A plugin that fails to load is listed in `broken` with the reason; it raises nothing.
+    A plugin that fails to load is listed in `broken` with the reason; it raises nothing. Modules of other distributions
+    are tried in a child process first, see `nisbench.contract.probe`; those of `points` are not.
 
     Parameters
     ----------
     names
-        Plugins and targets that are needed. Modules are loaded in their fixed order, nisbench's own first, until all
-        these names are registered. A cell of built-ins thus runs no code of another distribution.
+        Plugins and targets that are needed. nisbench's own modules are loaded until all these names are registered.
+        Of other distributions, only the modules that register one of the missing names are imported.
     """
-    own = _collect(builtin, "nisbench", own_version())
-    plugins: dict[str, Entry] = {}
-    targets = {entry.name: entry for entry in own.targets}
-    broken: list[Entry] = []
+    own = collect(builtin, "nisbench", own_version())
+    loading = _Loading(targets={entry.name: entry for entry in own.targets})
     needed = None if names is None else set(names)
-    for point in sorted((*plugin_points(), *plugin_file_points()) if points is None else points, key=_order):
-        if needed is not None and needed <= plugins.keys() | targets.keys():
-            break
-        distribution = point.dist.name if point.dist else "unknown"
-        version = point.dist.version if point.dist else "unknown"
+    found = sorted((*plugin_points(), *plugin_file_points()) if points is None else points, key=_order)
+    direct = [point for point in found if points is not None or _is_own(point)]
+    asked = [] if points is not None else found[len(direct) :]
+    for point in direct:
+        if needed is None or needed - loading.names:
+            loading.load(point)
+    missing = None if needed is None else needed - loading.names
+    if asked and missing != set():
+        for point, answer in zip(asked, probe(asked, missing), strict=True):
+            if answer.broken is not None:
+                loading.refuse(point, answer.broken)
+            elif missing is None or missing & set(answer.names):
+                loading.load(point)
+            elif not loading.names & set(answer.names):  # a module that repeats a name registers nothing
+                loading.names |= set(answer.names)
+    return Catalog(plugins=loading.plugins, targets=loading.targets, broken=tuple(loading.broken))
+
+
+class _Loading:
+    """A catalog in the making."""
+
+    def __init__(self, targets: dict[str, TargetEntry]) -> None:
+        self.plugins: dict[str, Entry] = {}
+        self.targets = targets
+        self.broken: list[Entry] = []
+        self.names = set(targets)
+        """All names that are taken, also those of modules that are not imported."""
+
+    def load(self, point: EntryPoint) -> None:
+        """Import the module of an entry point and add its entries, or the reason why it is broken."""
+        distribution, version = _source(point)
         try:
             with preserved():
-                registry = _collect(point.load(), distribution, version)
+                registry = collect(point.load(), distribution, version)
             added = [*(entry.name for entry in registry.plugins), *(entry.name for entry in registry.targets)]
-            if repeated := _repeated([*plugins, *targets, *added]):
+            if repeated := _repeated([*self.names, *added]):
                 raise PluginError(f"'{repeated[0]}' is registered already")
         except KeyboardInterrupt:
             raise
         # The import of a plugin may raise anything: SystemExit, the skip of a test framework, a panic of compiled code.
         except BaseException as error:
-            broken.append(Entry(point.name, None, distribution, version, broken=describe(error)))
-            continue
-        plugins.update({entry.name: entry for entry in registry.plugins})
-        targets.update({entry.name: entry for entry in registry.targets})
-    return Catalog(plugins=plugins, targets=targets, broken=tuple(broken))
+            self.refuse(point, describe(error))
+            return
+        self.names |= set(added)
+        self.plugins |= {entry.name: entry for entry in registry.plugins}
+        self.targets |= {entry.name: entry for entry in registry.targets}
+
+    def refuse(self, point: EntryPoint, reason: str) -> None:
+        """Add a broken registration."""
+        self.broken.append(Entry(point.name, None, *_source(point), broken=reason))
+
+
+def _source(point: EntryPoint) -> tuple[str, str]:
+    """Name and version of the distribution of an entry point."""
+    return (point.dist.name, point.dist.version) if point.dist else ("unknown", "unknown")
 
 
 def _order(point: EntryPoint) -> tuple[bool, str]:
     """Sort key that puts nisbench's own plugins first: a plugin that repeats one of their names is the broken one."""
-    return point.dist is None or point.dist.name != "nisbench", point.name
+    return not _is_own(point), point.name
+
+
+def _is_own(point: EntryPoint) -> bool:
+    """True for an entry point of nisbench itself."""
+    return point.dist is not None and point.dist.name == "nisbench"
 
 
 def _repeated(names: Iterable[str]) -> list[str]:
@@ -271,7 +313,7 @@ def _repeated(names: Iterable[str]) -> list[str]:
     return [name for name, count in Counter(names).items() if count > 1]
 
 
-def _collect(module: Any, distribution: str, version: str) -> _Registry:
+def collect(module: Any, distribution: str, version: str) -> _Registry:
     """Calls the hooks of one registration module and returns what they register."""
     manager = pluggy.PluginManager(GROUP)  # one manager per module, so that modules cannot affect each other
     manager.add_hookspecs(hookspecs)
@@ -289,6 +331,8 @@ def check_name(name: object) -> None:
     """Raises PluginError for a name that cannot be written in a command, a plan and a table."""
     if not (isinstance(name, str) and _NAME.fullmatch(name)):
         raise PluginError(f"the name {name!r} is not allowed; use letters, digits, '.', '_' and '-', first no mark")
+    if len(name) > _LONGEST_NAME:
+        raise PluginError(f"the name {name[:20]}... has {len(name)} characters; use at most {_LONGEST_NAME}")
 
 
 def _resolve(factory: str, name: str) -> type[Any]:

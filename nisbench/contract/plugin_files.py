@@ -12,7 +12,7 @@ from importlib.metadata import Distribution, EntryPoint
 from os import PathLike
 from pathlib import Path
 
-from nisbench.contract.surroundings import preserved
+from nisbench.contract.probe import probe
 from nisbench.errors import InvalidValue
 
 __all__ = ["plugin_file_points", "use_plugin_file"]
@@ -41,14 +41,14 @@ class _PluginFile(Distribution):
 
 
 def use_plugin_file(path: Path) -> Path:
-    """Import the registration module in the file, add its entry point, and return the absolute path.
+    """Try the registration module in the file, add its entry point, and return the absolute path.
 
     The name of the module is the name of the file without `.py`. A second call with the same file does nothing.
 
     Raises
     ------
     InvalidValue
-        If the file does not exist, if its name is that of another module, or if its import fails.
+        If the file does not exist, if its name is that of another module, or if its registration fails.
     """
     file = path.resolve()
     if file in _FILES:
@@ -63,14 +63,11 @@ def use_plugin_file(path: Path) -> Path:
     if str(file.parent) not in sys.path:
         sys.path.append(str(file.parent))
         importlib.invalidate_caches()
-    try:
-        with preserved():
-            importlib.import_module(file.stem)
-    except Exception as error:  # the file may raise anything
-        sys.modules.pop(file.stem, None)
-        why = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise InvalidValue(f"--plugin-file {path} cannot be imported: {why}") from error
-    _FILES[file] = _PluginFile(file)
+    made = _PluginFile(file)
+    (answer,) = probe(tuple(made.entry_points))
+    if answer.broken is not None:
+        raise InvalidValue(f"--plugin-file {path} cannot be used: {answer.broken}")
+    _FILES[file] = made
     return file
 
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["exact_lines", "exact_rows"]
 
+_LARGEST_L = 1024
+"""Largest extent for which a target is built: a target holds arrays of several numbers for each site."""
+
 
 def exact_rows(target: str, assigned: Iterable[str], sizes: str, beta: str) -> list[dict[str, Any]]:
     """Return one row for each target, beta and L: target, L, beta, log_z, and exact values per site.
@@ -55,6 +58,8 @@ def _values(entry: TargetEntry, given: Mapping[str, Any], L: int, beta: float) -
     """Return ln Z and the exact values per site, or the reason why there are none."""
     if entry.name == "ising" and not changed_options(entry.options, given):  # fast, because it does without torch
         return {"log_z": kaufman.log_z(L, beta), **kaufman.exact_values(L, beta)}
+    if L > _LARGEST_L:
+        return {"log_z": None, "reason": f"only the target ising with its default options goes beyond L = {_LARGEST_L}"}
     try:
         built = entry.build(L, given)
         values = built.exact(beta)

@@ -11,6 +11,7 @@ from nisbench.errors import InvalidValue, UnknownName
 __all__ = ["DEFAULT_PLAN", "GROUP_KEYS", "TOP_KEYS", "check_keys", "plan_names", "read_plan"]
 
 DEFAULT_PLAN = "quick"
+_LARGEST_FILE = 2**22
 TOP_KEYS = (
     "name",
     "title",
@@ -66,10 +67,17 @@ def read_plan(source: str) -> dict[str, Any]:
         text = (_folder() / f"{source}.toml").read_text(encoding="utf-8")
     else:
         try:
-            text = path.read_text(encoding="utf-8-sig")  # some editors write a byte order mark, which TOML refuses
+            with path.open("rb") as file:
+                content = file.read(_LARGEST_FILE + 1)
+            if len(content) > _LARGEST_FILE:
+                raise InvalidValue(f"plan {source} has more than {_LARGEST_FILE} bytes; a plan is a short TOML file")
+            text = content.decode("utf-8-sig")  # some editors write a byte order mark, which TOML refuses
+            text = text.replace("\r\n", "\n")
         except (OSError, ValueError) as error:
             raise InvalidValue(f"plan {source} cannot be read: {error}") from error
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError as error:
+        raise InvalidValue(f"plan {source} is nested too deeply; a plan has tables in [[group]] only") from error
+    except ValueError as error:  # also an integer of more than 4300 digits
         raise InvalidValue(f"plan {source} is not valid TOML: {error}") from error

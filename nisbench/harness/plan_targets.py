@@ -1,6 +1,7 @@
 """The targets of one group of a plan, each with all its options; options with several values, in all combinations."""
 
 import itertools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -8,11 +9,12 @@ from typing import Any
 from nisbench.contract.catalog import Catalog, Entry, TargetEntry
 from nisbench.contract.records import canonical_json
 from nisbench.errors import InvalidValue
-from nisbench.harness.values import items, parse_name
+from nisbench.harness.values import items, parse_name, shown
 
 __all__ = ["PlannedTarget", "filled_options", "planned_targets"]
 
 DEFAULT_TARGET = "ising"
+_MOST_VARIANTS = 10**4
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,9 @@ def filled_options(
     """
     listed = {key: _values(f"{entry.name}.{key}", value) for key, value in planned.items()}
     listed |= {key: items(f"{entry.name}.{key}", value, _scalar) for key, value in given.items()}
+    if math.prod(map(len, listed.values())) > _MOST_VARIANTS:
+        many = f"more than {_MOST_VARIANTS} combinations"
+        raise InvalidValue(f"the options of {entry.name} have {many}; give fewer values")
     filled = [
         entry.fill(dict(zip(listed, combination, strict=True))) for combination in itertools.product(*listed.values())
     ]
@@ -85,7 +90,8 @@ def filled_options(
 def _option_table(where: str, table: Mapping[str, Any]) -> Mapping[str, Any]:
     options = table.get("target_options", {})
     if not isinstance(options, dict):
-        raise InvalidValue(f'{where}: target_options = {options!r}; give a table, for example {{ boundary = "free" }}')
+        example = 'for example { boundary = "free" }'
+        raise InvalidValue(f"{where}: target_options = '{shown(options)}'; give a table, {example}")
     return options
 
 
@@ -96,5 +102,5 @@ def _values(where: str, value: Any) -> tuple[Any, ...]:
 
 def _scalar(where: str, value: Any) -> Any:
     if not isinstance(value, bool | int | float | str):
-        raise InvalidValue(f"{where} = {value!r} is not a value of an option")
+        raise InvalidValue(f"{where} = '{shown(value)}' is not a value of an option")
     return value

@@ -17,11 +17,22 @@ from nisbench.harness.plan import Group, Overrides, Plan
 from nisbench.harness.plan_files import DEFAULT_PLAN, GROUP_KEYS, TOP_KEYS, check_keys, read_plan
 from nisbench.harness.plan_targets import PlannedTarget, filled_options, planned_targets
 from nisbench.harness.reference_choice import AUTO, NONE, check_reference, choose_reference
-from nisbench.harness.values import integer, items, parse_betas, parse_bytes, parse_name, parse_seconds, parse_size
+from nisbench.harness.values import (
+    integer,
+    items,
+    parse_betas,
+    parse_bytes,
+    parse_name,
+    parse_seconds,
+    parse_size,
+    parse_text,
+    shown,
+)
 
 __all__ = ["load_plan"]
 
 REFERENCE_SEED = 0
+MOST_CELLS = 10**6
 _DEFAULT = "default"
 
 
@@ -44,7 +55,7 @@ def load_plan(source: str | None, overrides: Overrides, catalog: Catalog, *, dev
         For a value that does not fit.
     """
     table = read_plan(source or DEFAULT_PLAN)
-    where = f"plan '{table.get('name', source)}'"
+    where = f"plan '{shown(table.get('name', source))}'"
     groups = table.get("group")
     if not isinstance(groups, list) or not groups or not all(isinstance(group, dict) for group in groups):
         raise InvalidValue(f"{where} has no group; give at least one [[group]] with plugins and sizes")
@@ -60,6 +71,7 @@ class _Planner:
         self, where: str, table: Mapping[str, Any], overrides: Overrides, catalog: Catalog, device: str
     ) -> None:
         check_keys(table, TOP_KEYS)
+        self.n_cells = 0
         self.where, self.table, self.overrides, self.catalog, self.device = where, table, overrides, catalog, device
         self.reference = overrides.reference or parse_name(f"{where}, reference", table.get("reference", AUTO))
         self.reference_draws = integer(1, "number of configurations")(where, table.get("reference_draws", 2000))
@@ -111,7 +123,8 @@ class _Planner:
         name = parse_name(f"{self.where}, name", self.table["name"])
         if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", name):
             raise InvalidValue(f"{self.where}: a name becomes a folder; use letters, digits, '.', '_' and '-'")
-        title, description = str(self.table.get("title", name)), str(self.table.get("description", ""))
+        title = parse_text(f"{self.where}, title", self.table.get("title", name))
+        description = parse_text(f"{self.where}, description", self.table.get("description", ""))
         if custom and (self.overrides.plugins or self.overrides.sizes):
             sizes = ", ".join(map(str, groups[0].sizes))
             on = f" on {self.overrides.target}" if self.overrides.target else ""
@@ -132,7 +145,7 @@ class _Planner:
             yield table, plugins if asked is None else tuple(p for p in asked if p in plugins or p not in planned)
 
     def _where_of(self, table: Mapping[str, Any]) -> str:
-        return f"{self.where}, group '{table.get('name', '')}'"
+        return f"{self.where}, group '{shown(table.get('name', ''))}'"
 
     def _group(self, table: Mapping[str, Any], plugins: tuple[str, ...]) -> tuple[Group, list[Cell]]:
         """Return one group and its cells, including the reference cells."""
@@ -146,6 +159,7 @@ class _Planner:
         targets = planned_targets(where, (self.table, table), given.target, given.options, self.catalog)
         variants = {entry.name: self._variants(table, entry) for entry in entries}
         measured = {entry.name: self._measured(where, table, entry) for entry in entries}
+        self._count(where, len(targets) * len(sizes) * len(betas) * len(seeds) * sum(map(len, variants.values())))
         cells: dict[str, Cell] = {}
         references: dict[str, Cell] = {}
         for target, entry, L, beta in itertools.product(targets, entries, sizes, betas):
@@ -156,8 +170,8 @@ class _Planner:
                 cell = self._cell(entry, measured[entry.name], options, target, L, beta, seed, reference)
                 cells[cell.cell_id] = cell
         group = Group(
-            name=str(table.get("name", "")),
-            claim=str(table.get("claim", "")),
+            name=parse_text(f"{where}, name", table.get("name", "")),
+            claim=parse_text(f"{where}, claim", table.get("claim", "")),
             check=_texts(f"{where}, check", table.get("check", ())),
             plugins=plugins,
             sizes=sizes,
@@ -167,6 +181,13 @@ class _Planner:
         )
         return group, [*references.values(), *cells.values()]
 
+    def _count(self, where: str, n_cells: int) -> None:
+        """Refuse a plan of more than a million cells before they are made."""
+        self.n_cells += n_cells
+        if self.n_cells > MOST_CELLS:
+            many = f"{where}: the plan would have {self.n_cells} cells or more"
+            raise InvalidValue(f"{many}; give at most {MOST_CELLS}, for example in several plans")
+
     def _check_options(self, where: str, table: Mapping[str, Any]) -> None:
         """Refuse options of a plugin that is not in the group, and options that a plugin does not have."""
         options = table.get("options", {})
@@ -175,7 +196,9 @@ class _Planner:
         for name, own in options.items():
             entry = self._entry(name)
             if not isinstance(own, dict):
-                raise InvalidValue(f"{where}: options of {name} are {own!r}; give a table, [group.options.{name}]")
+                raise InvalidValue(
+                    f"{where}: options of {name} are '{shown(own)}'; give a table, [group.options.{name}]"
+                )
             if name not in items(f"{where}, plugins", table.get("plugins", ()), parse_name):
                 raise InvalidValue(f"{where} has options of {name} but no cell of it; add it to plugins")
             if not entry.broken:

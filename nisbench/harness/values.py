@@ -19,6 +19,8 @@ __all__ = [
     "parse_name",
     "parse_seconds",
     "parse_size",
+    "parse_text",
+    "shown",
 ]
 
 T = TypeVar("T")
@@ -29,6 +31,10 @@ _LONGEST = 1e9
 _HOTTEST, _COLDEST = 1e-12, 1e6
 _LARGEST_BYTES = 2**60
 _LONGEST_RANGE = 1000
+_LONGEST_NAME = 200
+_LONGEST_TEXT = 5000
+_SHOWN = 60
+"""Characters of a name, of a title or claim, and of a value in a message, at most."""
 
 
 def items(where: str, given: Any, read: Callable[[str, Any], T]) -> tuple[T, ...]:
@@ -49,8 +55,28 @@ def items(where: str, given: Any, read: Callable[[str, Any], T]) -> tuple[T, ...
 def parse_name(where: str, value: Any) -> str:
     """Return a name, which is text that is not empty."""
     if not isinstance(value, str) or not value:
-        raise InvalidValue(f"{where}: {value!r} is not a name")
+        raise InvalidValue(f"{where}: '{shown(value)}' is not a name")
+    if len(value) > _LONGEST_NAME or not value.isprintable():
+        raise InvalidValue(f"{where}: '{shown(value)}' is not a name; use up to {_LONGEST_NAME} printable characters")
     return value
+
+
+def parse_text(where: str, value: Any) -> str:
+    """Return a title or another text of a plan with one space in place of line breaks and other white space."""
+    text = " ".join(value.split()) if isinstance(value, str) else None
+    if text is None or len(text) > _LONGEST_TEXT or not text.isprintable():
+        allowed = f"give up to {_LONGEST_TEXT} printable characters"
+        raise InvalidValue(f"{where}: '{shown(value)}' is not a text; {allowed}")
+    return text
+
+
+def shown(value: Any) -> str:
+    """Return a value for a message: one line without control characters, at most 60 characters."""
+    try:
+        line = one_line(str(value))
+    except ValueError:  # str() refuses integers of more than 4300 digits
+        return "a number with thousands of digits"
+    return line if len(line) <= _SHOWN else f"{line[: _SHOWN - 4]} ..."
 
 
 def integer(smallest: int, what: str, largest: int = 2**63 - 1) -> Callable[[str, Any], int]:
@@ -64,7 +90,7 @@ def integer(smallest: int, what: str, largest: int = 2**63 - 1) -> Callable[[str
         if number is not None and abs(number) > largest:  # not printed: str() refuses numbers of 4300 digits
             raise InvalidValue(f"{where}: this {what} is too large; give a whole number <= {largest}")
         if number is None or isinstance(value, bool) or number < smallest:
-            raise InvalidValue(f"{where}: '{one_line(str(value))}' is not a {what}; give a whole number >= {smallest}")
+            raise InvalidValue(f"{where}: '{shown(value)}' is not a {what}; give a whole number >= {smallest}")
         return number
 
     return read
@@ -82,7 +108,7 @@ def parse_beta(where: str, value: Any) -> float:
     number = _number(value)
     if number is None or not (number == 0 or _HOTTEST <= number <= _COLDEST):
         allowed = f"0, a number from {_HOTTEST:g} to {_COLDEST:g}, or 'critical'"
-        raise InvalidValue(f"{where}: '{value}' is not an inverse temperature; give {allowed}")
+        raise InvalidValue(f"{where}: '{shown(value)}' is not an inverse temperature; give {allowed}")
     return number + 0.0  # -0.0 becomes 0.0, which is the same cell
 
 
@@ -102,31 +128,31 @@ def _range(where: str, text: str) -> list[float]:
     """Return start, start + step, ..., stop. Rounding to 12 digits turns 0.3 + 0.05 into the number 0.35."""
     numbers = [_number(part) for part in text.split(":")]
     if len(numbers) != 3 or None in numbers:
-        raise InvalidValue(f"{where}: '{text}' is not a range; give START:STOP:STEP, for example 0.3:0.6:0.05")
+        raise InvalidValue(f"{where}: '{shown(text)}' is not a range; give START:STOP:STEP, for example 0.3:0.6:0.05")
     start, stop, step = (number or 0.0 for number in numbers)
     if not (step > 0 and start <= stop and (stop - start) / step < _LONGEST_RANGE):
-        raise InvalidValue(f"{where}: '{text}' needs start <= stop, step > 0, at most {_LONGEST_RANGE} values")
+        raise InvalidValue(f"{where}: '{shown(text)}' needs start <= stop, step > 0, at most {_LONGEST_RANGE} values")
     count = math.floor((stop - start) / step + 1e-9)
     return [round(start + i * step, 12) for i in range(count + 1)]
 
 
 def parse_bytes(where: str, value: Any) -> int:
     """Return bytes from `8G`, `512M`, `1.5GiB` or a number; the letters mean powers of 1024."""
-    text = str(value).strip().upper().removesuffix("IB").removesuffix("B")
+    text = _text(value).upper().removesuffix("IB").removesuffix("B")
     unit = text[-1:] if text[-1:] in _BYTES else ""
     number = _number(text.removesuffix(unit))
     if number is None or not 1 <= number * _BYTES[unit] <= _LARGEST_BYTES:
-        raise InvalidValue(f"{where}: '{value}' is not an amount of memory; give for example 8G or 512M")
+        raise InvalidValue(f"{where}: '{shown(value)}' is not an amount of memory; give for example 8G or 512M")
     return int(number * _BYTES[unit])
 
 
 def parse_seconds(where: str, value: Any) -> float:
     """Return seconds from `90`, `90s`, `30m` or `2h`."""
-    text = str(value).strip()
+    text = _text(value)
     unit = text[-1:] if text[-1:] in _SECONDS else ""
     number = _number(text.removesuffix(unit))
     if number is None or not 0 < number * _SECONDS[unit] < _LONGEST:
-        raise InvalidValue(f"{where}: '{value}' is not a time; give for example 90s, 30m or 2h")
+        raise InvalidValue(f"{where}: '{shown(value)}' is not a time; give for example 90s, 30m or 2h")
     return number * _SECONDS[unit]
 
 
@@ -155,12 +181,19 @@ def options(where: str, assigned: Iterable[str]) -> dict[str, dict[str, str]]:
     return found
 
 
+def _text(value: Any) -> str:
+    try:
+        return str(value).strip()
+    except ValueError:  # integers of more than 4300 digits
+        return ""
+
+
 def _number(value: Any) -> float | None:
     """Return a finite number; None for other values. Text with an underscore is not a number here: 0_44 is a slip."""
     if isinstance(value, str) and "_" in value:
         return None
     try:
         number = None if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return number if number is not None and math.isfinite(number) else None

@@ -49,6 +49,7 @@ ENVIRONMENT = {
     "nisbench/cli.py",
     "nisbench/harness/environment.py",
     "nisbench/harness/execute.py",
+    "nisbench/contract/probe.py",
     "nisbench/contract/surroundings.py",
 }
 PLOTTING = {

@@ -84,7 +84,7 @@ def test_plan_plugins_and_check_take_the_file(file):
         ("missing.py", None, "give a Python file"),
         ("my-file.py", "", "name that can be imported"),
         ("random.py", "", "there is another module 'random'"),
-        ("faulty.py", "raise RuntimeError('two\\nlines')", "cannot be imported: RuntimeError: two lines"),
+        ("faulty.py", "raise RuntimeError('two\\nlines')", "cannot be used: RuntimeError: two"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_one_line(tmp_path, monkeypatch, name, text, message):
