@@ -1,5 +1,6 @@
 """Build the target and the plugin of a cell, and rebuild the model of a finished cell."""
 
+import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from nisbench.contract.plugin_files import use_plugin_file
 from nisbench.contract.records import Cell
 from nisbench.errors import InvalidValue, NisbenchError, StoreError
 from nisbench.harness.fit import DryReport, trains
+from nisbench.harness.interpreter import worker_python
 from nisbench.harness.seeds import seed_for
 from nisbench.harness.store import Store
 from nisbench.harness.weights import load_weights, read_tensors
@@ -87,6 +89,10 @@ def rebuild(store: Store, cell: Cell) -> Sampler:
     StoreError
         If the run has no weights of the cell, or weights of another network.
     """
+    if (python := worker_python(store, cell.plugin)) != sys.executable:
+        raise StoreError(
+            f"{cell.cell_id}: {cell.plugin} belongs to the environment of {python}; use this command with that Python"
+        )
     for file in store.plan().get("plugin_files", ()):
         use_plugin_file(Path(file))
     catalog = load_catalog(names=(cell.plugin, cell.target))

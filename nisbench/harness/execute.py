@@ -20,6 +20,7 @@ from typing import Any
 from nisbench.contract.records import Cell, CellResult, Status
 from nisbench.errors import one_line
 from nisbench.harness.cell_files import CellFiles, open_to_append
+from nisbench.harness.interpreter import worker_python
 from nisbench.harness.resume import lacks_reference
 from nisbench.harness.store import Store
 
@@ -164,7 +165,7 @@ def _start(store: Store, cell: Cell, options: Sequence[str], threads: int, memor
     files.clear()
     # -P keeps the working directory out of the import path: a random.py there must not replace Python's own.
     # faulthandler prints the Python line at which native code crashed.
-    worker = [sys.executable, "-P", "-X", "faulthandler", "-m", "nisbench.harness.worker"]
+    worker = [worker_python(store, cell.plugin), "-P", "-X", "faulthandler", "-m", "nisbench.harness.worker"]
     worker += ["--store", str(store.path.resolve()), "--cell", cell.cell_id, *options]
     command = [sys.executable, "-I", "-S", str(_GUARD), "--parent", str(os.getpid()), "--grace", str(_GRACE_S)]
     command += [] if memory_limit is None else ["--memory-limit", str(memory_limit)]

@@ -22,6 +22,7 @@ TOP_KEYS = (
     "reference_chain_draws",
     "memory_limit",
     "timeout",
+    "python",
     "group",
 )
 GROUP_KEYS = (
