@@ -236,7 +236,6 @@ def run(
     source = None if plan is None else str(plan)
     options = _read_options(options)
     files = tuple(map(str, plugin_files))
-    workers = integer(1, "number of workers")("workers", workers)
     chosen = select_plan(source, device=device, options=options, plugin_files=files, python=python or {}, **given)
     folder = Path(out) if out is not None else Path("runs") / chosen.folder_name
     try:
@@ -244,7 +243,7 @@ def run(
             chosen,
             folder,
             command=_command(source, given, options, files, python or {}, device, out),
-            workers=workers,
+            workers=integer(1, "number of workers")("workers", workers),
             fresh=fresh,
             keep=keep,
             display=_display() if progress else None,

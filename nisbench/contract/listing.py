@@ -65,7 +65,7 @@ def entry_of(record: Mapping[str, Any]) -> Entry:
         frozen=True,
     )
     same = ("name", "kind", "distribution", "version", "summary", "factory", "citation", "bibtex")
-    same += ("trains", "reference_rank")
+    same += ("trains", "reference_rank", "trained_s", "trained_on")
     return Entry(
         **{name: record[name] for name in same},
         options=options,
@@ -79,6 +79,8 @@ def _of_plugin(entry: Entry) -> dict[str, Any]:
         "trains": entry.trains,
         "reference_rank": entry.reference_rank,
         "reference_needs": sorted(entry.reference_needs),
+        "trained_s": entry.trained_s,
+        "trained_on": entry.trained_on,
     }
 
 

@@ -16,6 +16,7 @@ from nisbench.harness.fit import DryReport, trains
 from nisbench.harness.interpreter import worker_python
 from nisbench.harness.seeds import seed_for
 from nisbench.harness.store import Store
+from nisbench.harness.training_data import training_data
 from nisbench.harness.weights import load_weights, read_tensors
 
 __all__ = [
@@ -127,5 +128,9 @@ def _restore(store: Store, cell: Cell, sampler: Sampler) -> None:
         state.load_state_dict(tensors)
         return
     train = torch.Generator().manual_seed(seed_for(cell, "train"))
-    again = DryReport(budget.steps or 0, lambda step: train.manual_seed(seed_for(cell, f"train/{step}")))
+    again = DryReport(
+        budget.steps or 0,
+        before=lambda step: train.manual_seed(seed_for(cell, f"train/{step}")),
+        data=lambda: training_data(store, cell, torch.device("cpu")).spins,
+    )
     sampler.fit(beta=cell.beta, generator=train, budget=budget, report=again)

@@ -111,7 +111,7 @@ def _run(
     phases = charged_times(clock)
     quantities = {**outcome.quantities, COMPILE_S: loading, **phase_memory(clock.phases), **phase_times(phases)}
     context.notes.update(environment_note(store, cell.plugin, entry.distribution))
-    declared, notes = declared_training(options, quantities.get(TRAIN_S), files)
+    declared, notes = declared_training(entry, options, quantities.get(TRAIN_S), files)
     quantities |= declared
     steps = outcome.quantities.get(TRAIN_STEPS)
     compiled = context.compilation.seconds
