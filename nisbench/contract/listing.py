@@ -64,8 +64,8 @@ def entry_of(record: Mapping[str, Any]) -> Entry:
         ],
         frozen=True,
     )
-    same = ("name", "kind", "distribution", "version", "summary", "factory", "citation", "bibtex")
-    same += ("trains", "reference_rank", "trained_s", "trained_on")
+    same = ["name", "kind", "distribution", "version", "summary", "factory", "citation", "bibtex"]
+    same += ["trains", "reference_rank", "trained_s", "trained_on"]
     return Entry(
         **{name: record[name] for name in same},
         options=options,

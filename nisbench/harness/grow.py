@@ -81,8 +81,8 @@ def joined(found: Mapping[str, Any], plan: Plan, kept: Iterable[Cell]) -> Plan:
     # A plugin of the new plan runs where the new plan says, which may be the environment of this process.
     named = {cell.plugin for cell in plan.cells}
     others = {name: Interpreter(**one) for name, one in found.get("python", {}).items() if name not in named}
-    both = {"plugin_files": files, "python": {**others, **plan.python}}
-    return dataclasses.replace(plan, groups=(*groups, *new.values()), cells=tuple(ordered), **both)
+    larger = dataclasses.replace(plan, groups=(*groups, *new.values()), cells=tuple(ordered), plugin_files=files)
+    return dataclasses.replace(larger, python={**others, **plan.python})
 
 
 def predecessor(cell: Cell, earlier: Iterable[Cell]) -> Cell | None:

@@ -43,10 +43,11 @@ def parse_pythons(where: str, given: Any) -> dict[str, str]:
     InvalidValue
         For a text that is not NAME=PATH, for a plugin that is repeated, and for a path that cannot be executed.
     """
+    pairs: list[tuple[Any, Any]]
     if isinstance(given, Mapping):
-        pairs = [(str(name), path) for name, path in given.items()]
+        pairs = list(given.items())
     else:
-        pairs = [tuple(str(text).partition("=")[::2]) for text in given]
+        pairs = [(name, path) for name, _, path in (str(text).partition("=") for text in given)]
     found: dict[str, str] = {}
     for name, path in pairs:
         if not name or not isinstance(path, str | Path) or not str(path):
