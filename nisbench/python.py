@@ -167,6 +167,7 @@ def run(
     reference: str | None = None,
     options: Mapping[str, Any] | Iterable[str] = (),
     plugin_files: Iterable[str | Path] = (),
+    python: Mapping[str, str | Path] | None = None,
     device: str = "auto",
     memory_limit: int | str | None = None,
     timeout: float | str | None = None,
@@ -192,6 +193,8 @@ def run(
         cell for each value.
     plugin_files
         Files with plugins or targets that are not installed.
+    python
+        The Python of another environment by plugin, with which the cells of this plugin run.
     memory_limit, timeout
         Bytes ("8G") and seconds ("30m") that one cell may take.
     workers
@@ -234,13 +237,13 @@ def run(
     source = None if plan is None else str(plan)
     options = _read_options(options)
     files = tuple(map(str, plugin_files))
-    chosen = select_plan(source, device=device, options=options, plugin_files=files, **given)
+    chosen = select_plan(source, device=device, options=options, plugin_files=files, python=python or {}, **given)
     folder = Path(out) if out is not None else Path("runs") / chosen.folder_name
     try:
         store = run_plan(
             chosen,
             folder,
-            command=_command(source, given, options, files, device, out),
+            command=_command(source, given, options, files, python or {}, device, out),
             engine=LocalEngine(integer(1, "number of workers")("workers", workers)),
             fresh=fresh,
             keep=keep,
@@ -275,6 +278,7 @@ def _command(
     given: Mapping[str, Any],
     options: Mapping[str, Any] | tuple[str, ...],
     plugin_files: Iterable[str],
+    python: Mapping[str, str | Path],
     device: str,
     out: str | Path | None,
 ) -> str:
@@ -287,6 +291,7 @@ def _command(
     assigned = assignments(options) if isinstance(options, Mapping) else options
     words += [word for one in assigned for word in ("--option", one)]
     words += [word for one in plugin_files for word in ("--plugin-file", one)]
+    words += [word for name, path in python.items() for word in ("--python", f"{name}={path}")]
     words += ["--device", device] if device != "auto" else []
     words += ["--out", str(out)] if out is not None else []
     return shlex.join(words)

@@ -51,6 +51,12 @@ def _plan_options(command: Callable[..., Any]) -> Callable[..., Any]:
             metavar="FILE",
             help="A file with plugins or targets that are not installed.",
         ),
+        click.option(
+            "--python",
+            multiple=True,
+            metavar="NAME=PATH",
+            help="The Python of another environment, with which the cells of plugin NAME run.",
+        ),
         click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True),
         click.option("--memory-limit", metavar="8G", help="Memory that one cell may take."),
         click.option("--timeout", metavar="30m", help="Time that one cell may take."),

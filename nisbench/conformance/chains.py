@@ -57,8 +57,8 @@ def log_z(subject: Subject) -> str:
     n_sites = subject.target().n_sites
     found = log_z_from_bridges(bridges, n_sites, subject.log_z(subject.beta) / n_sites)
     if found.z is None or abs(found.z) > 5:
-        raise Violation(f"ln Z / N is {found}")
-    return f"ln Z has z = {found.z:+.1f}."
+        raise Violation(f"ln Z / N is {found}; limit 5 standard errors")
+    return f"ln Z has z = {found.z:+.1f} (limit 5)."
 
 
 def unsupported_sizes(subject: Subject) -> str:

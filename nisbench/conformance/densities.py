@@ -16,7 +16,7 @@ from scipy.stats import chi2
 from nisbench.conformance.fit import pooled_fit
 from nisbench.conformance.independence import independent
 from nisbench.conformance.isolation import changed_by
-from nisbench.conformance.shared import costs
+from nisbench.conformance.shared import costs, limited
 from nisbench.conformance.subject import (
     SMALL,
     Check,
@@ -78,7 +78,8 @@ def sample_log_prob(subject: Subject) -> str:
             with torch.no_grad():
                 difference = largest(draws.log_prob - density.log_prob(draws.spins, beta=subject.beta))
             if not difference <= tolerance:
-                raise Violation(f"a difference of {difference:.3g} with {parameters} {dtype} parameters")
+                at = f"with {parameters} {dtype} parameters"
+                raise Violation(f"a difference of {difference:.3g} {at}; limit {tolerance:.1g}")
             differences.append(difference)
         worst.append(f"{max(differences):.1g} in {str(dtype).removeprefix('torch.')} (limit {tolerance:.1g})")
     return f"Largest difference {', '.join(worst)}."
@@ -92,7 +93,8 @@ def normalised(subject: Subject) -> str:
         density = subject.density(beta=beta, parameters=parameters)
         total = float(subject.log_prob(density, beta).exp().sum())
         if not abs(total - 1) <= subject.tolerance(1e-10):
-            raise Violation(f"the sum is 1 {total - 1:+.3g} with {parameters} parameters at beta = {beta}")
+            at = f"with {parameters} parameters at beta = {beta}"
+            raise Violation(f"the sum is 1 {total - 1:+.3g} {at}; limit {subject.tolerance(1e-10):.1g}")
         worst = max(worst, abs(total - 1))
     return f"Largest deviation {worst:.1g}, limit {subject.tolerance(1e-10):.1g}."
 
@@ -109,7 +111,7 @@ def frequencies(subject: Subject) -> str:
             observed = np.bincount(labels[drawn], minlength=len(expected))
             p = _chi_square(observed, expected)
             if not p > 1e-6:
-                raise Violation(f"p = {p:.2g} over the {what} with {parameters} parameters, {n} draws")
+                raise Violation(f"p = {p:.2g} over the {what} with {parameters} parameters, {n} draws; limit 1e-06")
             lowest = min(lowest, p)
     return f"Smallest p-value {lowest:.2g}, limit 1e-06."
 
@@ -131,8 +133,9 @@ def different_seed(subject: Subject) -> None:
             raise Violation("30 configurations were drawn twice")
 
 
-def explicit_beta(subject: Subject) -> None:
+def explicit_beta(subject: Subject) -> str:
     """Each call uses its own beta: after calls at another beta, ln q is that of a new instance."""
+    worst, limit = 0.0, subject.tolerance(1e-6)
     new = {beta: subject.density(beta=beta) for beta in (subject.beta, subject.other_beta)}
     used = subject.density(beta=subject.other_beta)
     used.sample(50, beta=subject.other_beta, generator=generator(8))
@@ -144,21 +147,30 @@ def explicit_beta(subject: Subject) -> None:
         with torch.no_grad():
             expected = fresh.log_prob(draws.spins, beta=beta)
             again = used.log_prob(draws.spins, beta=beta)
-        if not max(largest(draws.log_prob - expected), largest(again - expected)) <= subject.tolerance(1e-6):
-            raise Violation(f"after calls at another beta, ln q at beta = {beta} is not that of a new instance")
+        difference = max(largest(draws.log_prob - expected), largest(again - expected))
+        if not difference <= limit:
+            raise Violation(
+                f"after calls at another beta, ln q at beta = {beta} differs from that of a new instance: "
+                f"{limited(difference, limit)}"
+            )
+        worst = max(worst, difference)
+    return f"ln q: {limited(worst, limit)}."
 
 
-def odd_batches(subject: Subject) -> None:
+def odd_batches(subject: Subject) -> str:
     """Batches of 1 and 7 work, and ln q of a configuration does not depend on its batch."""
-    density = subject.density()
+    density, worst, limit = subject.density(), 0.0, subject.tolerance(1e-10)
     for n in (1, 7):
         draws = density.sample(n, beta=subject.beta, generator=generator(10))
         check_density_draws(draws, n, subject.extent, device=CPU, values=True)
         with torch.no_grad():
             together = density.log_prob(draws.spins, beta=subject.beta)
             alone = torch.cat([density.log_prob(spins[None], beta=subject.beta) for spins in draws.spins])
-        if not largest(together - alone) <= subject.tolerance(1e-10):
-            raise Violation(f"ln q in a batch of {n} differs from ln q alone by {largest(together - alone):.3g}")
+        difference = largest(together - alone)
+        if not difference <= limit:
+            raise Violation(f"ln q in a batch of {n} differs from ln q alone by {difference:.3g}; limit {limit:.1g}")
+        worst = max(worst, difference)
+    return f"ln q: {limited(worst, limit)}."
 
 
 def no_global_state(subject: Subject) -> None:

@@ -44,7 +44,8 @@ def pooled_fit(subject: Subject) -> str:
     n = int(counts.sum())
     smallest = _judge(counts, q, log_q, excess)
     power = f"a part with four sites at a beta 1 % off is expected at {part * math.sqrt(n):.1f} errors"
-    return f"{n} draws, smallest p-value {smallest:.2g}; {power}, all of q at {whole * math.sqrt(n):.0f}."
+    fit = f"smallest p-value {smallest:.2g} (limit {_SMALLEST_P:g})"
+    return f"{n} draws, {fit}; {power}, all of q at {whole * math.sqrt(n):.0f}."
 
 
 def _normalised(log_q: _FloatArray) -> _FloatArray:
@@ -85,7 +86,9 @@ def _judge(counts: NDArray[np.int64], q: _FloatArray, log_q: _FloatArray, excess
     if spread > _ROUNDING:
         z = (float(counts @ log_q) / n - mean) / (spread / math.sqrt(n))
         if abs(z) > _LARGEST_Z:
-            raise Violation(f"the mean of ln q over {n} draws is {z:+.1f} standard errors from that of q")
+            raise Violation(
+                f"the mean of ln q over {n} draws is {z:+.1f} standard errors from that of q; limit {_LARGEST_Z:g}"
+            )
     covariance = (excess * q[:, None]).T @ excess  # (16, 16), known exactly because the mean is 0
     found = counts @ excess / n  # (16,)
     for name, sites in _groups().items():
@@ -94,12 +97,12 @@ def _judge(counts: NDArray[np.int64], q: _FloatArray, log_q: _FloatArray, excess
             exponent = 1 + float(found @ sites) / float(sites @ covariance.diagonal())
             raise Violation(
                 f"the spins of {name} are drawn from q^{exponent:.3f}, {found @ sites / error:+.1f} standard errors"
-                f" from q, in {n} draws"
+                f" from q, in {n} draws; limit {_LARGEST_Z:g}"
             )
     score = float(n * found @ np.linalg.pinv(covariance, hermitian=True) @ found)
     p = float(chi2.sf(score, SMALL**2))
     if not p > _SMALLEST_P:
-        raise Violation(f"p = {p:.2g} for the spins given all others, {n} draws")
+        raise Violation(f"p = {p:.2g} for the spins given all others, {n} draws; limit {_SMALLEST_P:g}")
     return p
 
 

@@ -12,7 +12,7 @@ import torch
 from nisbench.conformance.subject import Subject, Violation, generator
 from nisbench.contract.interfaces import Density
 from nisbench.harness.first_chunk import configuration_hash, independent_doubts
-from nisbench.statistics.independence import repeated, repeated_beyond
+from nisbench.statistics.independence import LARGEST_TAU_Z, repeated, repeated_beyond, tau_excess
 
 __all__ = ["independent"]
 
@@ -48,4 +48,6 @@ def independent(subject: Subject) -> str:
         doubts.append(doubt)
     if doubts:
         raise Violation("; ".join(doubts))
-    return f"{len(s)} draws in {_CALLS} calls at L = {extent}."
+    excess = [z for one in series.values() if (z := tau_excess(one)) is not None]
+    tau = f"; tau_int exceeds 1/2 by {max(excess):+.1f} errors (limit {LARGEST_TAU_Z:g})" if excess else ""
+    return f"{len(s)} draws in {_CALLS} calls at L = {extent}{tau}."

@@ -7,7 +7,7 @@ from nisbench.conformance import densities
 from nisbench.conformance.densities import CPU
 from nisbench.conformance.fit import pooled_fit
 from nisbench.conformance.independence import independent
-from nisbench.conformance.shared import costs
+from nisbench.conformance.shared import costs, limited
 from nisbench.conformance.subject import Check, Subject, Violation, generator, largest
 from nisbench.conformance.training import gradient, training_batch
 from nisbench.contract.checks import check_batch, check_density_draws
@@ -37,28 +37,29 @@ def same_seed(subject: Subject) -> None:
         raise Violation("two calls of training_batch with one seed returned different signals")
 
 
-def z2_symmetry(subject: Subject) -> str | None:
+def z2_symmetry(subject: Subject) -> str:
     """With an option `z2` switched on, log_prob(s) = log_prob(-s); switched off, q still sums to 1."""
     if not hasattr(subject.options(), "z2"):
         return "It has no such option."
     values = subject.log_prob(subject.model(z2=True))
-    difference = largest(values - values.flip(0))  # row 2^16 - 1 - i of the states is the mirror of row i
-    if not difference <= subject.tolerance(1e-10):
-        raise Violation(f"a difference of {difference:.3g} between a state and its mirror")
-    total = float(subject.log_prob(subject.model(z2=False)).exp().sum())
-    if not abs(total - 1) <= subject.tolerance(1e-10):
-        raise Violation(f"without z2 the sum of q is 1 {total - 1:+.3g}")
-    return None
+    difference, limit = largest(values - values.flip(0)), subject.tolerance(1e-10)  # the mirror of i is 2^16 - 1 - i
+    if not difference <= limit:
+        raise Violation(f"a difference of {difference:.3g} between a state and its mirror; limit {limit:.1g}")
+    excess = float(subject.log_prob(subject.model(z2=False)).exp().sum()) - 1
+    if not abs(excess) <= limit:
+        raise Violation(f"without z2 the sum of q is 1 {excess:+.3g}; limit {limit:.1g}")
+    return f"Mirror: {limited(difference, limit)}; sum of q without z2: {limited(abs(excess), limit)}."
 
 
-def odd_batches(subject: Subject) -> None:
+def odd_batches(subject: Subject) -> str:
     """Batches of 1 and 7 work, also in training, and ln q of a configuration does not depend on its batch."""
-    densities.odd_batches(subject)
+    found = densities.odd_batches(subject)
     for n in (1, 7):
         check_batch(subject.model().training_batch(n, beta=subject.beta, generator=generator(10)), n)
+    return found
 
 
-def state_dict(subject: Subject) -> None:
+def state_dict(subject: Subject) -> str:
     """The state_dict contains tensors only, and in another instance it restores ln q (through safetensors)."""
     model, other = subject.model(seed=1), subject.model(seed=2)
     tensors = {name: value.detach().clone().contiguous() for name, value in model.state_dict().items()}
@@ -66,13 +67,15 @@ def state_dict(subject: Subject) -> None:
     with torch.no_grad():
         spins = model.sample(50, beta=subject.beta, generator=generator(11)).spins
         difference = largest(model.log_prob(spins, beta=subject.beta) - other.log_prob(spins, beta=subject.beta))
-    if not difference <= subject.tolerance(1e-12):
-        raise Violation(f"ln q differs by {difference:.3g} after saving and restoring")
+    limit = subject.tolerance(1e-12)
+    if not difference <= limit:
+        raise Violation(f"ln q differs by {difference:.3g} after saving and restoring; limit {limit:.1g}")
+    return f"ln q: {limited(difference, limit)}."
 
 
 def level_pairs(subject: Subject) -> str:
     """In a LevelModel the pairs of `draw_pairs` share more sites at each level, never all, and have the right ln q."""
-    checked = 0
+    checked, worst = 0, 0.0  # the largest difference of ln q, in units of its limit
     for extent in (*subject.extents, 16, 32):
         if subject.unsupported(extent) is not None:
             continue
@@ -81,9 +84,9 @@ def level_pairs(subject: Subject) -> str:
             return "It has no levels."
         shared = 0
         for level in range(1, model.n_levels):
-            shared = _check_level(subject, model, level, shared)
-            checked += 1
-    return f"Levels checked: {checked}."
+            shared, difference = _check_level(subject, model, level, shared)
+            checked, worst = checked + 1, max(worst, difference)
+    return f"Levels checked: {checked}; largest difference of ln q {worst:.1g} of its limit."
 
 
 MODEL_CHECKS: tuple[Check, ...] = (
@@ -109,17 +112,19 @@ MODEL_CHECKS: tuple[Check, ...] = (
 )
 
 
-def _check_level(subject: Subject, model: LevelModel, level: int, shared_before: int) -> int:
-    """Checks pairs of one level and returns the number of sites at which all pairs agree."""
-    extent = model.target.L
+def _check_level(subject: Subject, model: LevelModel, level: int, shared_before: int) -> tuple[int, float]:
+    """Checks pairs of one level. Returns how many sites agree in all, and the difference of ln q over its limit."""
+    extent, worst = model.target.L, 0.0
+    limit = subject.tolerance(1e-12 * extent**2 + 1e-10)
     pair = model.draw_pairs(20, level=level, beta=subject.beta, generator=generator(14))
     for draws in pair:
         check_density_draws(draws, 20, extent, device=CPU, values=True)
         with torch.no_grad():
             difference = largest(draws.log_prob - model.log_prob(draws.spins, beta=subject.beta))
-        if not difference <= subject.tolerance(1e-12 * extent**2 + 1e-10):
-            raise Violation(f"log_prob at level {level} is off by {difference:.3g}, L = {extent}")
+        if not difference <= limit:
+            raise Violation(f"log_prob at level {level} is off by {difference:.3g}, L = {extent}; limit {limit:.1g}")
+        worst = max(worst, difference / limit)
     same = int((pair[0].spins == pair[1].spins).all(0).sum())
     if not shared_before < same < extent**2:
         raise Violation(f"{same} of {extent**2} sites agree at level {level} after {shared_before} before")
-    return same
+    return same, worst

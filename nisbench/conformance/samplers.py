@@ -98,7 +98,7 @@ def check_means(subject: Subject, beta: float, measure: _Measure) -> str:
         if not abs(mean - exact) < 5 * error:
             raise Violation(f"{text}, at beta = {beta}")
         found.append(f"{name} z = {(mean - exact) / error:+.1f}")
-    return f"{', '.join(found)}, ESS {ess:.0f}."
+    return f"{', '.join(found)} (limit 5); ESS {ess:.0f}, {LEAST_ESS} are needed."
 
 
 def _prepared(subject: Subject, *, seed: int = 1) -> ChainSampler | WeightedSampler:

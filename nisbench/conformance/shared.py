@@ -5,10 +5,15 @@ import math
 from nisbench.conformance.subject import Subject, Violation
 from nisbench.contract.quantities import FLOPS_PER_DRAW, KERNEL_LAUNCHES_PER_DRAW, NETWORK_CALLS_PER_DRAW
 
-__all__ = ["COSTS", "costs"]
+__all__ = ["COSTS", "costs", "limited"]
 
 COSTS = (FLOPS_PER_DRAW, NETWORK_CALLS_PER_DRAW, KERNEL_LAUNCHES_PER_DRAW)
 """Names of the cost counters."""
+
+
+def limited(difference: float, limit: float) -> str:
+    """Text of a largest difference and its limit."""
+    return f"largest difference {difference:.1g} (limit {limit:.1g})"
 
 
 def costs(subject: Subject) -> None:

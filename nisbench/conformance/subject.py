@@ -159,9 +159,17 @@ class Subject:
         """An instance before `prepare`; a plugin with its own training loop is trained."""
         sampler: Sampler = self.factory(self.target(extent), self.options())
         if self.entry.trains:
-            report = DryReport(_FIT_STEPS)
+            report = DryReport(_FIT_STEPS, data=lambda: self._configurations(sampler.target))
             sampler.fit(beta=self.beta, generator=generator(seed), budget=Budget(steps=_FIT_STEPS), report=report)
         return sampler
+
+    def _configurations(self, target: Target) -> Tensor:
+        """(1000, L, L) int8: configurations of p at L = 4, else spins of +1 only, for a training on data."""
+        if target.L != SMALL:
+            return torch.ones(1000, target.L, target.L, dtype=torch.int8)
+        weight = torch.softmax(-self.beta * target.energy(torch.from_numpy(all_spins(SMALL))), 0)
+        chosen = torch.multinomial(weight, 1000, replacement=True, generator=generator(20))
+        return torch.from_numpy(all_spins(SMALL))[chosen]
 
     def prepared(self, extent: int | None = None, *, seed: int = 1) -> Any:
         """An instance prepared at the beta of the checks."""

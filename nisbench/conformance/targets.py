@@ -97,31 +97,35 @@ def builds(subject: TargetSubject) -> str:
     return f"Refused: {[extent for extent in EXTENTS if extent not in subject.targets]}."
 
 
-def energy_of_bonds(subject: TargetSubject) -> str | None:
+def energy_of_bonds(subject: TargetSubject) -> str:
     """A target with a `lattice` has the energy -sum J s_i s_j - sum h_i s_i over its bonds and sites."""
+    found = []
     for extent, target, spins in subject.drawn:
         lattice = lattice_of(target)
         if lattice is None:
             return "The target has no lattice: not checked."
         summed = np.array([lattice.energy(one) for one in spins.numpy()])
-        _compare(target.energy(spins), summed, f"energy at L = {extent}")
-    return None
+        found.append(_compare(target.energy(spins), summed, f"energy at L = {extent}"))
+    return _worst(found)
 
 
-def shape_and_type(subject: TargetSubject) -> None:
+def shape_and_type(subject: TargetSubject) -> str:
     """energy maps (..., L, L) of any signed type to (...,) float64, each configuration on its own."""
+    found = []
     for extent, target, spins in subject.drawn:
         expected = target.energy(spins)
         for dtype in _TYPES:
             energy = target.energy(spins.to(dtype))
             if (tuple(energy.shape), energy.dtype) != ((50,), torch.float64):
                 raise Violation(f"(50, {extent}, {extent}) {dtype} gives {tuple(energy.shape)} {energy.dtype}")
-            _compare(energy, expected.numpy(), f"energy of {dtype} spins")
+            found.append(_compare(energy, expected.numpy(), f"energy of {dtype} spins"))
         folded = target.energy(spins.reshape(5, 10, extent, extent))
         if tuple(folded.shape) != (5, 10) or tuple(target.energy(spins[0]).shape) != ():
             raise Violation(f"(5, 10, {extent}, {extent}) gives {tuple(folded.shape)}; expected (5, 10)")
-        _compare(folded.flatten(), expected.numpy(), "energy of a batch of batches")
-        _compare(torch.stack([target.energy(one) for one in spins]), expected.numpy(), "energy of one configuration")
+        found.append(_compare(folded.flatten(), expected.numpy(), "energy of a batch of batches"))
+        alone = torch.stack([target.energy(one) for one in spins])
+        found.append(_compare(alone, expected.numpy(), "energy of one configuration"))
+    return _worst(found)
 
 
 def repeats(subject: TargetSubject) -> None:
@@ -149,40 +153,46 @@ def no_global_state(subject: TargetSubject) -> None:
 
 def same_device(subject: TargetSubject) -> str:
     """energy returns its result on the device of the spins."""
+    found = []
     devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
     for device, (_, target, spins) in itertools.product(devices, subject.drawn):
         energy = target.energy(spins.to(device))
         if energy.device.type != device:
             raise Violation(f"spins on {device} give an energy on {energy.device}")
-        _compare(energy.cpu(), target.energy(spins).numpy(), f"energy on {device}")
-    return f"Devices: {', '.join(devices)}."
+        found.append(_compare(energy.cpu(), target.energy(spins).numpy(), f"energy on {device}"))
+    return f"Devices: {', '.join(devices)}. {_worst(found)}"
 
 
 def symmetry(subject: TargetSubject) -> str:
     """z2 is True exactly if energy(s) = energy(-s) for all states at L = 2, 3, 4."""
-    found = None
+    found, differences = None, []
     for extent, target, states in subject.small:
         energy = target.energy(states)
-        symmetric = bool((energy - target.energy(-states)).abs().max() <= _ENERGY * (1 + energy.abs().max()))
+        differences.append(float((energy - target.energy(-states)).abs().max() / (1 + energy.abs().max())))
+        symmetric = differences[-1] <= _ENERGY
         if symmetric != target.z2:
             raise Violation(f"z2 = {target.z2} at L = {extent}, but energy(s) = energy(-s) is {symmetric}")
         found = target.z2
-    return f"z2 = {found}."
+    return f"z2 = {found}. {_worst(differences)}"
 
 
 def exact(subject: TargetSubject) -> str:
     """Exact values agree with a sum over all states at L = 2, 3, 4 and beta = 0, 0.44, 1; each has a known name."""
-    compared = set()
+    compared, worst = set(), 0.0
     for (extent, target, _), beta in itertools.product(subject.small, (0.0, BETA, 1.0)):
         given = target.exact(beta)
         summed = exact_values(extent, beta, lambda spins, t=target: t.energy(torch.from_numpy(spins)).numpy())  # type: ignore[misc]
         for name, value in given.items():
             if name not in summed:
                 raise Violation(f"unknown name '{name}' at beta = {beta}; there are {', '.join(summed)}")
-            if not abs(value - summed[name]) <= _EXACT * max(1.0, abs(summed[name])):
+            difference = abs(value - summed[name]) / max(1.0, abs(summed[name]))
+            if not difference <= _EXACT:
                 raise Violation(f"{name} = {value!r} at L = {extent}, beta = {beta}; the sum is {summed[name]!r}")
             compared.add(name)
-    return f"Compared: {', '.join(sorted(compared)) or 'nothing, the target gives no exact values'}."
+            worst = max(worst, difference)
+    if not compared:
+        return "Compared: nothing, the target gives no exact values."
+    return f"Compared: {', '.join(sorted(compared))}; largest relative difference {worst:.1g} (limit {_EXACT:.1g})."
 
 
 def only_spins(subject: TargetSubject) -> str:
@@ -210,10 +220,16 @@ TARGET_CHECKS: tuple[TargetCheck, ...] = (
 )
 
 
-def _compare(energy: Tensor, expected: NDArray[np.float64], what: str) -> None:
-    difference = float(np.abs(energy.numpy() - expected).max())
-    if not difference <= _ENERGY * (1 + float(np.abs(expected).max())):
-        raise Violation(f"{what} differs by {difference:.3g}")
+def _compare(energy: Tensor, expected: NDArray[np.float64], what: str) -> float:
+    """Returns the largest difference over 1 + the largest energy. Raises Violation if it exceeds its limit."""
+    difference, scale = float(np.abs(energy.numpy() - expected).max()), 1 + float(np.abs(expected).max())
+    if not difference <= _ENERGY * scale:
+        raise Violation(f"{what} differs by {difference:.3g}; limit {_ENERGY * scale:.1g}")
+    return difference / scale
+
+
+def _worst(differences: list[float]) -> str:
+    return f"Largest relative difference {max(differences):.1g} (limit {_ENERGY:.1g})."
 
 
 def _refuses(target: Target, spins: Tensor) -> bool:

@@ -11,6 +11,7 @@ import math
 import numpy as np
 import torch
 
+from nisbench.conformance.shared import limited
 from nisbench.conformance.subject import NotApplicable, Subject, Violation, generator, largest
 from nisbench.contract.interfaces import Model
 
@@ -58,15 +59,18 @@ def _training_batch(subject: Subject, model: Model, beta: float) -> str:
         raise Violation(f"the signal differs from ln q + beta E by {largest(fast.signal - slow.signal):.3g}")
     # ln q of a part of the variables differs from the default by a term without gradient, so gradients are compared.
     weight = torch.randn(50, generator=generator(15), dtype=torch.float64)
-    parameters = list(model.parameters())
+    parameters, worst, limit = list(model.parameters()), 0.0, subject.tolerance(1e-8)
     gradients = [
         torch.autograd.grad((weight * batch.log_prob).sum(), parameters, allow_unused=True) for batch in (fast, slow)
     ]
     for (name, parameter), *found in zip(model.named_parameters(), *gradients, strict=True):
         a, b = (torch.zeros_like(parameter) if g is None else g for g in found)
-        if not largest(a - b) <= subject.tolerance(1e-8) * max(1.0, largest(b)):
+        if not largest(a - b) <= limit * max(1.0, largest(b)):
             raise Violation(f"the gradient of {name} differs from that of the default by {largest(a - b):.3g}")
-    return "Draw by draw." if same_log_prob else "Draw by draw; log_prob is ln q of a part of the variables."
+        worst = max(worst, largest(a - b) / max(1.0, largest(b)))
+    of_gradients = f"gradients: {limited(worst, limit)}"
+    part = "" if same_log_prob else "; log_prob is ln q of a part of the variables"
+    return f"Draw by draw, {of_gradients}{part}."
 
 
 def _training_batch_in_the_mean(subject: Subject, model: Model, beta: float, batches: int = 200) -> str:
@@ -86,10 +90,14 @@ def _training_batch_in_the_mean(subject: Subject, model: Model, beta: float, bat
         estimate = torch.autograd.grad(batch.loss(), parameters, allow_unused=True)
         along = sum(float((g * d).sum()) for g, d in zip(estimate, direction, strict=True) if g is not None)
         found[:, i] = float(batch.signal.mean()), along / length
+    seen = []
     for what, values, exact in zip(("signal", "gradient"), found, (action, length), strict=True):
         error = values.std(ddof=1) / math.sqrt(batches)
         if not abs(values.mean() - exact) < 5 * error:
-            raise Violation(f"mean {what} {values.mean():.6g} +- {error:.2g} where the exact one is {exact:.6g}")
+            raise Violation(
+                f"mean {what} {values.mean():.6g} +- {error:.2g} where the exact one is {exact:.6g}; limit 5"
+            )
+        seen.append(f"{what} z = {(values.mean() - exact) / error:+.1f}")
         if what == "gradient" and not error < 0.05 * length:
             raise Violation(f"the gradient {values.mean():.3g} +- {error:.2g} is too noisy to be compared")
-    return "In the mean, because the draws are not those of the default."
+    return f"In the mean, because the draws are not those of the default: {', '.join(seen)} (limit 5)."

@@ -51,8 +51,8 @@ def normalisation(subject: Subject) -> str:
     error = float(ratio.std(ddof=1)) / math.sqrt(len(ratio))
     # 1e-10: all weights of an exact sampler are Z, and the error is that of rounding.
     if not abs(ratio.mean() - 1) <= 5 * error + 1e-10:
-        raise Violation(f"the mean of w / Z is {ratio.mean():.5f} +- {error:.5f}")
-    return f"The mean of w / Z is {ratio.mean():.5f} +- {error:.5f}."
+        raise Violation(f"the mean of w / Z is {ratio.mean():.5f} +- {error:.5f}; limit 5 errors")
+    return f"The mean of w / Z is {ratio.mean():.5f} +- {error:.5f} (limit 5 errors)."
 
 
 def unsupported_sizes(subject: Subject) -> str:

@@ -6,6 +6,7 @@ reason.
 """
 
 import importlib
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -54,6 +55,10 @@ class Entry:
     """Place in the automatic choice of the reference, 1 first; 0: only when a plan names the plugin."""
     reference_needs: frozenset[str] = frozenset()
     """Traits that a target must have for this choice."""
+    trained_s: float = 0.0
+    """Seconds of a training that happened elsewhere; an option `trained_s` of the plugin replaces it."""
+    trained_on: str = ""
+    """Device of this training."""
     broken: str | None = None
 
     @property
@@ -171,10 +176,13 @@ class _Registry:
         trains: bool = False,
         citation: str = "",
         bibtex: str = "",
+        trained_s: float = 0.0,
+        trained_on: str = "",
     ) -> None:
         if not trains and not (isinstance(options, type) and issubclass(options, TrainingOptions)):
             raise PluginError(f"the options of model '{name}' do not inherit nisbench.TrainingOptions")
         given: dict[str, Any] = {"trains": trains, "citation": citation, "bibtex": bibtex}
+        given |= {"trained_s": trained_s, "trained_on": trained_on}
         self._add(name, "model", options=options, factory=factory, summary=summary, **given)
 
     def density(self, name: str, *, factory: str, summary: str, **given: Any) -> None:
@@ -212,6 +220,8 @@ class _Registry:
         bibtex: str = "",
         reference_rank: int = 0,
         reference_needs: Iterable[str] = (),
+        trained_s: float = 0.0,
+        trained_on: str = "",
     ) -> None:
         check_name(name)
         check_options(name, options)
@@ -219,10 +229,25 @@ class _Registry:
             raise PluginError(f"'{name}' is trained, so it cannot be a reference; leave out reference_rank")
         if not devices or not set(devices) <= {"cpu", "cuda"}:
             raise PluginError(f"the devices of '{name}' are {devices!r}; give a tuple of 'cpu' and 'cuda'")
-        source = self.distribution, self.version
-        reference = reference_rank, frozenset(reference_needs)
+        _check_trained(name, trained_s)
         self.plugins.append(
-            Entry(name, kind, *source, summary, options, factory, tuple(devices), trains, citation, bibtex, *reference)
+            Entry(
+                name,
+                kind,
+                self.distribution,
+                self.version,
+                summary,
+                options,
+                factory,
+                tuple(devices),
+                trains,
+                citation,
+                bibtex,
+                reference_rank,
+                frozenset(reference_needs),
+                trained_s=float(trained_s),
+                trained_on=str(trained_on),
+            )
         )
 
 
@@ -333,6 +358,12 @@ def check_name(name: object) -> None:
         raise PluginError(f"the name {name!r} is not allowed; use letters, digits, '.', '_' and '-', first no mark")
     if len(name) > _LONGEST_NAME:
         raise PluginError(f"the name {name[:20]}... has {len(name)} characters; use at most {_LONGEST_NAME}")
+
+
+def _check_trained(name: str, seconds: object) -> None:
+    """Raises PluginError for seconds of a training that are not a number of at least 0."""
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < math.inf:
+        raise PluginError(f"trained_s of '{name}' is {seconds!r}; give the seconds of the training")
 
 
 def _resolve(factory: str, name: str) -> type[Any]:

@@ -6,7 +6,8 @@ imported by the worker process of its own cells.
 Common arguments of `register`: the name, of letters, digits, ".", "_" and "-"; `factory="module:Class"`; `summary`, one
 line; `options`, a frozen dataclass whose fields are bool, int, float, str or Literal, each with a finite default;
 `devices`, by default ("cpu", "cuda"); `citation`, the publication of the method;
-`bibtex`, the same as a BibTeX entry with a `doi`, which reports print and link.
+`bibtex`, the same as a BibTeX entry with a `doi`, which reports print and link. A plugin that was trained elsewhere
+gives `trained_s`, the seconds of this training, and `trained_on`, its device; options of these names replace them.
 
 A density or sampler without training may offer itself as the reference of plans that name none: `reference_rank`, 1 for
 the first choice, and `reference_needs`, the traits that it needs. A target states its traits in `traits`, a function of

@@ -1,13 +1,14 @@
 """The catalog as text and as JSON, for `nisbench plugins`."""
 
 import dataclasses
-from collections.abc import Iterator
-from typing import Any
+import typing
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
 
 from nisbench.contract.catalog import Catalog, Entry, TargetEntry
 from nisbench.contract.options import type_text
 
-__all__ = ["details", "overview", "record"]
+__all__ = ["details", "entry_of", "overview", "record"]
 
 
 def overview(catalog: Catalog) -> Iterator[str]:
@@ -48,7 +49,46 @@ def record(entry: Entry | TargetEntry) -> dict[str, Any]:
         "citation": entry.citation,
         "bibtex": entry.bibtex if isinstance(entry, Entry) else "",
         "broken": entry.broken if isinstance(entry, Entry) else None,
+        "factory": entry.factory,
+        **(_of_plugin(entry) if isinstance(entry, Entry) else {}),
     }
+
+
+def entry_of(record: Mapping[str, Any]) -> Entry:
+    """The plugin of a record. Its options have types and defaults, but not the checks of the plugin itself."""
+    options = dataclasses.make_dataclass(
+        "Options",
+        [
+            (name, _type_of(option), dataclasses.field(default=option["default"], metadata={"help": option["help"]}))
+            for name, option in record["options"].items()
+        ],
+        frozen=True,
+    )
+    same = ["name", "kind", "distribution", "version", "summary", "factory", "citation", "bibtex"]
+    same += ["trains", "reference_rank", "trained_s", "trained_on"]
+    return Entry(
+        **{name: record[name] for name in same},
+        options=options,
+        devices=tuple(record["devices"]),
+        reference_needs=frozenset(record["reference_needs"]),
+    )
+
+
+def _of_plugin(entry: Entry) -> dict[str, Any]:
+    return {
+        "trains": entry.trains,
+        "reference_rank": entry.reference_rank,
+        "reference_needs": sorted(entry.reference_needs),
+        "trained_s": entry.trained_s,
+        "trained_on": entry.trained_on,
+    }
+
+
+def _type_of(option: Mapping[str, Any]) -> Any:
+    """The type of an option."""
+    if option["choices"]:
+        return Literal[tuple(option["choices"])]
+    return {"bool": bool, "int": int, "float": float, "str": str}[option["type"]]
 
 
 def _kind(entry: Entry | TargetEntry) -> str:
@@ -62,6 +102,7 @@ def _options(entry: Entry | TargetEntry) -> dict[str, dict[str, Any]]:
             "type": type_text(entry.options, field.name),
             "default": field.default,
             "help": field.metadata.get("help", ""),
+            "choices": list(typing.get_args(typing.get_type_hints(entry.options)[field.name])),
         }
         for field in dataclasses.fields(entry.options)
     }

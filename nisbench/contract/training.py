@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Protocol
 
+from torch import Tensor
+
 __all__ = ["TrainingReport"]
 
 
@@ -22,6 +24,15 @@ class TrainingReport(Protocol):
         name) and `load_state_dict`, the core saves a checkpoint every 15 s and at the end. A training that was stopped
         continues there: `load_state_dict` is called before the first step, whose number is then larger than 0. The
         state of an optimiser belongs to `state_dict`. Checkpoints are not timed.
+        """
+        ...
+
+    def reference(self) -> Tensor:
+        """(m, L, L) int8 configurations of p, for a training on data.
+
+        They are the first half of the configurations of the cell's reference cell, on the device of the cell. The time
+        in which its sampler made them is charged as training, once, and counts for a budget in seconds. The second half
+        judges the density. Raises PluginError if the cell has no reference or if this one left no configurations.
         """
         ...
 

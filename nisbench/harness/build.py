@@ -1,5 +1,6 @@
 """Build the target and the plugin of a cell, and rebuild the model of a finished cell."""
 
+import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ from nisbench.contract.plugin_files import use_plugin_file
 from nisbench.contract.records import Cell
 from nisbench.errors import InvalidValue, NisbenchError, StoreError
 from nisbench.harness.fit import DryReport, trains
+from nisbench.harness.interpreter import worker_python
 from nisbench.harness.seeds import seed_for
 from nisbench.harness.store import Store
+from nisbench.harness.training_data import training_data
 from nisbench.harness.weights import load_weights, read_tensors
 
 __all__ = [
@@ -87,6 +90,10 @@ def rebuild(store: Store, cell: Cell) -> Sampler:
     StoreError
         If the run has no weights of the cell, or weights of another network.
     """
+    if (python := worker_python(store, cell.plugin)) != sys.executable:
+        raise StoreError(
+            f"{cell.cell_id}: {cell.plugin} belongs to the environment of {python}; use this command with that Python"
+        )
     for file in store.plan().get("plugin_files", ()):
         use_plugin_file(Path(file))
     catalog = load_catalog(names=(cell.plugin, cell.target))
@@ -121,5 +128,9 @@ def _restore(store: Store, cell: Cell, sampler: Sampler) -> None:
         state.load_state_dict(tensors)
         return
     train = torch.Generator().manual_seed(seed_for(cell, "train"))
-    again = DryReport(budget.steps or 0, lambda step: train.manual_seed(seed_for(cell, f"train/{step}")))
+    again = DryReport(
+        budget.steps or 0,
+        before=lambda step: train.manual_seed(seed_for(cell, f"train/{step}")),
+        data=lambda: training_data(store, cell, torch.device("cpu")).spins,
+    )
     sampler.fit(beta=cell.beta, generator=train, budget=budget, report=again)

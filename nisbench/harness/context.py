@@ -39,6 +39,8 @@ class CellContext:
     compilation: Compilation = field(default_factory=Compilation)
     """Counts the compilation in the first calls of the plugin."""
 
+    uses_data: list[str] = field(default_factory=list)
+    """Notes on the configurations of p that the training has used."""
     notes: dict[str, str] = field(default_factory=dict)
     """Facts for the reader of a report, which the steps of the measurement add."""
 

@@ -4,6 +4,7 @@ import os
 import platform
 import shutil
 import subprocess
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -11,7 +12,15 @@ from typing import Any
 
 from nisbench.contract.distribution import own_version
 
-__all__ = ["available_cores", "cpu_name", "default_device", "describe", "physical_memory", "visible_gpus"]
+__all__ = [
+    "available_cores",
+    "cpu_name",
+    "default_device",
+    "describe",
+    "package_versions",
+    "physical_memory",
+    "visible_gpus",
+]
 
 _PACKAGES = ("torch", "numpy", "scipy", "numba")
 
@@ -21,15 +30,19 @@ def describe(command: str) -> dict[str, Any]:
     return {
         "command": command,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "python": platform.python_version(),
-        "nisbench": own_version(),
-        **{name: _version(name) for name in _PACKAGES},
+        **package_versions(),
         "platform": f"{platform.system()} {platform.machine()}",
         "cpu": cpu_name(),
         "cores": available_cores(),
         "memory_bytes": physical_memory(),
         "gpu": _gpu(),
     }
+
+
+def package_versions(names: Iterable[str] = _PACKAGES) -> dict[str, str | None]:
+    """Return the versions of Python, nisbench and the distributions `names`; None if one is not installed."""
+    own = {"python": platform.python_version(), "nisbench": own_version()}
+    return {**own, **{name: _version(name) for name in names if name not in own}}
 
 
 def cpu_name() -> str:

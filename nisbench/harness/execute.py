@@ -21,6 +21,7 @@ from typing import Any, Protocol
 from nisbench.contract.records import Cell, CellResult, Status
 from nisbench.errors import one_line
 from nisbench.harness.cell_files import CellFiles, open_to_append
+from nisbench.harness.interpreter import worker_python
 from nisbench.harness.lease import Lease
 from nisbench.harness.store import Store
 
@@ -150,7 +151,7 @@ def start_job(
     files.clear()
     # -P keeps the working directory out of the import path: a random.py there must not replace Python's own.
     # faulthandler prints the Python line at which native code crashed.
-    worker = [sys.executable, "-P", "-X", "faulthandler", "-m", "nisbench.harness.worker"]
+    worker = [worker_python(store, cell.plugin), "-P", "-X", "faulthandler", "-m", "nisbench.harness.worker"]
     limit = [] if settings.memory_limit is None else ["--memory-limit", str(settings.memory_limit)]
     worker += ["--store", str(store.path.resolve()), "--cell", cell.cell_id, "--threads", str(threads), *limit]
     worker += ["--concurrent", str(concurrent)] + ([] if gpu is None else ["--gpu", gpu])

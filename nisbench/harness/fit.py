@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
+from nisbench.contract.catalog import Entry
 from nisbench.contract.interfaces import Sampler
 from nisbench.contract.quantities import N_PARAMETERS, PARAMETER_BYTES, TRAIN_S, TRAIN_STEP_S, TRAIN_STEPS
 from nisbench.contract.records import Budget, Estimate
@@ -16,6 +17,7 @@ from nisbench.harness.checkpoint import newest_checkpoint, write_checkpoint
 from nisbench.harness.context import CellContext
 from nisbench.harness.grow import continued_from
 from nisbench.harness.source import loaded_source
+from nisbench.harness.training_data import training_data
 
 __all__ = ["DryReport", "declared_training", "fit", "trains"]
 
@@ -44,24 +46,30 @@ def fit(context: CellContext, sampler: Sampler) -> dict[str, Estimate]:
         sampler.fit(beta=context.cell.beta, generator=generator, budget=budget, report=report)
     report.finish()
     phase.seconds += report.earlier_s - report.untimed_s
+    reason = None
+    if report.data_s:
+        context.notes["training data"] = context.uses_data[0]
+        reason = f"{report.data_s:.3g} s of it for configurations of p"
     if report.resumed:
         phase.forget_peaks("the training was resumed: its peak may lie in an earlier process")
-    return {TRAIN_S: Estimate(phase.seconds), **report.counts(phase.seconds), **_sizes(sampler)}
+    total = Estimate(phase.seconds + report.data_s, reason=reason)
+    return {TRAIN_S: total, **report.counts(phase.seconds), **_sizes(sampler)}
 
 
 def declared_training(
-    options: Any, measured: Estimate | None, files: CellFiles
+    entry: Entry, options: Any, measured: Estimate | None, files: CellFiles
 ) -> tuple[dict[str, Estimate], dict[str, str]]:
     """Return train_s with the seconds of training that happened elsewhere, and notes on what this cell did not train.
 
-    A plugin declares such a training by its options `trained_s`, in seconds, and `trained_on`, the device.
+    A plugin declares such a training by `trained_s`, in seconds, and `trained_on`, the device: at its registration, or
+    by options of these names, which come first.
     """
     earlier = continued_from(files)
     notes = {} if earlier is None else {"training": earlier}
-    seconds = float(getattr(options, "trained_s", 0.0))
+    seconds = float(getattr(options, "trained_s", entry.trained_s))
     if not seconds:
         return {}, notes
-    device = str(getattr(options, "trained_on", "")) or "a device that is not stated"
+    device = str(getattr(options, "trained_on", entry.trained_on)) or "a device that is not stated"
     here = measured.value if measured is not None and measured.value is not None else 0.0
     text = f"{seconds:g} s on {device}, declared by the plugin and not measured here"
     return {TRAIN_S: Estimate(seconds + here, reason=text)}, {**notes, "trained elsewhere": text}
@@ -70,8 +78,13 @@ def declared_training(
 class DryReport:
     """A report that leaves no trace: the core compiles a plugin with it before the clock starts."""
 
-    def __init__(self, n_steps: int = 1, before: Callable[[int], object] | None = None) -> None:
-        self._n_steps, self._before = n_steps, before
+    def __init__(
+        self,
+        n_steps: int = 1,
+        before: Callable[[int], object] | None = None,
+        data: Callable[[], Tensor] | None = None,
+    ) -> None:
+        self._n_steps, self._before, self._data = n_steps, before, data
 
     def steps(self) -> Iterator[int]:
         """Yield the numbers of the steps, each after a call of `before`."""
@@ -79,6 +92,12 @@ class DryReport:
             if self._before:
                 self._before(step)
             yield step
+
+    def reference(self) -> Tensor:
+        """Return the configurations of p, without a charge."""
+        if self._data is None:
+            raise PluginError("there are no configurations of p here")
+        return self._data()
 
     def __call__(self, **numbers: float) -> None:
         """Do nothing."""
@@ -90,6 +109,7 @@ class _Report:
     def __init__(self, context: CellContext, sampler: Sampler, budget: Budget, generator: Generator) -> None:
         self._context, self._sampler, self._budget, self._generator = context, sampler, budget, generator
         self.step, self.earlier_s, self.untimed_s, self.resumed = 0, 0.0, 0.0, False
+        self.data_s = 0.0
         self._counted = False
         self._source = loaded_source(*context.factories).sha256
         self._begin = self._saved_at = time.perf_counter()
@@ -100,8 +120,8 @@ class _Report:
 
     @property
     def seconds(self) -> float:
-        """Seconds of training so far, without checkpoints, and with those of earlier processes."""
-        return self.earlier_s + self._context.clock.now() - self._begin - self.untimed_s
+        """Seconds of training so far, without checkpoints, and with those of earlier processes and of the data."""
+        return self.data_s + self.earlier_s + self._context.clock.now() - self._begin - self.untimed_s
 
     def steps(self) -> Iterator[int]:
         """Yield the numbers of the steps until the budget is used up."""
@@ -114,6 +134,14 @@ class _Report:
                 if stop.name or time.perf_counter() - self._saved_at > _CHECKPOINT_S:
                     self._save()
                 stop.check()
+
+    def reference(self) -> Tensor:
+        """Return the configurations of p; the time to read them is not the plugin's, the time to draw them is."""
+        begin = time.perf_counter()
+        data = training_data(self._context.store, self._context.cell, self._context.device)
+        self._charge(data.seconds, data.note)
+        self.untimed_s += time.perf_counter() - begin
+        return data.spins
 
     def __call__(self, **numbers: float) -> None:
         """Add a line to the history."""
@@ -153,7 +181,9 @@ class _Report:
         if not self._has_state:
             return
         begin = time.perf_counter()
-        facts = {"step": str(self.step), "seconds": repr(self.seconds), "source": self._source}
+        facts = {"step": str(self.step), "seconds": repr(self.seconds - self.data_s), "source": self._source}
+        if self.data_s:
+            facts |= {"data_s": repr(self.data_s), "data": self._context.uses_data[0]}
         state: Any = self._sampler
         tensors = state.state_dict()
         if not all(isinstance(value, Tensor) for value in tensors.values()):
@@ -173,6 +203,12 @@ class _Report:
         state: Any = self._sampler
         state.load_state_dict(found.tensors)
         self.step, self.earlier_s, self.resumed = int(found.facts["step"]), float(found.facts["seconds"]), True
+        if "data" in found.facts:
+            self._charge(float(found.facts["data_s"]), found.facts["data"])
+
+    def _charge(self, seconds: float, note: str) -> None:
+        """Charge the time of the configurations of p, once."""
+        self.data_s, self._context.uses_data[:] = seconds, [note]
 
 
 def _sizes(sampler: Sampler) -> Mapping[str, Estimate]:

@@ -9,7 +9,7 @@ from nisbench.contract.records import Budget, Cell, CellState
 from nisbench.errors import StoreError
 from nisbench.harness.atomic import check_seal, read_json, write_json
 from nisbench.harness.cell_files import CellFiles
-from nisbench.harness.plan import Group, Plan
+from nisbench.harness.plan import Group, Interpreter, Plan
 from nisbench.harness.store import Store
 
 __all__ = ["add", "continued_from", "extend", "predecessor"]
@@ -44,6 +44,8 @@ def extend(store: Store, plan: Plan, command: str, *, shared: bool = False) -> P
     kept = [cell for cell in earlier if shared or _stays(store.state(cell.cell_id))]
     larger = joined(found, plan, kept)
     if [cell.cell_id for cell in larger.cells] == found["cells"]:
+        if larger.to_json()["python"] != found.get("python", {}):
+            store.write_plan(larger, found["command"])
         return larger
     store.add_cells(larger.cells)
     for cell in plan.cells:
@@ -78,7 +80,11 @@ def joined(found: Mapping[str, Any], plan: Plan, kept: Iterable[Cell]) -> Plan:
         old = dataclasses.replace(old, cells=tuple(cell_id for cell_id in old.cells if cell_id in cells))
         groups.append(_joined_group(old, new.pop(old.name)) if old.name in new else old)
     files = _union(found.get("plugin_files", ()), plan.plugin_files)
-    return dataclasses.replace(plan, groups=(*groups, *new.values()), cells=tuple(ordered), plugin_files=files)
+    # A plugin of the new plan runs where the new plan says, which may be the environment of this process.
+    named = {cell.plugin for cell in plan.cells}
+    others = {name: Interpreter(**one) for name, one in found.get("python", {}).items() if name not in named}
+    larger = dataclasses.replace(plan, groups=(*groups, *new.values()), cells=tuple(ordered), plugin_files=files)
+    return dataclasses.replace(larger, python={**others, **plan.python})
 
 
 def predecessor(cell: Cell, earlier: Iterable[Cell]) -> Cell | None:

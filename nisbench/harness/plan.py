@@ -8,7 +8,7 @@ from typing import Any
 
 from nisbench.contract.records import Cell
 
-__all__ = ["Group", "Overrides", "Plan"]
+__all__ = ["Group", "Interpreter", "Overrides", "Plan"]
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,13 @@ class Overrides:
     """Options of plugins and targets, by name."""
     memory_limit: int | None = None
     timeout: float | None = None
+    python: Mapping[str, str] = field(default_factory=dict)
+    """Interpreter of another environment by plugin."""
 
     @property
     def changed(self) -> list[str]:
         """Names of the fields that are given and change a measurement."""
-        limits = ("memory_limit", "timeout")
+        limits = ("memory_limit", "timeout", "python")
         return [f.name for f in dataclasses.fields(self) if getattr(self, f.name) and f.name not in limits] + [
             name for name in ("train_steps", "train_seconds") if getattr(self, name) == 0
         ]
@@ -55,6 +57,15 @@ class Group:
 
 
 @dataclass(frozen=True)
+class Interpreter:
+    """The Python of another environment, with which the cells of one plugin run."""
+
+    path: str
+    versions: Mapping[str, str | None]
+    """Versions there of Python, nisbench, its requirements and those of the plugin."""
+
+
+@dataclass(frozen=True)
 class Plan:
     """Cells in the order in which they run, with the limits of each cell."""
 
@@ -70,6 +81,8 @@ class Plan:
 
     plugin_files: tuple[str, ...] = ()
     """Absolute paths of files whose plugins and targets the cells may use."""
+    python: Mapping[str, Interpreter] = field(default_factory=dict)
+    """Interpreters of other environments by plugin."""
 
     @property
     def folder_name(self) -> str:

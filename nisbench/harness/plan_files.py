@@ -23,6 +23,7 @@ TOP_KEYS = (
     "reference_chain_draws",
     "memory_limit",
     "timeout",
+    "python",
     "group",
 )
 GROUP_KEYS = (

@@ -8,11 +8,13 @@ cell that several groups contain runs once. The result depends on the arguments 
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from nisbench.contract.catalog import Catalog, Entry
 from nisbench.contract.records import Budget, Cell
 from nisbench.errors import InvalidValue
+from nisbench.harness.interpreter import parse_pythons, with_interpreters
 from nisbench.harness.plan import Group, Overrides, Plan
 from nisbench.harness.plan_files import DEFAULT_PLAN, GROUP_KEYS, TOP_KEYS, check_keys, read_plan
 from nisbench.harness.plan_targets import PlannedTarget, filled_options, planned_targets
@@ -36,7 +38,14 @@ MOST_CELLS = 10**6
 _DEFAULT = "default"
 
 
-def load_plan(source: str | None, overrides: Overrides, catalog: Catalog, *, device: str = "cpu") -> Plan:
+def load_plan(
+    source: str | None,
+    overrides: Overrides,
+    catalog: Catalog,
+    *,
+    device: str = "cpu",
+    plugin_files: tuple[str, ...] = (),
+) -> Plan:
     """Return the plan with the overrides in place of the fields of every group.
 
     Parameters
@@ -46,6 +55,8 @@ def load_plan(source: str | None, overrides: Overrides, catalog: Catalog, *, dev
         first group.
     device
         Device of the plugins that support it. A plugin for the cpu only stays on the cpu.
+    plugin_files
+        Absolute paths of files whose plugins are in the catalog.
 
     Raises
     ------
@@ -61,7 +72,24 @@ def load_plan(source: str | None, overrides: Overrides, catalog: Catalog, *, dev
         raise InvalidValue(f"{where} has no group; give at least one [[group]] with plugins and sizes")
     if source is None and (overrides.plugins or overrides.sizes):
         groups = [{key: value for key, value in groups[0].items() if key not in ("claim", "check")}]
-    return _Planner(where, table, overrides, catalog, device).plan(groups, custom=source is None)
+    catalog, interpreters = with_interpreters(catalog, _pythons(where, table, overrides), plugin_files)
+    plan = _Planner(where, table, overrides, catalog, device).plan(groups, custom=source is None)
+    used = {cell.plugin for cell in plan.cells}
+    if unused := overrides.python.keys() - used:
+        raise InvalidValue(f"--python {min(unused)}: the plan has no cell of it; add it to --plugins")
+    python = {name: interpreter for name, interpreter in interpreters.items() if name in used}
+    return replace(plan, plugin_files=plugin_files, python=python)
+
+
+def _pythons(where: str, table: Mapping[str, Any], overrides: Overrides) -> dict[str, str]:
+    """Return the interpreters by plugin, without those of the plan file that --plugins leaves out."""
+    planned = table.get("python", {})
+    if not isinstance(planned, dict):
+        raise InvalidValue(f'{where}, python is {planned!r}; give a table by plugin: python.NAME = "/path/to/python"')
+    asked = None if overrides.plugins is None else {*overrides.plugins, overrides.reference, table.get("reference")}
+    wanted = {name: path for name, path in planned.items() if asked is None or name in asked}
+    wanted = {name: path for name, path in wanted.items() if name not in overrides.python}
+    return {**parse_pythons(f"{where}, python", wanted), **overrides.python}
 
 
 class _Planner:

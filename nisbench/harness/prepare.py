@@ -12,6 +12,7 @@ from nisbench.contract.records import Budget, Estimate
 from nisbench.harness.context import CellContext
 from nisbench.harness.fit import DryReport, fit, trains
 from nisbench.harness.measure import independent_chunks
+from nisbench.harness.training_data import training_data
 from nisbench.harness.unclocked import CONSTRUCTORS, FIRST_CALLS, PREPARATION
 
 __all__ = [
@@ -75,7 +76,7 @@ def warm_up_model(context: CellContext, model: Model) -> None:
     _draw(context, model, {n} if on_cpu else {n, *_chunks(context)}, generator)
     if trains(cell.budget) and type(model).fit is not Sampler.fit:
         # The copy is trained and thrown away: loading an optimiser alone can take seconds.
-        copy.deepcopy(model).fit(beta=cell.beta, generator=generator, budget=Budget(steps=1), report=DryReport())
+        copy.deepcopy(model).fit(beta=cell.beta, generator=generator, budget=Budget(steps=1), report=_dry(context))
     elif trains(cell.budget):
         batch = model.training_batch(n, beta=cell.beta, generator=generator)
         check_batch(batch, n)
@@ -108,10 +109,15 @@ def warm_up_weighted(context: CellContext, sampler: WeightedSampler) -> None:
     check_weighted_draws(sampler.draw(1, generator=generator), 1, context.target.L)
 
 
+def _dry(context: CellContext) -> DryReport:
+    """Return a report of one step that charges nothing."""
+    return DryReport(data=lambda: training_data(context.store, context.cell, context.device).spins)
+
+
 def _prepare(context: CellContext, sampler: Sampler, generator: torch.Generator) -> None:
     """Train for one step, if the sampler trains itself, and prepare."""
     if trains(context.cell.budget):
-        sampler.fit(beta=context.cell.beta, generator=generator, budget=Budget(steps=1), report=DryReport())
+        sampler.fit(beta=context.cell.beta, generator=generator, budget=Budget(steps=1), report=_dry(context))
     sampler.prepare(beta=context.cell.beta, generator=generator)
 
 

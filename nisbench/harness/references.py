@@ -12,6 +12,7 @@ from nisbench.contract.records import Estimate, ReferenceState
 from nisbench.harness.cell_files import Reference
 from nisbench.harness.context import CellContext
 from nisbench.harness.measure import chunk_sizes, largest_chunk, one_draw, to_numpy
+from nisbench.harness.training_data import for_judging
 from nisbench.statistics.estimate import SAME_VALUE
 from nisbench.statistics.quantities import ReferenceSeries
 
@@ -40,10 +41,11 @@ def reference_series(context: CellContext, density: Density) -> ReferenceSeries 
         return "this cell is the reference"
     if cell.reference is None:
         return "the plan has no reference sampler"
-    reference = context.store.reference(cell.reference)
-    if reference is None:
+    found = context.store.reference(cell.reference)
+    if found is None:
         state = context.store.state(cell.reference)
         return f"reference cell {cell.reference} left no configurations ({state.describe()})"
+    reference = for_judging(found, trained=bool(context.uses_data))
     log_prob = evaluate_reference(density, reference, beta=cell.beta, device=context.device)
     energy = context.target.energy(torch.from_numpy(reference.spins)).numpy()  # (m, L, L) -> (m,)
     magnetisation = reference.spins.sum(axis=(1, 2), dtype=np.int64).astype(np.float64)  # (m,)

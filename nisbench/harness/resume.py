@@ -4,7 +4,7 @@ import math
 
 from nisbench.contract.records import Cell, ReferenceState, Status
 from nisbench.harness.environment import default_device, physical_memory
-from nisbench.harness.source import has_changed
+from nisbench.harness.interpreter import has_changed_there
 from nisbench.harness.store import Store
 
 __all__ = ["lacks_reference", "outdated", "unfinished"]
@@ -19,8 +19,10 @@ def outdated(store: Store) -> tuple[tuple[Cell, ...], tuple[str, ...]]:
     cells = [cell for cell in store.cells() if store.state(cell.cell_id).finished]
     results = {cell.cell_id: store.result(cell.cell_id) for cell in cells}
     sources = {cell_id: result.source for cell_id, result in results.items() if result and result.source}
-    changed = {source for source in set(sources.values()) if has_changed(source)}
-    ids = {cell_id for cell_id, source in sources.items() if source in changed}
+    plugins = {cell.cell_id: cell.plugin for cell in cells}
+    used = {(plugins[cell_id], source) for cell_id, source in sources.items()}
+    changed = {(plugin, source) for plugin, source in used if has_changed_there(store, plugin, source)}
+    ids = {cell_id for cell_id, source in sources.items() if (plugins[cell_id], source) in changed}
     old = tuple(cell for cell in cells if cell.cell_id in ids or cell.reference in ids)
     return old, tuple(sorted({cell.plugin for cell in cells if cell.cell_id in ids}))
 

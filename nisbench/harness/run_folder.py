@@ -1,12 +1,13 @@
 """The entries of a run folder, and the content of plan.json."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from nisbench.errors import StoreError
 from nisbench.harness.atomic import is_temporary
-from nisbench.harness.plan import Group
+from nisbench.harness.plan import Group, Interpreter
 
 __all__ = ["DISCARDED", "DRIVER", "FORMAT", "LOCK", "PlanRecord", "occupied"]
 
@@ -38,6 +39,7 @@ class PlanRecord:
     memory_limit: int | None = None
     timeout: float | None = None
     plugin_files: tuple[str, ...] = ()
+    python: Mapping[str, Interpreter] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for cell_id in self.cells:

@@ -1,7 +1,6 @@
 """Turn the arguments of `nisbench run` and `nisbench.run` into a plan. Values may be text or Python objects."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from nisbench.contract.plugin_files import use_plugin_file
 from nisbench.errors import UserError
 from nisbench.harness import values
 from nisbench.harness.environment import default_device
+from nisbench.harness.interpreter import parse_pythons
 from nisbench.harness.plan import Overrides, Plan
 from nisbench.harness.planner import load_plan
 
@@ -32,6 +32,7 @@ _READERS: Mapping[str, Callable[[str, Any], Any]] = {
     "reference": values.parse_name,
     "memory_limit": values.parse_bytes,
     "timeout": values.parse_seconds,
+    "python": parse_pythons,
 }
 """A reader for each argument that changes a plan; every argument has the name of its command-line option."""
 
@@ -60,7 +61,7 @@ def select_plan(
         Files with plugins and targets that are not installed.
     given
         plugins, sizes, beta, seeds, train_steps, train_seconds, draws, target, reference, memory_limit, timeout; None
-        means not given.
+        means not given. `python` is the interpreter of another environment by plugin, NAME=PATH or a mapping.
 
     Raises
     ------
@@ -80,5 +81,4 @@ def select_plan(
     overrides = Overrides(**read, options=values.options("--option", assigned))
     chosen = default_device() if device == "auto" else device
     files = tuple(str(use_plugin_file(Path(file))) for file in plugin_files)
-    plan = load_plan(source, overrides, catalog or load_catalog(), device=chosen)
-    return replace(plan, plugin_files=files)
+    return load_plan(source, overrides, catalog or load_catalog(), device=chosen, plugin_files=files)

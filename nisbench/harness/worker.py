@@ -31,6 +31,7 @@ from nisbench.harness.cost import phase_memory, phase_times
 from nisbench.harness.densities import measure_density, measure_model
 from nisbench.harness.environment import cpu_name
 from nisbench.harness.fit import declared_training
+from nisbench.harness.interpreter import environment_note
 from nisbench.harness.limits import OverLimitError, limit_memory, size_text
 from nisbench.harness.processor import Machine, Pulse
 from nisbench.harness.samplers import measure_chains, measure_weighted
@@ -109,7 +110,8 @@ def _run(
     loading = replace(outcome.quantities[COMPILE_S], value=load_s + (outcome.quantities[COMPILE_S].value or 0.0))
     phases = charged_times(clock)
     quantities = {**outcome.quantities, COMPILE_S: loading, **phase_memory(clock.phases), **phase_times(phases)}
-    declared, notes = declared_training(options, quantities.get(TRAIN_S), files)
+    context.notes.update(environment_note(store, cell.plugin, entry.distribution))
+    declared, notes = declared_training(entry, options, quantities.get(TRAIN_S), files)
     quantities |= declared
     steps = outcome.quantities.get(TRAIN_STEPS)
     compiled = context.compilation.seconds

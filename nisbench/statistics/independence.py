@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import kurtosis, poisson, rankdata
 
-from nisbench.statistics.autocorrelation import autocovariance, gamma_method
+from nisbench.statistics.autocorrelation import Autocorrelation, autocovariance, gamma_method
 
-__all__ = ["correlated", "repeated", "repeated_beyond"]
+__all__ = ["LARGEST_TAU_Z", "correlated", "repeated", "repeated_beyond", "tau_excess"]
 
 LARGEST_TAU_Z = 5.0
 """Largest accepted excess of tau_int over 1/2, in errors."""
@@ -38,6 +38,12 @@ def correlated(series: Mapping[str, _FloatArray]) -> list[str]:
     Values are replaced by their ranks. A series with too few different values is not judged.
     """
     return [reason for name, values in series.items() if (reason := _correlated(name, values))]
+
+
+def tau_excess(values: _FloatArray) -> float | None:
+    """Return (tau_int - 1/2) / error of the ranks of a series (n,), or None for a series that is not judged."""
+    found = _rank_tau(values)
+    return None if found is None else (found[1].tau_int - 0.5) / found[1].error
 
 
 def repeated_beyond(configuration: NDArray[np.int64], log_prob: _FloatArray) -> str | None:
@@ -94,13 +100,21 @@ def _at_most(count: float) -> float:
     return count + LARGEST_LAG_Z * math.sqrt(count) + LARGEST_LAG_Z**2 / 2
 
 
-def _correlated(name: str, values: _FloatArray) -> str | None:
-    """Return the reason for one series, or None."""
+def _rank_tau(values: _FloatArray) -> tuple[_FloatArray, Autocorrelation] | None:
+    """Return the ranks and their autocorrelation time; None if the series has too few different values."""
     ranks = rankdata(values)
     n = len(ranks)
     if n < _FEWEST or np.ptp(ranks) == 0 or n < _FEWEST * float(kurtosis(ranks, fisher=False)) ** 2:
         return None
-    tau = gamma_method(ranks)
+    return ranks, gamma_method(ranks)
+
+
+def _correlated(name: str, values: _FloatArray) -> str | None:
+    """Return the reason for one series, or None."""
+    judged = _rank_tau(values)
+    if judged is None:
+        return None
+    (ranks, tau), n = judged, len(values)
     if (tau.tau_int - 0.5) > LARGEST_TAU_Z * tau.error:
         found = f"tau_int of {name} is {tau.tau_int:.3g} +- {tau.error:.1g} in the order of drawing"
         return f"draws are not independent: {found}, where independent draws have 0.5"

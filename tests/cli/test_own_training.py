@@ -1,13 +1,19 @@
 """Training by the plugin itself: budget, history, checkpoints that are continued, counts, and declared training."""
 
+import math
+from dataclasses import replace
+
 import pytest
 import torch
 from fakes import own_training
 from fakes.runs import cell_of, run_here
 
+from nisbench.contract.catalog import _Registry
 from nisbench.contract.records import Status
-from nisbench.errors import UserError
+from nisbench.errors import PluginError, UserError
+from nisbench.harness.build import UnavailableError, rebuild
 from nisbench.harness.selection import select_plan
+from nisbench.harness.training_data import training_data
 
 
 @pytest.fixture(autouse=True)
@@ -62,9 +68,50 @@ def test_training_elsewhere_is_declared(tmp_path):
     assert "V100" in result.notes["trained elsewhere"]
 
 
-def test_unsupported_is_told_beta(tmp_path):
-    from nisbench.harness.build import UnavailableError
+def test_configurations_of_p_for_a_training_are_charged_once_and_do_not_judge(tmp_path, monkeypatch):
+    def expensive(*arguments):
+        return replace(training_data(*arguments), seconds=1000.0)
 
+    given = {"plugins": "on-data", "reference": "wolff", "beta": 0.02, "train_steps": 6, "draws": 2000}
+    monkeypatch.setattr("nisbench.harness.fit.training_data", expensive)
+    monkeypatch.setattr(own_training, "STOP_AT", 4)
+    monkeypatch.setattr("nisbench.harness.fit._CHECKPOINT_S", 0.0)
+    with pytest.raises(own_training.Stopped):
+        run_here(tmp_path / "r", **given)
+    monkeypatch.setattr(own_training, "STOP_AT", None)
+    store = run_here(tmp_path / "r", **given)
+    cell = cell_of(store, plugin="on-data")
+    result, kept = store.result(cell.cell_id), store.reference(cell.reference)
+    assert 1007 < result.quantities["train_s"].value < 1900  # the data, and 7 s that are declared
+    assert result.notes["training data"] == f"1000 configurations of cell {cell.reference}, charged with 1e+03 s"
+    assert result.notes["trained elsewhere"].startswith("7 s on a device that is not stated")
+    assert result.quantities["ess_fraction_p"].n == 1000  # the other half judges
+    data = torch.from_numpy(kept.spins[:1000] > 0).flatten(1).double().mean(0)
+    fitted = rebuild(store, cell).bias.sigmoid()
+    assert (fitted - data).abs().max() < (0.5 - data).abs().max() / 2
+    _costs_what_the_reference_took(store, cell, kept)
+
+
+def _costs_what_the_reference_took(store, cell, kept):
+    reference = store.result(cell.reference).quantities
+    draws = 1000 * math.ceil(2 * kept.tau_int) / store.cell(cell.reference).draws
+    expected = reference["prepare_s"].value + draws * reference["draw_s"].value
+    assert training_data(store, cell, torch.device("cpu")).seconds == pytest.approx(expected)
+
+
+def test_a_training_on_data_without_a_reference_is_one_line(tmp_path):
+    with pytest.raises(PluginError, match="its cell has no reference cell; give --reference"):
+        run_here(tmp_path / "r", plugins="on-data", train_steps=2, draws=500)
+
+
+@pytest.mark.parametrize("seconds", [-1, float("inf"), "3 h", True])
+def test_declared_seconds_that_are_no_seconds_are_refused(seconds):
+    registry = _Registry("tests", "1")
+    with pytest.raises(PluginError, match=r"trained_s of 'x' is .*; give the seconds of the training"):
+        registry.sampler("x", factory="a:B", summary="", trained_s=seconds)
+
+
+def test_unsupported_is_told_beta(tmp_path):
     with pytest.raises(UnavailableError, match="too cold: beta = 6"):
         run_here(tmp_path / "r", plugins="own-model", train_steps=0, draws=500, beta=6)
 
@@ -76,7 +123,5 @@ def test_a_budget_that_no_plugin_can_use_is_refused():
 
 
 def test_the_trained_state_is_restored(tmp_path):
-    from nisbench.harness.build import rebuild
-
     store = run_here(tmp_path / "r", plugins="own-chain", train_steps=5, draws=500)
     assert rebuild(store, cell_of(store)).steps == torch.tensor(5)

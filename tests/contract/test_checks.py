@@ -27,6 +27,7 @@ RIGHT = [
     densities.FittedRows,
     samplers.HeatBath,
     samplers.FittedHeatBath,
+    samplers.Bridged,
     weighted.Weighted,
     weighted.Unnormalised,
 ]
@@ -72,6 +73,7 @@ WRONG = [
     (samplers.FixedSeed, "different_seed"),
     (samplers.CappedBeta, "exact_means"),
     (samplers.FirstBeta, "prepare_beta"),
+    (samplers.ShiftedBridges, "log_z"),
     (samplers.GlobalGenerator, "no_global_state"),
     (samplers.EmptyReason, "unsupported_sizes"),
     (samplers.FalsePromise, "unsupported_sizes"),

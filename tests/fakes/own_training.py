@@ -9,6 +9,7 @@ from torch.nn.functional import logsigmoid
 from nisbench.api import ChainDraws, ChainSampler, Model, ModelDraws, TrainingOptions
 from nisbench.contract import catalog
 from nisbench.contract.catalog import Entry
+from nisbench.contract.options import NoOptions
 
 STOP_AT: int | None = None
 """Step at which the training raises Stopped."""
@@ -73,6 +74,17 @@ class Frozen(OwnModel):
     fit = Model.fit
 
 
+class OnData(OwnModel):
+    """Fields that make the given configurations of p most probable, step by step."""
+
+    def fit(self, *, beta, generator, budget, report):
+        data = (report.reference() > 0).flatten(1).to(self.bias.dtype)  # (m, N) of 0 and 1
+        for step in report.steps():
+            _pause(step)
+            with torch.no_grad():
+                self.bias += data.mean(0) - self.bias.sigmoid()
+
+
 class OwnChain(ChainSampler):
     """Independent draws at beta = 0 whose training counts its steps and collects random numbers."""
 
@@ -106,6 +118,7 @@ def register(monkeypatch) -> None:
     entries = {
         "own-model": entry,
         "frozen": replace(entry, name="frozen", options=TrainingOptions, factory=f"{__name__}:Frozen", trains=False),
+        "on-data": replace(entry, name="on-data", factory=f"{__name__}:OnData", options=NoOptions, trained_s=7.0),
         "own-chain": Entry("own-chain", "sampler", "tests", "1", factory=f"{__name__}:OwnChain", trains=True),
     }
     load = catalog.load_catalog

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from nisbench.api import ChainDraws, ChainSampler, ChainSeries
+from nisbench.api import Bridges, ChainDraws, ChainSampler, ChainSeries
+from nisbench.physics.enumeration import all_spins
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,33 @@ class FittedHeatBath(HeatBath):
 
     def fit(self, *, beta, generator, budget, report):
         self.burn_in = 40 + budget.steps
+
+
+class Bridged(HeatBath):
+    """ln Z(beta) = ln Z(b) - ln <exp((beta - b) E)>, where ln Z at b = 0.9 beta is a sum over all states."""
+
+    stated = 0.9
+
+    def prepare(self, *, beta, generator):
+        self.energies = []
+        super().prepare(beta=beta, generator=generator)
+
+    def draw(self, n, *, generator):
+        draws = super().draw(n, generator=generator)
+        self.energies.append(self.target.energy(draws.spins))
+        return draws
+
+    def bridges(self):
+        states = self.target.energy(torch.from_numpy(all_spins(self.target.L)))
+        start = float(torch.logsumexp(-self.stated * self.beta * states, 0))
+        below = (0.1 * self.beta * torch.cat(self.energies)).exp().numpy()[..., None]  # (n, n_chains, 1)
+        return Bridges(start, np.zeros(1), np.ones_like(below), below)
+
+
+class ShiftedBridges(Bridged):
+    """Fails `log_z`: the temperature at which ln Z starts is 1 % off."""
+
+    stated = 0.909
 
 
 class NotASampler:
