@@ -225,7 +225,7 @@ class _Planner:
             entry = self._entry(name)
             if not isinstance(own, dict):
                 raise InvalidValue(
-                    f"{where}: options of {name} are '{shown(own)}'; give a table, [group.options.{name}]"
+                    f"{where}: options of {name} are {shown(own)}; give a table, [group.options.{name}]"
                 )
             if name not in items(f"{where}, plugins", table.get("plugins", ()), parse_name):
                 raise InvalidValue(f"{where} has options of {name} but no cell of it; add it to plugins")
