@@ -30,8 +30,10 @@ N_PICTURES = 5
 QUESTIONS = (
     ("quick", "paper-cpu", "learning-rate", "timing"),
     ("hier-exact", "hier-exact-range", "hier-exact-ablation", "hier-exact-L128"),
+    ("free-edges", "spin-glass", "collapse"),
 )
-"""Reports on one question, which link to each other: hier and van against a cluster sampler; what hier-exact gives."""
+"""Reports on one question, which link to each other: hier and van against a cluster sampler; what hier-exact gives;
+other targets and temperatures."""
 RAW = (
     *("plan.json", "environment.json"),
     *(f"cells/*/{name}" for name in ("cell.json", "status.json", "result.json", "history.jsonl")),

@@ -22,8 +22,9 @@ LARGEST_K = 0.7
 
 _FEWEST = 5
 """Fewest weights in a tail that is fitted."""
-_NO_SPREAD = 1e-9
-"""Weights that differ by less than this, in ln w, are equal up to rounding."""
+_EQUAL = 0.01
+"""If the largest weight exceeds the mean by less than this share, the tail is not judged. k does not depend on the scale
+of the excesses, so tiny differences between nearly equal weights can have any k; they change no estimate."""
 _PRIOR_SCALE, _PRIOR_DRAWS, _PRIOR_K = 3.0, 10.0, 0.5
 """The weak prior: 10 more draws with k = 1/2."""
 
@@ -52,12 +53,12 @@ def pareto_k(log_weight: _FloatArray) -> Estimate:
     Returns
     -------
     Estimate
-        Missing if all weights are equal up to rounding, or if fewer than 5 weights exceed the start of the tail.
+        Missing if no weight exceeds the mean by 1 %, or if fewer than 5 weights exceed the start of the tail.
     """
     n = len(log_weight)
     x = np.sort(log_weight - log_weight.max())  # (n,) the largest is 0
-    if n == 0 or x[0] > -_NO_SPREAD:
-        return Estimate.missing("all weights are equal up to rounding, so they have no tail")
+    if n == 0 or np.exp(x).mean() * (1 + _EQUAL) > 1:
+        return Estimate.missing("no weight exceeds the mean by 1 %, so the tail changes no estimate")
     length = math.ceil(min(0.2 * n, 3 * math.sqrt(n)))
     # e^-708 is the smallest normal number: smaller weights would lose their digits
     start = max(float(x[max(n - length - 1, 0)]), -708.0)

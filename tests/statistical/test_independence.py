@@ -149,7 +149,11 @@ def test_shape_of_exact_pareto_tails(k):
 
 
 def test_tails_without_a_fit_have_reasons():
-    assert "equal up to rounding" in pareto_k(np.full(100, 3.0)).reason
+    assert "exceeds the mean by 1 %" in pareto_k(np.full(100, 3.0)).reason
+    nearly_equal = 4e-7 * np.random.default_rng(1).pareto(1.0, 10_000)  # k = 1 at a scale that changes no estimate
+    assert nearly_equal.max() < 0.01
+    assert "exceeds the mean by 1 %" in pareto_k(np.log1p(nearly_equal)).reason
+    assert pareto_k(np.log1p(2.5e6 * nearly_equal)).value > 0.7
     assert "weights lie in the tail" in pareto_k(np.r_[np.zeros(999), 5.0]).reason
     assert all(
         np.isfinite(pareto_k(np.round(np.random.default_rng(i).standard_normal(500), 1)).value) for i in range(50)
