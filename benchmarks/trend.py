@@ -53,7 +53,8 @@ def build_trend(commits: Sequence[Commit], out: Path, *, machine: str) -> Path:
         title="Benchmarks of the last commits",
         lead=(f"{len(commits)} commits from {commits[0].date} to {commits[-1].date}, measured on {machine}.",),
         verdict=tuple(_verdict(commits)),
-        sections=(*_drawings(commits), _latest(commits), _history(commits)),
+        open=(*_drawings(commits), _latest(commits), _history(commits)),
+        folded=(),
     )
     guard(out, lambda: out.parent.mkdir(parents=True, exist_ok=True))
     write_text(out, rendered(document, load(())))

@@ -5,7 +5,6 @@ own, because pluggy's loader stops at the first plugin that fails to import. A b
 reason.
 """
 
-import importlib
 import math
 import re
 from collections import Counter
@@ -18,7 +17,8 @@ import pluggy
 
 from nisbench.contract import builtin, hookspecs
 from nisbench.contract.distribution import own_version, plugin_points
-from nisbench.contract.options import NoOptions, check_options, fill_options
+from nisbench.contract.entries import Entry, TargetEntry
+from nisbench.contract.options import NoOptions, check_options
 from nisbench.contract.plugin_files import plugin_file_points
 from nisbench.contract.probe import probe
 from nisbench.contract.records import Kind, TrainingOptions
@@ -31,95 +31,6 @@ GROUP = "nisbench"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _LONGEST_NAME = 100
 """Characters. The name is a part of the name of a folder, which may have 255."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One registered model, density or sampler, or a broken registration with the reason."""
-
-    name: str
-    kind: Kind | None
-    distribution: str
-    version: str
-    summary: str = ""
-    options: type[Any] = NoOptions
-    factory: str = ""
-    devices: tuple[str, ...] = ("cpu", "cuda")
-    trains: bool = False
-    """True for a plugin with a training loop of its own."""
-    citation: str = ""
-    """The publication of the method."""
-    bibtex: str = ""
-    """The same as a BibTeX entry; its `doi` becomes the link of a report to the publication."""
-    reference_rank: int = 0
-    """Place in the automatic choice of the reference, 1 first; 0: only when a plan names the plugin."""
-    reference_needs: frozenset[str] = frozenset()
-    """Traits that a target must have for this choice."""
-    trained_s: float = 0.0
-    """Seconds of a training that happened elsewhere; an option `trained_s` of the plugin replaces it."""
-    trained_on: str = ""
-    """Device of this training."""
-    broken: str | None = None
-
-    @property
-    def takes_budget(self) -> bool:
-        """True if cells of this plugin have a training budget."""
-        return self.kind == "model" or self.trains
-
-    @property
-    def takes_reference(self) -> bool:
-        """True if the plugin has a tractable q, which is also evaluated on configurations of p."""
-        return self.kind in ("model", "density")
-
-    def load(self) -> type[Any]:
-        """Imports the implementation and returns the class behind `factory`.
-
-        Raises PluginError if the import fails or the class does not fit the hook that registered it.
-        """
-        from nisbench.contract.checks import check_class  # imports torch, which the catalog itself does without
-
-        factory = _resolve(self.factory, self.name)
-        if self.kind is not None:
-            check_class(factory, name=self.name, where=self.factory, kind=self.kind, trains=self.trains)
-        return factory
-
-    def fill(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """All options by name: the values in `given`, checked and converted from text, and defaults for the rest.
-
-        Raises UnknownName for an option that does not exist and InvalidValue for a value that does not fit.
-        """
-        return fill_options(self.name, self.options, given)
-
-
-@dataclass(frozen=True)
-class TargetEntry:
-    """One registered target."""
-
-    name: str
-    factory: str
-    summary: str = ""
-    options: type[Any] = NoOptions
-    distribution: str = "unknown"
-    version: str = "unknown"
-    citation: str = ""
-    traits: Callable[[Any], Iterable[str]] | None = None
-    """Words that describe the target, from an instance of `options`; `nisbench.contract.hookspecs` lists them."""
-
-    def load(self) -> type[Any]:
-        """Imports and returns the class behind `factory`. Raises PluginError with the cause."""
-        return _resolve(self.factory, self.name)
-
-    def fill(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """All options by name, as `Entry.fill` returns them."""
-        return fill_options(self.name, self.options, given)
-
-    def traits_of(self, options: Mapping[str, Any]) -> frozenset[str]:
-        """The traits of the target with these options; empty if its registration gives none."""
-        return frozenset(self.traits(self.options(**options))) if self.traits else frozenset()
-
-    def build(self, L: int, options: Mapping[str, Any]) -> Any:
-        """The target on an L x L lattice; `options` as `fill` returns them, missing ones are the defaults."""
-        return self.load()(L, self.options(**options))
 
 
 @dataclass(frozen=True)
@@ -364,13 +275,3 @@ def _check_trained(name: str, seconds: object) -> None:
     """Raises PluginError for seconds of a training that are not a number of at least 0."""
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < math.inf:
         raise PluginError(f"trained_s of '{name}' is {seconds!r}; give the seconds of the training")
-
-
-def _resolve(factory: str, name: str) -> type[Any]:
-    """Imports "module:Class"."""
-    module, _, attribute = factory.partition(":")
-    try:
-        loaded: type[Any] = getattr(importlib.import_module(module), attribute)
-    except Exception as error:
-        raise PluginError(f"'{name}' cannot be loaded from {factory}: {type(error).__name__}: {error}") from error
-    return loaded

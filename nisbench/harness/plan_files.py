@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from nisbench.errors import InvalidValue, UnknownName
+from nisbench.harness.interpreter import parse_pythons
+from nisbench.harness.plan import Overrides
+from nisbench.harness.values import items, parse_name
 
-__all__ = ["DEFAULT_PLAN", "GROUP_KEYS", "TOP_KEYS", "check_keys", "plan_names", "read_plan"]
+__all__ = ["DEFAULT_PLAN", "GROUP_KEYS", "TOP_KEYS", "check_keys", "plan_names", "pythons", "read_plan", "texts"]
 
 DEFAULT_PLAN = "quick"
 _LARGEST_FILE = 2**22
@@ -82,3 +85,20 @@ def read_plan(source: str) -> dict[str, Any]:
         raise InvalidValue(f"plan {source} is nested too deeply; a plan has tables in [[group]] only") from error
     except ValueError as error:  # also an integer of more than 4300 digits
         raise InvalidValue(f"plan {source} is not valid TOML: {error}") from error
+
+
+def pythons(where: str, table: Mapping[str, Any], overrides: Overrides) -> dict[str, str]:
+    """Return the interpreters by plugin, without those of the plan file that --plugins leaves out."""
+    planned = table.get("python", {})
+    if not isinstance(planned, dict):
+        raise InvalidValue(f'{where}, python is {planned!r}; give a table by plugin: python.NAME = "/path/to/python"')
+    asked = None if overrides.plugins is None else {*overrides.plugins, overrides.reference, table.get("reference")}
+    wanted = {name: path for name, path in planned.items() if asked is None or name in asked}
+    wanted = {name: path for name, path in wanted.items() if name not in overrides.python}
+    return {**parse_pythons(f"{where}, python", wanted), **overrides.python}
+
+
+def texts(where: str, given: Any) -> tuple[str, ...]:
+    """Return one text or a list of texts; a text is not split at its commas."""
+    texts = [given] if isinstance(given, str) else given
+    return items(where, texts, parse_name) if texts else ()

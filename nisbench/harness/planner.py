@@ -14,9 +14,9 @@ from typing import Any
 from nisbench.contract.catalog import Catalog, Entry
 from nisbench.contract.records import Budget, Cell
 from nisbench.errors import InvalidValue
-from nisbench.harness.interpreter import parse_pythons, with_interpreters
+from nisbench.harness.interpreter import with_interpreters
 from nisbench.harness.plan import Group, Overrides, Plan
-from nisbench.harness.plan_files import DEFAULT_PLAN, GROUP_KEYS, TOP_KEYS, check_keys, read_plan
+from nisbench.harness.plan_files import DEFAULT_PLAN, GROUP_KEYS, TOP_KEYS, check_keys, pythons, read_plan, texts
 from nisbench.harness.plan_targets import PlannedTarget, filled_options, planned_targets
 from nisbench.harness.reference_choice import AUTO, NONE, check_reference, choose_reference
 from nisbench.harness.values import (
@@ -72,24 +72,13 @@ def load_plan(
         raise InvalidValue(f"{where} has no group; give at least one [[group]] with plugins and sizes")
     if source is None and (overrides.plugins or overrides.sizes):
         groups = [{key: value for key, value in groups[0].items() if key not in ("claim", "check")}]
-    catalog, interpreters = with_interpreters(catalog, _pythons(where, table, overrides), plugin_files)
+    catalog, interpreters = with_interpreters(catalog, pythons(where, table, overrides), plugin_files)
     plan = _Planner(where, table, overrides, catalog, device).plan(groups, custom=source is None)
     used = {cell.plugin for cell in plan.cells}
     if unused := overrides.python.keys() - used:
         raise InvalidValue(f"--python {min(unused)}: the plan has no cell of it; add it to --plugins")
     python = {name: interpreter for name, interpreter in interpreters.items() if name in used}
     return replace(plan, plugin_files=plugin_files, python=python)
-
-
-def _pythons(where: str, table: Mapping[str, Any], overrides: Overrides) -> dict[str, str]:
-    """Return the interpreters by plugin, without those of the plan file that --plugins leaves out."""
-    planned = table.get("python", {})
-    if not isinstance(planned, dict):
-        raise InvalidValue(f'{where}, python is {planned!r}; give a table by plugin: python.NAME = "/path/to/python"')
-    asked = None if overrides.plugins is None else {*overrides.plugins, overrides.reference, table.get("reference")}
-    wanted = {name: path for name, path in planned.items() if asked is None or name in asked}
-    wanted = {name: path for name, path in wanted.items() if name not in overrides.python}
-    return {**parse_pythons(f"{where}, python", wanted), **overrides.python}
 
 
 class _Planner:
@@ -200,7 +189,7 @@ class _Planner:
         group = Group(
             name=parse_text(f"{where}, name", table.get("name", "")),
             claim=parse_text(f"{where}, claim", table.get("claim", "")),
-            check=_texts(f"{where}, check", table.get("check", ())),
+            check=texts(f"{where}, check", table.get("check", ())),
             plugins=plugins,
             sizes=sizes,
             beta=betas,
@@ -224,9 +213,7 @@ class _Planner:
         for name, own in options.items():
             entry = self._entry(name)
             if not isinstance(own, dict):
-                raise InvalidValue(
-                    f"{where}: options of {name} are {shown(own)}; give a table, [group.options.{name}]"
-                )
+                raise InvalidValue(f"{where}: options of {name} are {shown(own)}; give a table, [group.options.{name}]")
             if name not in items(f"{where}, plugins", table.get("plugins", ()), parse_name):
                 raise InvalidValue(f"{where} has options of {name} but no cell of it; add it to plugins")
             if not entry.broken:
@@ -334,9 +321,3 @@ class _Planner:
         if value is None:
             raise InvalidValue(f"{where}, {key} has no entry for {plugin}; add '{plugin}' or 'default'")
         return value
-
-
-def _texts(where: str, given: Any) -> tuple[str, ...]:
-    """Return one text or a list of texts; a text is not split at its commas."""
-    texts = [given] if isinstance(given, str) else given
-    return items(where, texts, parse_name) if texts else ()

@@ -23,8 +23,8 @@ LARGEST_K = 0.7
 _FEWEST = 5
 """Fewest weights in a tail that is fitted."""
 _EQUAL = 0.01
-"""If the largest weight exceeds the mean by less than this share, the tail is not judged. k does not depend on the scale
-of the excesses, so tiny differences between nearly equal weights can have any k; they change no estimate."""
+"""If the largest weight exceeds the mean by less than this share, the tail is not judged. k does not depend on the
+scale of the excesses, so tiny differences between nearly equal weights can have any k; they change no estimate."""
 _PRIOR_SCALE, _PRIOR_DRAWS, _PRIOR_K = 3.0, 10.0, 0.5
 """The weak prior: 10 more draws with k = 1/2."""
 

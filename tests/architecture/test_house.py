@@ -14,7 +14,7 @@ LONGER_FILES = {
     "nisbench/contract/records.py": 330,  # the records of all other modules, which a newcomer reads first and at once
 }
 """Files with a limit of their own, and the reason."""
-LONGER_FUNCTIONS: dict[str, int] = {}
+LONGER_FUNCTIONS = {"run": 65}  # nisbench.run: each of its twenty arguments has a line
 """Functions with a limit of their own."""
 
 

@@ -84,6 +84,7 @@ def python(packages):
     return packages.parents[2] / "bin" / "python"
 
 
+@pytest.mark.slow
 def test_a_plugin_of_another_environment_is_planned_run_and_reported(packages, python, nisbench, tmp_path):
     assert "elsewhere" not in load_catalog().plugins
     plan = tmp_path / "two.toml"

@@ -1,6 +1,6 @@
 """Random kills of a run: nothing is lost, nothing stays running, and the final numbers are those of an undisturbed run.
 
-The default is a few kills; `-m slow` runs a thousand (some hours). docs/dev/reliability.md has the figures.
+`pytest -n 0 -m slow tests/cli/test_kills.py -k "30-2"` makes thirty kills; a thousand take hours. docs/dev/reliability.md has the figures.
 """
 
 import os
@@ -88,7 +88,12 @@ def undisturbed(nisbench, write_plan, tmp_path_factory) -> tuple[Path, dict, flo
 
 @pytest.mark.timeout(36_000)
 @pytest.mark.parametrize(
-    ("n", "seed"), [(2, 1), pytest.param(30, 2, marks=pytest.mark.slow), pytest.param(1000, 3, marks=pytest.mark.slow)]
+    ("n", "seed"),
+    [
+        pytest.param(4, 1, marks=pytest.mark.slow),
+        pytest.param(30, 2, marks=pytest.mark.slow),
+        pytest.param(1000, 3, marks=pytest.mark.slow),
+    ],
 )
 def test_random_kills(undisturbed, start, nisbench, tmp_path, n, seed) -> None:
     plan, expected, seconds = undisturbed

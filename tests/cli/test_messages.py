@@ -100,7 +100,7 @@ def test_plugins_with_a_name_shows_options_and_the_publication(nisbench, tmp_pat
     assert "--option edwards-anderson.instance=1  (int) number of the set of couplings" in target
     (record,) = json.loads(nisbench(tmp_path, "plugins", "wolff", "--format", "json")[1])
     assert record["citation"].startswith("U. Wolff")
-    assert record["options"]["n_chains"] == {"type": "int", "default": 8, "help": "independent chains"}
+    assert record["options"]["n_chains"] == {"type": "int", "default": 8, "help": "independent chains", "choices": []}
     _one_line(nisbench(tmp_path, "plugins", "wolf"), "no plugin or target 'wolf'; did you mean 'wolff'?")
 
 

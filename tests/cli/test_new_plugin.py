@@ -41,6 +41,7 @@ def test_each_kind_passes_every_check(package):
     assert {r.name: r.message for r in run_checks(name, catalog) if r.outcome != "ok"} == {}
 
 
+@pytest.mark.slow
 def test_the_package_installs_and_its_test_passes(tmp_path):
     folder = write_package("My.Rows", "density", tmp_path / "package")
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]

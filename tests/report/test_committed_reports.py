@@ -18,6 +18,8 @@ from nisbench.harness.store import Store
 
 ROOT = Path(__file__).parents[2]
 COMMITTED = sorted(path.parent for path in (ROOT / "reports").rglob("plan.json"))
+ALWAYS = ("quick", "paper-cpu", "hier-exact", "free-edges")
+"""Reports that the default run of the tests builds again; `-m slow` builds all."""
 Rebuild = Callable[[Path], tuple[Path, dict[str, bytes]]]
 DECIDING = ("contourpy", "Jinja2", "MarkupSafe", "matplotlib", "numpy", "pandas", "pillow", "scipy", "seaborn")
 """Packages that decide the bytes of a report."""
@@ -47,7 +49,10 @@ def differing(folder: Path, made: dict[str, bytes]) -> list[str]:
     return sorted(name for name in kept.keys() | made.keys() if kept.get(name) != made.get(name))
 
 
-@pytest.mark.parametrize("folder", COMMITTED, ids=lambda folder: folder.name)
+@pytest.mark.parametrize(
+    "folder",
+    [pytest.param(one, id=one.name, marks=() if one.name in ALWAYS else pytest.mark.slow) for one in COMMITTED],
+)
 def test_committed_report_is_what_its_raw_results_give(folder: Path, script: ModuleType, rebuilt: Rebuild):
     raw = [path for pattern in script.RAW for path in folder.glob(pattern)]
     allowed = {*raw, *(folder / name for name in written(folder))}

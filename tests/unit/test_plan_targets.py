@@ -99,7 +99,7 @@ def test_select_plan_takes_lists_of_values():
         (("instance = 3", "instace = 3"), "no option of edwards-anderson 'instace'; did you mean 'instance'?"),
         (("instance = 3", "instance = 0"), "options of edwards-anderson: instance = 0"),
         (("instance = 3", "instance = []"), "edwards-anderson.instance is empty"),
-        (("instance = 3", "instance = [[1]]"), "edwards-anderson.instance = [1] is not a value of an option"),
+        (("instance = 3", "instance = [[1]]"), "edwards-anderson.instance = '[1]' is not a value of an option"),
         (("instance = 3", "instance = 9223372036854775808"), "edwards-anderson.instance = 9223372036854775808 is too"),
         (("target_options = { instance = 3", 'target_options = "x" # {'), "target_options = 'x'; give a table"),
     ],
