@@ -1,6 +1,7 @@
 """Random kills of a run: nothing is lost, nothing stays running, and the final numbers are those of an undisturbed run.
 
-`pytest -n 0 -m slow tests/cli/test_kills.py -k "30-2"` makes thirty kills; a thousand take hours. docs/dev/reliability.md has the figures.
+`pytest -n 0 -m slow tests/cli/test_kills.py -k "30-2"` makes thirty kills; a thousand take hours.
+docs/dev/reliability.md has the figures.
 """
 
 import os

@@ -44,7 +44,6 @@ def test_what_is_not_known_or_not_finite_is_no_cost():
         {"ess_fraction": Estimate(0.0)},
         {"ess_fraction": Estimate.missing("x")},
         {"tau_int_energy": Estimate(1.0), "tau_int_abs_magnetisation": Estimate(math.inf, math.inf)},
-        {"tau_int_energy": Estimate(1.0)},
     ):
         costs, basis = draw_costs(1.0, 100, [], quantities)
         assert basis is None

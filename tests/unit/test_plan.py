@@ -172,7 +172,7 @@ def test_a_broken_registration_is_a_row(file):
         (("width = 3", 'width = "x"'), "hier.width = 'x' is not a whole number"),
         (("width = 3", "width = true"), "hier.width = True is not a whole number"),
         (("width = 3", "learning_rate = inf"), "hier.learning_rate = inf is not a finite number"),
-        (("{ width = 3 }", "3"), "options of hier are '3'; give a table, [group.options.hier]"),
+        (("{ width = 3 }", "3"), "options of hier are 3; give a table, [group.options.hier]"),
         (("{ default = 10, hier = 20 }", "{ default = 10, heir = 20 }"), "no plugin 'heir'; did you mean 'hier'?"),
         (('memory_limit = "2G"', "memory_limit = 0"), "'0' is not an amount of memory"),
         (('timeout = "10m"', 'timeout = "1e306h"'), "'1e306h' is not a time"),
