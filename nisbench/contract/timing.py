@@ -8,6 +8,9 @@ __all__ = ["PhaseTiming", "Timing", "Unclocked", "UnclockedPart"]
 
 _LOST = 0.1
 """Largest share of a phase that may be lost to other load or to a stop before its time counts as disturbed."""
+_LOST_S = 0.05
+"""Shortest time that must be lost as well. A phase of some milliseconds loses a tenth on a quiet machine, too; the
+spread of its chunks shows it."""
 _OTHERS = 0.1
 """Largest share of the cores that other processes may take. They slow a cell even on cores of their own, because cores
 share caches, memory and clock rate."""
@@ -128,7 +131,8 @@ class Timing:
 
 def _reasons(phase: PhaseTiming) -> list[str]:
     """Return why the time of a phase is doubtful."""
-    parts = {"stopped": phase.stopped_s, "without a core": phase.waited_s} if phase.lost > _LOST else {}
+    long = phase.stopped_s + phase.waited_s > _LOST_S
+    parts = {"stopped": phase.stopped_s, "without a core": phase.waited_s} if long and phase.lost > _LOST else {}
     considerable = {name: seconds for name, seconds in parts.items() if seconds > _LOST / 2 * phase.wall_s}
     found = [f"{name} for {seconds:.2g} s of {phase.wall_s:.2g} s" for name, seconds in considerable.items()]
     return [*found, f"suspended for {phase.suspended_s:.2g} s"] if phase.suspended_s > _SUSPENDED_S else found

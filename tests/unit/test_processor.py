@@ -105,6 +105,7 @@ def test_throttling_is_read_from_both_kinds_of_control_groups(monkeypatch):
         ({"throttled_s": 2.0}, True, True),
         ({"stopped_s": 12.0, "wall_s": 14.0}, True, False),
         ({"waited_s": 0.9}, False, False),
+        ({"waited_s": 0.04, "wall_s": 0.1}, False, False),
         ({"waited_s": 1.2}, True, False),
         ({"suspended_s": 60.0}, True, False),
     ],
