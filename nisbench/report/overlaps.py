@@ -1,17 +1,15 @@
 """Blocks on the overlap of two configurations: its distribution and its moments."""
 
-from collections.abc import Iterator
-
 from nisbench.contract.quantities import ABS_OVERLAP, Part, select
-from nisbench.report.charts import figure, uncrowded
+from nisbench.report.charts import figure
+from nisbench.report.densities import density_panel, first_histograms
 from nisbench.report.document import Block
-from nisbench.report.histogram import Histogram, overlap_histogram
-from nisbench.report.palette import marks
-from nisbench.report.panels import Panel, Point, Role, Series
-from nisbench.report.selection import panel_name, problem_title, shown_labels, shown_problems, shown_sizes
+from nisbench.report.histogram import overlap_histogram
+from nisbench.report.panels import Panel
+from nisbench.report.selection import shown_problems, shown_sizes
 from nisbench.report.tables import size_table
 from nisbench.results.cells import Results
-from nisbench.results.rows import CellRow, Problem
+from nisbench.results.rows import Problem
 
 __all__ = ["overlap_blocks"]
 
@@ -43,39 +41,5 @@ def overlap_blocks(results: Results) -> list[Block]:
 
 
 def _panel(results: Results, problem: Problem, L: int) -> Panel | None:
-    found = list(_histograms(results, problem, L))
-    if not found:
-        return None
-    bases = [results.baselines.at(problem, L, device) for device in ("cpu", "cuda")]
-    shaded = next((base.label for base in bases if base), None)
-    looks, series = marks(results.labels), []
-    for row, histogram in found:
-        role: Role = "reference" if row.label == shaded else "sampler"
-        series.append(Series(row.label, _stairs(histogram), looks[row.label], role, "steps"))
-    series.sort(key=lambda one: one.role != "reference")  # drawn first, so that the lines lie above the shade
-    return Panel(
-        name=panel_name(results, problem, f"overlap-L{L}"),
-        title=problem_title(results, problem, f"L = {L}"),
-        x_label="overlap q",
-        y_label="density",
-        series=uncrowded(series),
-        x_scale="linear",
-    )
-
-
-def _histograms(results: Results, problem: Problem, L: int) -> Iterator[tuple[CellRow, Histogram]]:
-    """The histogram of the first seed of each sampler that has a series."""
-    here = [row for row in results.at(problem) if row.cell.L == L and ABS_OVERLAP in row.quantities]
-    shown = shown_labels(results)
-    for label in (label for label in results.labels if label in shown):
-        for row in (row for row in here if row.label == label):
-            histogram = overlap_histogram(row.run.store.series(row.cell.cell_id), L)
-            if histogram is not None:
-                yield row, histogram
-                break
-
-
-def _stairs(histogram: Histogram) -> tuple[Point, ...]:
-    """The left edges with the densities, followed by the last edge."""
-    heights = [*histogram.density, 0.0]
-    return tuple(Point(float(x), float(y)) for x, y in zip(histogram.edges, heights, strict=True))
+    found = list(first_histograms(results, problem, L, needs=ABS_OVERLAP, read=overlap_histogram))
+    return density_panel(results, problem, L, found, name="overlap", x_label="overlap q")
