@@ -4,10 +4,12 @@ A lease is a file `<name>.<number>`. To take it, a process
 
 1. looks at all files of this name, and goes away unless the holder of each is dead;
 2. creates the file with the next number, which succeeds for one process alone, also on a network file system;
-3. looks again, and takes its own file back if there is another one that it has not seen dead.
+3. looks again, and withdraws if its own file is gone, or if there is another one that it has not seen dead.
 
-Of two processes that reach step 3, the one whose file came later sees the file of the other. Nobody removes the file of
-a living holder.
+Of two processes that reach step 3, the one whose file came later sees the file of the other. Numbers are used again
+once all files are gone, so a name may have come to belong to somebody else. Therefore only a holder removes files: its
+own, and those that it has seen dead. A process that withdraws leaves its file, with a note that it has ended. If a new
+file has got the name of a dead one, the holder may remove it: its maker sees that in step 3.
 
 On the machine of the holder, the kernel says whether the holder lives: it holds a lock on the file (flock), which ends
 with the process. Elsewhere, a holder is dead once its file has not changed for EXPIRY_S seconds of the own clock, since
@@ -17,6 +19,7 @@ a holder changes it every BEAT_S seconds. Clocks of two machines are never compa
 import fcntl
 import json
 import os
+import random
 import re
 import secrets
 import socket
@@ -24,7 +27,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -40,6 +43,7 @@ BEAT_S = 10.0
 EXPIRY_S = 120.0
 """Seconds without a sign of life after which a holder on another machine counts as dead."""
 _PAUSE_S = 0.05
+_LARGEST_BYTES = 4096
 _NAME = re.compile(r"(?P<name>.+)\.(?P<number>\d{1,9})")
 
 
@@ -55,6 +59,8 @@ class Holder:
     """Start of the kernel that knows the lock; None where the file system has no such locks."""
     device: int
     """Number of the mounted file system on that machine."""
+    ended: bool = False
+    """True if the process has withdrawn."""
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"
@@ -68,7 +74,7 @@ class _Sight:
     """None while the file is empty, or if it contains something else."""
     changed_ns: int
     dead: bool | None
-    """True or False from the kernel; None if the holder is on another machine."""
+    """True or False from the kernel or a withdrawal; None if the holder is on another machine."""
 
 
 class Sightings:
@@ -103,7 +109,7 @@ class Lease:
         """Return the lease as soon as it is free; None if it is still held after this time."""
         sightings, deadline = Sightings(), time.monotonic() + seconds
         while (lease := cls.take(folder, name, sightings)) is None and time.monotonic() < deadline:
-            time.sleep(_PAUSE_S)
+            time.sleep(_PAUSE_S * (0.5 + random.random()))  # varied, so that two do not withdraw again and again
         return lease
 
     @classmethod
@@ -117,8 +123,10 @@ class Lease:
         if (file := guard(path, lambda: _create(path))) is None:
             return None
         lease, now = cls(path, file), _looks(folder, name)
-        if any(each not in old or sight.holder != old[each].holder for each, sight in now.items() if each != path):
-            lease.release()
+        own = now.pop(path, None)
+        others = any(each not in old or sight.holder != old[each].holder for each, sight in now.items())
+        if others or own is None or not lease._is_own():
+            lease._withdraw()
             return None
         for each in old:
             each.unlink(missing_ok=True)
@@ -131,6 +139,13 @@ class Lease:
                 self.path.unlink(missing_ok=True)
             os.close(self.file)
             self.file = -1
+
+    def _withdraw(self) -> None:
+        """Note in the file that this process has ended. The file is not removed: its name may belong to another now."""
+        found = msgspec.json.decode(os.pread(self.file, _LARGEST_BYTES, 0), type=Holder)
+        os.pwrite(self.file, _encode(replace(found, ended=True)), 0)
+        os.close(self.file)
+        self.file = -1
 
     @property
     def lost(self) -> bool:
@@ -230,7 +245,12 @@ def _own(file: int) -> bytes:
     except OSError:
         kernel = None
     own = Holder(socket.gethostname(), os.getpid(), secrets.token_hex(8), kernel, os.fstat(file).st_dev)
-    return json.dumps(asdict(own)).encode()
+    return _encode(own)
+
+
+def _encode(own: Holder) -> bytes:
+    """Return the content of a lease. It has the same length before and after the end of its holder."""
+    return json.dumps(asdict(own)).encode() + b" " * own.ended
 
 
 def _look(path: Path) -> _Sight | None:
@@ -246,9 +266,11 @@ def _look(path: Path) -> _Sight | None:
     try:
         stat = os.fstat(file)
         try:
-            found = msgspec.json.decode(os.read(file, 4096), type=Holder)
+            found = msgspec.json.decode(os.read(file, _LARGEST_BYTES), type=Holder)
         except (msgspec.MsgspecError, ValueError, OSError):
             return _Sight(None, stat.st_mtime_ns, None)
+        if found.ended:
+            return _Sight(found, stat.st_mtime_ns, True)
         if found.kernel is None or (found.kernel, found.device) != (_kernel(), stat.st_dev):
             return _Sight(found, stat.st_mtime_ns, None)
         try:

@@ -156,6 +156,60 @@ def test_links_are_refused_and_an_unreadable_lease_is_alive(tmp_path):
     assert names(tmp_path) == ["x.1"]
 
 
+def late(folder: Path, monkeypatch, before: object) -> Lease | None:
+    """Try to take the lease. `before` happens between the moment when the file appears and the second look."""
+    looks = leases._looks
+
+    def second_look(*arguments: object) -> object:
+        monkeypatch.setattr(leases, "_looks", looks)
+        before()
+        return looks(*arguments)
+
+    def first_look(*arguments: object) -> object:
+        monkeypatch.setattr(leases, "_looks", second_look)
+        return looks(*arguments)
+
+    monkeypatch.setattr(leases, "_looks", first_look)
+    return take(folder)
+
+
+def test_whoever_lost_its_file_before_the_second_look_withdraws(tmp_path, monkeypatch):
+    """Another process has seen a dead x.1, took x.2, removed x.1, which was a new file by then, and ended."""
+    assert late(tmp_path, monkeypatch, (tmp_path / "x.1").unlink) is None
+    assert take(tmp_path) is not None
+
+
+def test_whoever_withdraws_removes_no_file(tmp_path, monkeypatch):
+    """The name may belong to a new holder by then."""
+    new: list[Lease | None] = []
+
+    def replaced() -> None:
+        (tmp_path / "x.1").unlink()
+        new.append(take(tmp_path))
+
+    assert late(tmp_path, monkeypatch, replaced) is None
+    assert new[0] is not None
+    assert not new[0].lost
+    assert take(tmp_path) is None
+
+
+def test_of_two_that_meet_both_withdraw_and_the_next_one_tidies_up(tmp_path, monkeypatch):
+    second = tmp_path / "x.2"
+
+    def meet() -> None:
+        second.write_bytes((tmp_path / "x.1").read_bytes())
+        abroad(second)
+
+    assert late(tmp_path, monkeypatch, meet) is None
+    assert holder(tmp_path, "x") is not None
+    second.unlink()
+    assert names(tmp_path) == ["x.1"]
+    assert is_gone(tmp_path / "x.1", Sightings())
+    third = take(tmp_path)
+    assert third is not None
+    assert names(tmp_path) == ["x.2"]
+
+
 def crowd(folder: Path, rounds: int, *options: str) -> int:
     """Return how often two of four processes were inside at once."""
     folder.mkdir()
