@@ -41,13 +41,13 @@ def independent(subject: Subject) -> str:
         "log_prob" if is_density else "log_weight": value,
     }
     configuration = configuration_hash(s)
-    doubts = independent_doubts(series)
-    if is_density and (doubt := repeated_beyond(configuration, value)):
-        doubts.append(doubt)
-    if doubt := repeated(configuration if is_density else configuration ^ value.view(np.int64)):
-        doubts.append(doubt)
-    if doubts:
-        raise Violation("; ".join(doubts))
+    reasons = [doubt.text for doubt in independent_doubts(series)]
+    if is_density and (reason := repeated_beyond(configuration, value)):
+        reasons.append(reason)
+    if reason := repeated(configuration if is_density else configuration ^ value.view(np.int64)):
+        reasons.append(reason)
+    if reasons:
+        raise Violation("; ".join(reasons))
     excess = [z for one in series.values() if (z := tau_excess(one)) is not None]
     tau = f"; tau_int exceeds 1/2 by {max(excess):+.1f} errors (limit {LARGEST_TAU_Z:g})" if excess else ""
     return f"{len(s)} draws in {_CALLS} calls at L = {extent}{tau}."

@@ -15,6 +15,7 @@ from typing import Any, Literal, Self
 
 import msgspec
 
+from nisbench.contract.doubts import Doubt, joined
 from nisbench.contract.timing import Timing
 
 __all__ = [
@@ -344,11 +345,15 @@ class CellResult:
     """Facts for the reader of a report. No code reads them back."""
     timing: Timing | None = None
     """The machine while the cell was timed; None for a cell that ended before, and in files from before it was kept."""
+    doubts: tuple[Doubt, ...] = ()
+    """The gates that an untrusted cell did not pass; `reason` has them as text."""
     schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
         if (self.status is Status.OK) == bool(self.reason):
             raise ValueError(f"status {self.status} with reason {self.reason!r}: every status except ok needs a reason")
+        if self.doubts and self.reason != joined(self.doubts):
+            raise ValueError(f"reason {self.reason!r} is not that of the doubts {joined(self.doubts)!r}")
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as plain JSON values."""
@@ -365,6 +370,7 @@ class CellResult:
             "memory_needed_bytes": self.memory_needed_bytes,
             "notes": dict(self.notes),
             "timing": asdict(self.timing) if self.timing else None,
+            "doubts": [asdict(doubt) for doubt in self.doubts],
         }
 
     @classmethod

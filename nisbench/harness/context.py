@@ -6,6 +6,7 @@ from functools import cached_property
 
 import torch
 
+from nisbench.contract.doubts import Doubt
 from nisbench.contract.interfaces import Target
 from nisbench.contract.records import Cell, CostBasis, Estimate, ReferenceState
 from nisbench.contract.timing import Unclocked
@@ -77,5 +78,5 @@ class Outcome:
     notes: Mapping[str, str] = field(default_factory=dict)
     background: Unclocked | None = None
     """Work of the plugin beside the calls of the core."""
-    doubts: Sequence[str] = ()
-    """Reasons for `untrusted` beside those of the quantities: draws that break the contract."""
+    doubts: Sequence[Doubt] = ()
+    """Doubts beside those about the quantities: draws that break the contract."""

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from nisbench.contract.catalog import Catalog, load_catalog
+from nisbench.contract.doubts import Doubt, Gate, joined
 from nisbench.contract.interfaces import Target
 from nisbench.contract.quantities import DRAW_S, DRAW_S_PER_1000, S_PER_EFFECTIVE_SAMPLE, TRAIN_S
 from nisbench.contract.records import Cell, CellResult, CostBasis, Estimate, Hardware, Status
@@ -93,13 +94,13 @@ def evaluate(
     built = build_target(cell, catalog)
     series = _series(built, found)
     quantities, basis = _estimates(cell, built, found, series, declared)
-    reasons = validity(cell.kind, quantities)
-    reasons += _repetitions(found, series)
+    doubts = [*validity(cell.kind, quantities), *_repetitions(found, series)]
     result = CellResult(
         cell.cell_id,
-        Status.UNTRUSTED if reasons else Status.OK,
-        "; ".join(reasons) or None,
+        Status.UNTRUSTED if doubts else Status.OK,
+        joined(doubts),
         quantities,
+        doubts=tuple(doubts),
         hardware=Hardware(f"{declared.device_name or 'unknown device'} (declared)", 1, "none"),
         cost_basis=basis,
         notes=_notes(where, found, declared),
@@ -224,8 +225,8 @@ def _costs(
     return found | marked, basis
 
 
-def _repetitions(found: Draws, series: Mapping[str, NDArray[Any]]) -> list[str]:
-    """Return the reasons why independent draws are correlated or repeated; the gates of a run."""
+def _repetitions(found: Draws, series: Mapping[str, NDArray[Any]]) -> list[Doubt]:
+    """Return the doubts that say why independent draws are correlated or repeated; the gates of a run."""
     if found.values is None:
         return []
     hashes = configuration_hash(torch.from_numpy(found.spins))
@@ -233,7 +234,7 @@ def _repetitions(found: Draws, series: Mapping[str, NDArray[Any]]) -> list[str]:
         repetition = repeated_beyond(hashes, found.values) or repeated(hashes)
     else:
         repetition = repeated(hashes ^ found.values.view(np.int64))
-    return [*independent_doubts(dict(series)), *([repetition] if repetition else [])]
+    return [*independent_doubts(dict(series)), *([Doubt(Gate.DEPENDENT, repetition)] if repetition else [])]
 
 
 def _notes(where: str, found: Draws, declared: Declared) -> dict[str, str]:

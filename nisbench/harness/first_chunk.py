@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from nisbench.contract.checks import check_spins
+from nisbench.contract.doubts import Doubt, Gate
 from nisbench.contract.interfaces import ChainSampler, Density, Target, WeightedSampler
 from nisbench.contract.targets import lattice_of
 from nisbench.errors import PluginError
@@ -77,8 +78,7 @@ class Contract:
     """The outcome of the checks of one cell."""
 
     passed: list[str] = field(default_factory=list)
-    doubts: list[str] = field(default_factory=list)
-    """Reasons for `untrusted`."""
+    doubts: list[Doubt] = field(default_factory=list)
     flips: Flips | None = None
 
     def check(self, name: str, work: Callable[[], str | None]) -> None:
@@ -92,7 +92,7 @@ class Contract:
         if violation is None:
             self.passed.append(name)
         else:
-            self.doubts.append(f"contract: {' '.join(violation.split())}")
+            self.doubts.append(Doubt(Gate.CONTRACT, f"contract: {' '.join(violation.split())}"))
 
     def notes(self, plugin: str, version: str) -> dict[str, str]:
         """Return the note of the row."""
@@ -119,10 +119,12 @@ def check_density(context: CellContext, density: Density, first: FirstDraws, log
         total = min(_FLIPS, len(log_prob))
         found.flips = _flips(density, spins, total, beta, np.random.default_rng(context.seed("flips")))
     except Exception as error:  # the plugin may raise anything
-        found.doubts.append(f"contract: log_prob of flipped configurations: {type(error).__name__}: {error}")
-    mirror = mirror_doubt(found.flips) if found.flips else None
-    repetition = repeated_beyond(first.configuration, log_prob) or repeated(first.configuration)
-    found.doubts += [doubt for doubt in (mirror, repetition) if doubt]
+        text = f"contract: log_prob of flipped configurations: {type(error).__name__}: {error}"
+        found.doubts.append(Doubt(Gate.CONTRACT, text))
+    if found.flips and (text := mirror_doubt(found.flips)):
+        found.doubts.append(Doubt(Gate.OTHER_DRAWS, text))
+    if text := repeated_beyond(first.configuration, log_prob) or repeated(first.configuration):
+        found.doubts.append(Doubt(Gate.DEPENDENT, text))
     return found
 
 
@@ -138,8 +140,8 @@ def check_weighted(
         draw = lambda seed: sampler.draw(_REPEATED, generator=_generator(context, seed)).spins  # noqa: E731
         found.check("generator", lambda: _uses_generator(draw, exactly=context.device.type == "cpu"))
     # A random weight makes draws of one configuration different; a weight that follows from it changes nothing.
-    if repetition := repeated(first.configuration ^ log_weight.view(np.int64)):
-        found.doubts.append(repetition)
+    if text := repeated(first.configuration ^ log_weight.view(np.int64)):
+        found.doubts.append(Doubt(Gate.DEPENDENT, text))
     return found
 
 
@@ -167,12 +169,12 @@ def check_chain(context: CellContext, sampler: ChainSampler, generator: torch.Ge
     return found
 
 
-def independent_doubts(series: dict[str, NDArray[np.float64]]) -> list[str]:
-    """Return the reasons why draws with these series (n,) are not independent; see `statistics.independence`."""
+def independent_doubts(series: dict[str, NDArray[np.float64]]) -> list[Doubt]:
+    """Return why draws with these series (n,) are not independent; see `statistics.independence`."""
     judged = {"energy": series["energy"], "abs(magnetisation)": np.abs(series["magnetisation"])}
     log_w = {name: values for name, values in series.items() if name in ("log_prob", "log_weight")}
     finite = {name: values for name, values in {**judged, **log_w}.items() if np.isfinite(values).all()}
-    return correlated(finite)[:1]  # one fault shows in all of them
+    return [Doubt(Gate.DEPENDENT, text) for text in correlated(finite)[:1]]  # one fault shows in all of them
 
 
 def configuration_hash(spins: torch.Tensor) -> NDArray[np.int64]:

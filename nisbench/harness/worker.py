@@ -19,6 +19,7 @@ import torch
 
 from nisbench.contract.catalog import Catalog, load_catalog
 from nisbench.contract.checks import refusal
+from nisbench.contract.doubts import joined
 from nisbench.contract.interfaces import ChainSampler, Density, Model
 from nisbench.contract.plugin_files import use_plugin_file
 from nisbench.contract.quantities import COMPILE_S, TRAIN_S, TRAIN_STEPS
@@ -117,14 +118,15 @@ def _run(
     compiled = context.compilation.seconds
     hidden = unclocked(clock, cell.draws, steps.value if steps else None, imported, compiled)
     hidden += [outcome.background] if outcome.background else []
-    reasons = [*validity(cell.kind, quantities), *outcome.doubts]
+    doubts = [*validity(cell.kind, quantities), *outcome.doubts]
     if cell.reference is not None:
-        reasons += reference_doubts(cell.reference, store.state(cell.reference), outcome.reference)
+        doubts += reference_doubts(cell.reference, store.state(cell.reference), outcome.reference)
     return CellResult(
         cell.cell_id,
-        Status.UNTRUSTED if reasons else Status.OK,
-        "; ".join(reasons) or None,
+        Status.UNTRUSTED if doubts else Status.OK,
+        joined(doubts),
         quantities,
+        doubts=tuple(doubts),
         hardware=_hardware(clock.device),
         cost_basis=outcome.cost_basis,
         reference=outcome.reference,

@@ -2,13 +2,15 @@
 
 from collections import Counter
 
-from nisbench.report.document import Block, Column, Entry, Fold, Paragraph, Table, plain
+from nisbench.report.document import MISSING, Block, Column, Entry, Fold, Paragraph, Table, plain
 from nisbench.results.cells import Results
-from nisbench.results.claim_outcomes import Claim, Outcome, claims
+from nisbench.results.claim_outcomes import Claim, Outcome, Verdict, claims
 from nisbench.results.rows import status_counts
 
 __all__ = ["claim_blocks", "claim_sentence"]
 
+_LISTED = 3
+"""Largest number of places of a check whose numbers stand in the table of all claims."""
 _TONES = {Outcome.HOLDS: "ok", Outcome.FAILS: "bad"}
 
 
@@ -28,14 +30,14 @@ def claim_blocks(results: Results) -> list[Block]:
     if not found:
         return []
     heads = ("claim", "outcome", "checks and their numbers", "states of its runs")
-    return [
-        Table(
-            f"{len(found)} {'claim' if len(found) == 1 else 'claims'} of the plan.",
-            tuple(Column(head, numeric=False) for head in heads),
-            tuple(map(_row, found)),
-        ).shorter(),
-        Fold("How a claim is checked", (Paragraph(_RULE),)),
-    ]
+    table = Table(
+        f"{len(found)} {'claim' if len(found) == 1 else 'claims'} of the plan.",
+        tuple(Column(head, numeric=False) for head in heads),
+        tuple(map(_row, found)),
+    )
+    long = tuple(_places(claim) for claim in found if any(len(each.findings) > _LISTED for each in claim.verdicts))
+    numbers = [Fold("The numbers of each check at each place", long)] if long else []
+    return [table.shorter(), *numbers, Fold("How a claim is checked", (Paragraph(_RULE),))]
 
 
 _RULE = (
@@ -47,12 +49,41 @@ _RULE = (
 
 def _row(claim: Claim) -> tuple[Entry, ...]:
     several = len(claim.verdicts) > 1
-    checks = [
-        f"{verdict.text}: {f'{verdict.outcome}, ' if several else ''}{verdict.numbers}" for verdict in claim.verdicts
-    ]
+    checks = [f"{verdict.text}: {_summary(verdict, named=several)}" for verdict in claim.verdicts]
     told = "; ".join(checks) or "the plan of this run has no check for it"
-    outcome = Entry(str(claim.outcome), str(claim.outcome), tone=_TONES.get(claim.outcome, "waiting"))
-    return plain(claim.text), outcome, plain(told), plain(status_counts(claim.members))
+    return plain(claim.text), _outcome(claim.outcome), plain(told), plain(status_counts(claim.members))
+
+
+def _summary(verdict: Verdict, *, named: bool) -> str:
+    """The numbers of a check; if it has many places, the count of each outcome and the first place without success."""
+    places = verdict.findings
+    if len(places) <= _LISTED:
+        return (f"{verdict.outcome}, " if named else "") + "; ".join(map(str, places))
+    counts = Counter(place.outcome for place in places)
+    told = ", ".join(f"{outcome} at {counts[outcome]}" for outcome in Outcome if counts[outcome])
+    other = next((place for place in places if place.outcome is verdict.outcome is not Outcome.HOLDS), None)
+    return f"{told} of {len(places)} places" + (f", first {other}" if other else "")
+
+
+def _places(claim: Claim) -> Table:
+    """A table with one row for each place of a claim and one column for each check."""
+    places = dict.fromkeys(finding.place for verdict in claim.verdicts for finding in verdict.findings)
+    heads = (Column("place", numeric=False), *(Column(verdict.text, numeric=False) for verdict in claim.verdicts))
+    rows = ((plain(place or "all"), *(_numbers(verdict, place) for verdict in claim.verdicts)) for place in places)
+    return Table(f"{claim.text} {str(claim.outcome).capitalize()}.", heads, tuple(rows))
+
+
+def _numbers(verdict: Verdict, place: str) -> Entry:
+    """The outcome of a check at one place with its numbers."""
+    found = [finding for finding in verdict.findings if finding.place == place]
+    if not found:
+        return MISSING
+    told = "; ".join(f"{finding.outcome}: {finding.numbers}" for finding in found)
+    return Entry(told, told, tone=_TONES.get(found[0].outcome, "waiting"))
+
+
+def _outcome(outcome: Outcome) -> Entry:
+    return Entry(str(outcome), str(outcome), tone=_TONES.get(outcome, "waiting"))
 
 
 def _verb(outcome: Outcome, number: int) -> str:

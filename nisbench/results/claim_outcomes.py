@@ -1,48 +1,55 @@
 """Outcomes of the claims of a plan: holds, fails, not decided or not tested here, with the numbers."""
 
-import itertools
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
-from nisbench.contract.quantities import S_PER_EFFECTIVE_SAMPLE, Part, describe
-from nisbench.contract.records import Estimate, Status
 from nisbench.errors import InvalidValue
 from nisbench.results.cells import Results
-from nisbench.results.claims import Check, Growth, Relation, Sign, Sizes, State, Trend, parse_check
-from nisbench.results.costs import TIMING_CHANGE
+from nisbench.results.claim_checks import (
+    Outcome,
+    against_group,
+    against_number,
+    growth_outcome,
+    relation_value,
+    series_by_size,
+    state_outcome,
+    trend_outcome,
+)
+from nisbench.results.claims import Check, Growth, Relation, State, Trend, parse_check
 from nisbench.results.groups import SeedGroup, grouped
-from nisbench.results.numbers import concise, significant
-from nisbench.results.rows import CellRow, Problem, StoredRun, status_counts
+from nisbench.results.rows import CellRow, Problem, StoredRun
+from nisbench.results.targets import beta_text
 
-__all__ = ["Claim", "Outcome", "Verdict", "claims"]
-
-_ERRORS = 2.0
-"""A difference of fewer combined errors decides nothing."""
-
-
-class Outcome(StrEnum):
-    """The result of a check or of a claim."""
-
-    HOLDS = "holds"
-    FAILS = "fails"
-    UNDECIDED = "not decided"
-    """The difference is within two errors, or an untrusted number would be needed."""
-    UNTESTED = "not tested here"
-
+__all__ = ["Claim", "Finding", "Outcome", "Verdict", "claims"]
 
 _WORST_FIRST = (Outcome.FAILS, Outcome.UNDECIDED, Outcome.UNTESTED, Outcome.HOLDS)
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """The outcome of one check, with the numbers that it stands on in words."""
+class Finding:
+    """The outcome of a check at one place: a size, with target and beta where there are several."""
 
-    text: str
     outcome: Outcome
     numbers: str
+    """The numbers that the outcome stands on, in words."""
+    place: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.numbers} at {self.place}" if self.place else self.numbers
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The outcomes of one check at all its places."""
+
+    text: str
+    findings: tuple[Finding, ...]
+
+    @property
+    def outcome(self) -> Outcome:
+        """`fails` if the check fails at a place; `holds` if it holds at all."""
+        return _worst([finding.outcome for finding in self.findings])
 
 
 @dataclass(frozen=True)
@@ -56,8 +63,7 @@ class Claim:
     @property
     def outcome(self) -> Outcome:
         """`fails` if a check fails; `holds` if every check holds; `not tested here` without a check."""
-        found = {verdict.outcome for verdict in self.verdicts} or {Outcome.UNTESTED}
-        return next(outcome for outcome in _WORST_FIRST if outcome in found)
+        return _worst([verdict.outcome for verdict in self.verdicts] or [Outcome.UNTESTED])
 
 
 def claims(results: Results) -> tuple[Claim, ...]:
@@ -87,55 +93,61 @@ class _Judge:
         try:
             check = parse_check(text)
         except InvalidValue as error:
-            return Verdict(text, Outcome.UNTESTED, str(error))
-        found = list(self._found(check))
-        if not found:
-            return Verdict(text, Outcome.UNTESTED, f"no number of {check.sampler} for it")
-        outcomes = [outcome for outcome, _ in found]
-        worst = next(outcome for outcome in _WORST_FIRST if outcome in outcomes)
-        return Verdict(text, worst, "; ".join(numbers for _, numbers in found))
+            return Verdict(text, (Finding(Outcome.UNTESTED, str(error)),))
+        found = tuple(self._found(check))
+        return Verdict(text, found or (Finding(Outcome.UNTESTED, f"no number of {check.sampler} for it"),))
 
-    def _found(self, check: Check) -> Iterator[tuple[Outcome, str]]:
-        """Outcome and numbers of a check at each target and size, or for each target."""
+    def _found(self, check: Check) -> Iterator[Finding]:
+        """The outcome of a check at each target and size, or for each target."""
         groups = self._of(check.sampler)
         match check.body:
             case State() as state:
-                yield from (_state(state, group, self._at(group)) for group in groups if group.L in state.where)
+                for group in groups:
+                    if group.L in state.where:
+                        place = self._place(check.sampler, group.label, group.problem, group.L)
+                        yield Finding(*state_outcome(state, group), place)
             case Growth() as growth:
-                yield from (_growth(growth, series) for series in _series(groups, growth.quantity, growth.where))
+                for problem, label, series in series_by_size(groups, growth.quantity, growth.where):
+                    yield Finding(*growth_outcome(growth, series), self._place(check.sampler, label, problem))
             case Trend() as trend:
-                yield from (_trend(trend, series) for series in _series(groups, trend.quantity, trend.where))
+                for problem, label, series in series_by_size(groups, trend.quantity, trend.where):
+                    yield Finding(*trend_outcome(trend, series), self._place(check.sampler, label, problem))
             case Relation() as relation:
                 yield from self._relations(relation, check.sampler, groups)
 
-    def _relations(
-        self, relation: Relation, sampler: str, groups: Sequence[SeedGroup]
-    ) -> Iterator[tuple[Outcome, str]]:
+    def _relations(self, relation: Relation, sampler: str, groups: Sequence[SeedGroup]) -> Iterator[Finding]:
         others: dict[tuple[Problem, int], list[SeedGroup]] = {}
         for other in self._others(relation, sampler) if relation.number is None else ():
             others.setdefault((other.problem, other.L), []).append(other)
         for group in groups:
             if relation.left != group.L if relation.left is not None else group.L not in relation.where:
                 continue
-            left = _value(group, relation)
+            left = relation_value(group, relation)
             if left is None or left.value is None:
                 continue
+            place = self._place(sampler, group.label, group.problem, group.L)
             if relation.number is not None:
-                outcome, numbers = _against_number(relation, group, left, relation.number)
-                yield outcome, numbers + self._at(group)
+                yield Finding(*against_number(relation, group, left, relation.number), place)
                 continue
             L = relation.where.sizes[0] if relation.left is not None and relation.where.sizes else group.L
             for other in others.get((group.problem, L), ()):
-                right = _value(other, relation)
+                right = relation_value(other, relation)
                 if right is not None and right.value is not None:
-                    numbers = f"{_text(left)}{_mark(group)}{self._at(group) if other.L != group.L else ''}"
-                    numbers += f" against {_text(right)}{_mark(other)}{self._at(other)}"
-                    yield _against_group(relation, group, left, other, right, numbers)
+                    if other.L != group.L:  # the numbers tell both sizes
+                        place = self._place(sampler, group.label, group.problem)
+                    yield Finding(*against_group(relation, group, left, other, right), place)
 
-    def _at(self, group: SeedGroup) -> str:
-        """The size, and beta if the cells of the group of the plan have several."""
-        several = len({member.problem for member in self.members}) > 1
-        return f" at L = {group.L}" + (f", β = {group.problem.beta:.4g}" if several else "")
+    def _place(self, sampler: str, label: str, problem: Problem, L: int | None = None) -> str:
+        """The size; target and beta if the group of the plan has several; the variant of the sampler if it is named."""
+        every = {member.problem for member in self.members}
+        several_targets = len({each.target for each in every}) > 1
+        beta = f"β = {beta_text(problem.beta)}" if len(every) > 1 else ""
+        parts = (
+            f"L = {L}" if L is not None else "",
+            str(problem) if several_targets else beta,
+            label if label != sampler else "",
+        )
+        return ", ".join(part for part in parts if part)
 
     def _others(self, relation: Relation, sampler: str) -> tuple[SeedGroup, ...]:
         """The groups on the right side of a relation."""
@@ -156,132 +168,5 @@ def _members(group: Mapping[str, Any], by_id: Mapping[str, CellRow]) -> tuple[Ce
     return tuple(by_id[cell_id] for cell_id in group.get("cells", ()) if cell_id in by_id)
 
 
-def _value(group: SeedGroup, relation: Relation) -> Estimate | None:
-    """The quantity of the relation, or |z| of it; None if it was not measured."""
-    if not relation.absolute_z:
-        return group.estimate(relation.quantity)
-    z = group.z(relation.quantity)
-    return None if z is None else Estimate(abs(z))
-
-
-def _state(state: State, group: SeedGroup, at: str) -> tuple[Outcome, str]:
-    numbers = status_counts(group.members) + at
-    if any(member.status in (None, Status.INTERRUPTED) for member in group.members):
-        return Outcome.UNTESTED, numbers
-    ran = all(member.measured for member in group.members)
-    true = {
-        "runs": ran,
-        "does not run": not group.measured,
-        "is trusted": group.trusted,
-        "is not trusted": not group.trusted,
-    }
-    return Outcome.HOLDS if true[state.state] else Outcome.FAILS, numbers
-
-
-def _series(groups: Iterable[SeedGroup], quantity: str, where: Sizes) -> Iterator[list[tuple[int, Estimate]]]:
-    """Values by size, for each target and label with two sizes or more; untrusted quality is left out."""
-    found: dict[tuple[object, ...], list[tuple[int, Estimate]]] = {}
-    for group in sorted(groups, key=lambda group: group.L):
-        estimate = group.estimate(quantity)
-        usable = estimate is not None and estimate.value is not None and math.isfinite(estimate.value)
-        if estimate is not None and usable and group.L in where and (group.trusted or not _of_quality(quantity)):
-            found.setdefault((group.problem, group.device, group.label), []).append((group.L, estimate))
-    yield from (series for series in found.values() if len(series) > 1)
-
-
-def _growth(growth: Growth, series: Sequence[tuple[int, Estimate]]) -> tuple[Outcome, str]:
-    """The local exponent between the two largest sizes against the claimed one."""
-    (small, a), (large, b) = series[-2:]
-    if not (a.value and b.value and a.value > 0 and b.value > 0):
-        return Outcome.UNTESTED, "a value is not positive"
-    width = math.log(large / small)
-    error = math.hypot((a.error or 0.0) / a.value, (b.error or 0.0) / b.value) / width
-    exponent = math.log(b.value / a.value) / width
-    numbers = f"exponent {concise(exponent, error or None, 3)} between L = {small} and {large}"
-    if growth.sign == "=":
-        return _equal(abs(exponent - growth.power), growth.within, error), numbers
-    return _ordered(exponent - growth.power, error, growth.sign), numbers
-
-
-def _trend(trend: Trend, series: Sequence[tuple[int, Estimate]]) -> tuple[Outcome, str]:
-    """Holds if the value at the largest size differs from that at the smallest, and no step goes the other way."""
-    steps = [_difference(b, a) for (_, a), (_, b) in itertools.pairwise(series)]
-    outcomes = [_ordered(difference, error, trend.sign) for difference, error in steps]
-    whole = _ordered(*_difference(series[-1][1], series[0][1]), trend.sign)
-    numbers = ", ".join(f"{_text(estimate)} at L = {L}" for L, estimate in series)
-    return Outcome.FAILS if Outcome.FAILS in outcomes else whole, numbers
-
-
-def _against_number(relation: Relation, group: SeedGroup, left: Estimate, number: float) -> tuple[Outcome, str]:
-    difference, error = (left.value or 0.0) - number, left.error or 0.0
-    if relation.sign == "=":
-        outcome = _equal(abs(difference), relation.tolerance * abs(number), error)
-    else:
-        outcome = _ordered(difference, error, relation.sign)
-    name = "|z| " if relation.absolute_z else ""
-    numbers = f"{name}{_text(left)}{_mark(group)}"
-    return _doubted(outcome, relation, group.trusted, trusted_right=True), numbers
-
-
-def _against_group(
-    relation: Relation, group: SeedGroup, left: Estimate, other: SeedGroup, right: Estimate, numbers: str
-) -> tuple[Outcome, str]:
-    timed = describe(relation.quantity).timed
-    if timed and (group.device, group.machine) != (other.device, other.machine):
-        return Outcome.UNTESTED, f"{numbers}, on different machines"
-    difference, error = _difference(left, right)
-    if relation.sign == "=":
-        outcome = _equal(abs(difference), relation.tolerance * abs(right.value or 0.0), error)
-    else:
-        outcome = _ordered(difference, error, relation.sign)
-        small = abs(difference) <= TIMING_CHANGE * min(abs(left.value or 0.0), abs(right.value or 0.0))
-        outcome = Outcome.UNDECIDED if timed and small else outcome
-    return _doubted(outcome, relation, group.trusted, trusted_right=other.trusted), numbers
-
-
-def _doubted(outcome: Outcome, relation: Relation, trusted_left: bool, *, trusted_right: bool) -> Outcome:
-    """`not decided` if the check holds because of a good value of an untrusted cell."""
-    if outcome is not Outcome.HOLDS or not (relation.absolute_z or _of_quality(relation.quantity)):
-        return outcome
-    better = "lower" if relation.absolute_z else describe(relation.quantity).better
-    left_is_better = relation.sign in ((">", ">=") if better == "higher" else ("<", "<="))
-    relied_on = (
-        (trusted_left, trusted_right) if relation.sign == "=" else (trusted_left if left_is_better else trusted_right,)
-    )
-    return outcome if all(relied_on) else Outcome.UNDECIDED
-
-
-def _ordered(difference: float, error: float, sign: Sign) -> Outcome:
-    """The outcome of left - right against zero."""
-    if abs(difference) <= _ERRORS * error or (difference == 0 and sign in ("<", ">")):
-        return Outcome.UNDECIDED if error else Outcome.FAILS
-    true = difference <= 0 if sign in ("<", "<=") else difference >= 0
-    return Outcome.HOLDS if true else Outcome.FAILS
-
-
-def _equal(distance: float, tolerance: float, error: float) -> Outcome:
-    """The outcome of |left - right| <= tolerance."""
-    if distance <= tolerance:
-        return Outcome.HOLDS
-    return Outcome.FAILS if distance - tolerance > _ERRORS * error else Outcome.UNDECIDED
-
-
-def _difference(a: Estimate, b: Estimate) -> tuple[float, float]:
-    """a - b and its error."""
-    return (a.value or 0.0) - (b.value or 0.0), math.hypot(a.error or 0.0, b.error or 0.0)
-
-
-def _of_quality(quantity: str) -> bool:
-    """True if the value of an untrusted cell may be better than the truth."""
-    return (
-        describe(quantity).part in (Part.QUALITY, Part.OBSERVABLE, Part.OVERLAP) or quantity == S_PER_EFFECTIVE_SAMPLE
-    )
-
-
-def _text(estimate: Estimate) -> str:
-    value = estimate.value or 0.0
-    return concise(value, estimate.error, 3) if estimate.error else significant(value, 3)
-
-
-def _mark(group: SeedGroup) -> str:
-    return "" if group.trusted else " (untrusted)"
+def _worst(outcomes: Sequence[Outcome]) -> Outcome:
+    return next(outcome for outcome in _WORST_FIRST if outcome in outcomes)

@@ -4,32 +4,36 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from nisbench.contract.doubts import Gate
 from nisbench.contract.quantities import ESS_FRACTION, ESS_FRACTION_P
 from nisbench.contract.records import Estimate, Status
 from nisbench.results.groups import SeedGroup
 from nisbench.results.rows import CellRow
 
-__all__ = ["Gate", "doubt", "gates", "timing_doubts", "weak"]
+__all__ = ["Cause", "causes", "doubt", "timing_doubts", "weak"]
 
-_GATES = {
-    "below 10/n": "ESS too small to measure with n samples: read it as an upper limit",
-    "shorter than 50 tau_int": "chain too short: fewer than 50 autocorrelation times",
-    "standard errors from exact": "far from an exact value: more than 5 standard errors",
-    "combined errors apart": "q side and p side differ",
-    "side disagree": "q side and p side differ",
-    "kl_forward_nats =": "q side and p side differ",
-    "p side was not judged": "no usable reference",
-    "not finite": "NaN or infinity in the draws",
+_WORDS = {
+    Gate.NOT_MEASURED: "a required quantity is missing",
+    Gate.NOT_FINITE: "NaN or infinity in the draws",
+    Gate.FEW_SAMPLES: "ESS too small to measure with n samples: read it as an upper limit",
+    Gate.HEAVY_TAIL: "tail of the weights too heavy for a mean with an error",
+    Gate.SHORT_CHAIN: "chain too short: fewer than 50 autocorrelation times",
+    Gate.FAR_FROM_EXACT: "far from an exact value: more than 5 standard errors",
+    Gate.OTHER_DRAWS: "the draws are not those of the stated ln q",
+    Gate.SIDES_DIFFER: "q side and p side differ",
+    Gate.NO_REFERENCE: "no usable reference",
+    Gate.DEPENDENT: "draws that should be independent are correlated or repeated",
+    Gate.CONTRACT: "the plugin broke the contract",
 }
-"""Gate in words, by a part of the reasons that it gives. Stores of earlier versions use the same parts."""
+"""The gates of a run in words."""
 _OTHER = "other reasons"
 _SIDES_DIFFER = "weak: every gate passed, but q side and p side differ"
 _TIMES = "doubtful times: the machine was busy, or no cost contains a part of the work"
 
 
 @dataclass(frozen=True)
-class Gate:
-    """A gate, or another cause why runs are not `ok`, with the seed groups that it concerns."""
+class Cause:
+    """A gate that was not passed, or another cause why runs are not `ok`, with the seed groups that it concerns."""
 
     text: str
     groups: tuple[SeedGroup, ...]
@@ -38,7 +42,7 @@ class Gate:
     """The reason of the first run in full."""
 
 
-def gates(groups: Iterable[SeedGroup]) -> tuple[Gate, ...]:
+def causes(groups: Iterable[SeedGroup]) -> tuple[Cause, ...]:
     """The causes why runs of these groups are not `ok`, or are weak; the cause of the most runs first."""
     found: dict[str, list[tuple[SeedGroup, str]]] = {}
     for group in groups:
@@ -49,8 +53,8 @@ def gates(groups: Iterable[SeedGroup]) -> tuple[Gate, ...]:
             found.setdefault(_SIDES_DIFFER, []).extend([(group, why)] * len(group.members))
         if doubts := timing_doubts(group):
             found.setdefault(_TIMES, []).extend([(group, "; ".join(doubts))] * len(group.members))
-    made = (Gate(cause, tuple(group for group, _ in runs), len(runs), runs[0][1]) for cause, runs in found.items())
-    return tuple(sorted(made, key=lambda gate: -gate.runs))
+    made = (Cause(cause, tuple(group for group, _ in runs), len(runs), runs[0][1]) for cause, runs in found.items())
+    return tuple(sorted(made, key=lambda each: -each.runs))
 
 
 def _causes(row: CellRow) -> Iterator[tuple[str, str]]:
@@ -58,8 +62,10 @@ def _causes(row: CellRow) -> Iterator[tuple[str, str]]:
     if row.status is None:
         yield "not finished", row.reason or "waiting for its turn"
     elif row.status is Status.UNTRUSTED:
-        for reason in (row.reason or "").split("; "):
-            yield next((gate for part, gate in _GATES.items() if part in reason), _OTHER), reason
+        doubts = row.result.doubts if row.result else ()
+        yield from ((_WORDS[each.gate], each.text) for each in doubts)
+        if not doubts:
+            yield _OTHER, row.reason or ""
     elif not row.trusted:
         yield f"ended without numbers: {row.state}", row.reason or ""
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 
+from nisbench.contract.doubts import Doubt, Gate
 from nisbench.contract.quantities import (
     ENERGY,
     ESS_FRACTION,
@@ -38,10 +39,10 @@ RATIO_FROM_ESS = 0.3
 noisy, and kl_forward_nats is judged instead."""
 
 
-def validity(kind: Kind, quantities: Mapping[str, Estimate]) -> list[str]:
-    """Return the reasons why a cell is untrusted, one line each; an empty list if all gates pass.
+def validity(kind: Kind, quantities: Mapping[str, Estimate]) -> list[Doubt]:
+    """Return the doubts that make a cell untrusted; an empty list if all gates pass.
 
-    The gates, in the order of their reasons:
+    The gates, in the order of their doubts:
 
     - a series contains NaN or infinity, or a required quantity is missing;
     - ess_fraction or ess_fraction_p is below 10/n;
@@ -58,21 +59,22 @@ def validity(kind: Kind, quantities: Mapping[str, Estimate]) -> list[str]:
     quantities
         Estimates by quantity name.
     """
-    reasons = sorted({q.reason for q in quantities.values() if q.reason and NOT_FINITE in q.reason})
+    infinite = sorted({q.reason for q in quantities.values() if q.reason and NOT_FINITE in q.reason})
+    doubts = [Doubt(Gate.NOT_FINITE, reason) for reason in infinite]
     required = (ENERGY, LOG_Z_PER_SITE, ESS_FRACTION) if kind in ("model", "density") else (ENERGY,)
     for name in required:
         if name not in quantities:
-            reasons.append(f"{name} was not measured")
-        elif quantities[name].value is None and quantities[name].reason not in reasons:
-            reasons.append(f"{name}: {quantities[name].reason}")
-    reasons += _short(quantities)
-    reasons += _far_from_exact(quantities)
-    reasons += _other_draws(quantities)
-    return reasons + _sides_disagree(quantities)
+            doubts.append(Doubt(Gate.NOT_MEASURED, f"{name} was not measured"))
+        elif quantities[name].value is None and quantities[name].reason not in infinite:
+            doubts.append(Doubt(Gate.NOT_MEASURED, f"{name}: {quantities[name].reason}"))
+    doubts += _short(quantities)
+    doubts += _far_from_exact(quantities)
+    doubts += _other_draws(quantities)
+    return doubts + _sides_disagree(quantities)
 
 
-def reference_doubts(cell_id: str, state: CellState, use: ReferenceState | None) -> list[str]:
-    """Return the reasons why the p side of a cell proves nothing.
+def reference_doubts(cell_id: str, state: CellState, use: ReferenceState | None) -> list[Doubt]:
+    """Return the doubts that say why the p side of a cell proves nothing.
 
     Parameters
     ----------
@@ -82,33 +84,37 @@ def reference_doubts(cell_id: str, state: CellState, use: ReferenceState | None)
         `missing` if the reference cell had left no configurations.
     """
     if state.status is not Status.OK:
-        return [f"the p side was not judged: reference cell {cell_id} is {state.describe()}"]
+        return [Doubt(Gate.NO_REFERENCE, f"the p side was not judged: reference cell {cell_id} is {state.describe()}")]
     if use is ReferenceState.MISSING:
-        return [f"the p side was not judged: reference cell {cell_id} left no configurations"]
+        text = f"the p side was not judged: reference cell {cell_id} left no configurations"
+        return [Doubt(Gate.NO_REFERENCE, text)]
     return []
 
 
-def _short(quantities: Mapping[str, Estimate]) -> list[str]:
-    """Return the reasons of the gates on the number of draws: ess below 10/n, chains shorter than 50 tau_int."""
-    reasons = []
+def _short(quantities: Mapping[str, Estimate]) -> list[Doubt]:
+    """Return the doubts of the gates on the number of draws: ess below 10/n, chains shorter than 50 tau_int."""
+    doubts = []
     ess = quantities.get(ESS_FRACTION)
     if ess and ess.value is not None and ess.n and ess.value * ess.n < ESS_FLOOR:
-        reasons.append(f"ess_fraction {ess.value:.2g} is below {ESS_FLOOR}/n = {ESS_FLOOR / ess.n:.2g}")
+        few = f"ess_fraction {ess.value:.2g} is below {ESS_FLOOR}/n = {ESS_FLOOR / ess.n:.2g}"
+        doubts.append(Doubt(Gate.FEW_SAMPLES, few))
     ess_p = quantities.get(ESS_FRACTION_P)
     if ess_p and ess_p.value is not None and ess_p.n and ess_p.value * ess_p.n < ESS_FLOOR:
-        reasons.append(f"ess_fraction_p {ess_p.value:.2g} is below {ESS_FLOOR}/n = {ESS_FLOOR / ess_p.n:.2g}")
+        few = f"ess_fraction_p {ess_p.value:.2g} is below {ESS_FLOOR}/n = {ESS_FLOOR / ess_p.n:.2g}"
+        doubts.append(Doubt(Gate.FEW_SAMPLES, few))
     k = quantities.get(PARETO_K)
     if k and k.value is not None and k.value > LARGEST_K:
-        reasons.append(f"pareto_k = {k.value:.2f} exceeds {LARGEST_K}: the largest weights were probably not drawn")
+        tail = f"pareto_k = {k.value:.2f} exceeds {LARGEST_K}: the largest weights were probably not drawn"
+        doubts.append(Doubt(Gate.HEAVY_TAIL, tail))
     for name in TAU_INTS:
         tau = quantities.get(name)
         if tau and tau.value is not None and tau.reason:
-            reasons.append(f"{name}: {tau.reason}")
-    return reasons
+            doubts.append(Doubt(Gate.SHORT_CHAIN, f"{name}: {tau.reason}"))
+    return doubts
 
 
-def _far_from_exact(quantities: Mapping[str, Estimate]) -> list[str]:
-    """Return the reasons of the gates on deviations from exact values."""
+def _far_from_exact(quantities: Mapping[str, Estimate]) -> list[Doubt]:
+    """Return the doubts of the gates on deviations from exact values."""
     judged = [ENERGY, LOG_Z_PER_SITE]
     # below 10/n the p side rests on a few configurations, and its error means nothing
     ess_p = quantities.get(ESS_FRACTION_P)
@@ -116,40 +122,40 @@ def _far_from_exact(quantities: Mapping[str, Estimate]) -> list[str]:
         judged.append(FREE_ENERGY_P)
     scores = {name: quantities[name].z for name in judged if name in quantities}
     return [
-        f"{name} is {z:+.1f} standard errors from exact"
+        Doubt(Gate.FAR_FROM_EXACT, f"{name} is {z:+.1f} standard errors from exact")
         for name, z in scores.items()
         if z is not None and abs(z) > LARGEST_Z
     ]
 
 
-def _other_draws(quantities: Mapping[str, Estimate]) -> list[str]:
-    """Return the reason of the gate on draws that do not follow the stated ln q."""
+def _other_draws(quantities: Mapping[str, Estimate]) -> list[Doubt]:
+    """Return the doubt of the gate on draws that do not follow the stated ln q."""
     found = quantities.get(SAMPLE_EXPONENT)
     if found is None or found.z is None or abs(found.z) <= LARGEST_Z:
         return []
     exponent = f"they follow q^{found.value:.3f} ({found.z:+.1f} standard errors from 1)"
-    return [f"the draws are not those of ln q: {exponent}"]
+    return [Doubt(Gate.OTHER_DRAWS, f"the draws are not those of ln q: {exponent}")]
 
 
-def _sides_disagree(quantities: Mapping[str, Estimate]) -> list[str]:
-    """Return the reasons of the gates between q side and p side; none if the p side is missing."""
-    reasons = []
+def _sides_disagree(quantities: Mapping[str, Estimate]) -> list[Doubt]:
+    """Return the doubts of the gates between q side and p side; none if the p side is missing."""
+    doubts = []
     q, p = (_number(quantities, name) for name in (FREE_ENERGY_NIS, FREE_ENERGY_P))
     if q and p and abs(q[0] - p[0]) > LARGEST_Z * math.hypot(q[1], p[1]):
         z = (q[0] - p[0]) / math.hypot(q[1], p[1])
-        reasons.append(f"free_energy_nis and free_energy_p are {z:+.1f} combined errors apart")
+        apart = f"free_energy_nis and free_energy_p are {z:+.1f} combined errors apart"
+        doubts.append(Doubt(Gate.SIDES_DIFFER, apart))
     ess_q, ess_p = (quantities.get(name) for name in (ESS_FRACTION, ESS_FRACTION_P))
     if not (ess_q and ess_p and ess_q.value and ess_p.value is not None):
-        return reasons
+        return doubts
     relative = _relative(ess_q)
     if max(ess_q.value, ess_p.value) >= RATIO_FROM_ESS:
         ratio = math.log(ess_q.value / ess_p.value) if ess_p.value > 0 else math.inf
         limit = max(RATIO_TOLERANCE, 3 * math.hypot(relative, _relative(ess_p)))
         if abs(ratio) > limit:
-            reasons.append(
-                f"q side and p side disagree: |ln(ess_fraction/ess_fraction_p)| = {abs(ratio):.2f} > {limit:.2f}"
-            )
-        return reasons
+            apart = f"q side and p side disagree: |ln(ess_fraction/ess_fraction_p)| = {abs(ratio):.2f} > {limit:.2f}"
+            doubts.append(Doubt(Gate.SIDES_DIFFER, apart))
+        return doubts
     forward = quantities.get(KL_FORWARD_NATS)
     if forward and forward.value is not None:
         # Jensen: KL(p||q) = E_p[ln(p/q)] <= ln E_p[p/q] = -ln ess. A larger KL means that the q side, from which ess
@@ -157,8 +163,8 @@ def _sides_disagree(quantities: Mapping[str, Estimate]) -> list[str]:
         bound, tolerance = -math.log(ess_q.value), max(RATIO_TOLERANCE, 3 * math.hypot(relative, forward.error or 0.0))
         if forward.value > bound + tolerance:
             excess = f"-ln ess_fraction = {bound:.2f} by more than {tolerance:.2f}"
-            reasons.append(f"kl_forward_nats = {forward.value:.2f} exceeds {excess}")
-    return reasons
+            doubts.append(Doubt(Gate.SIDES_DIFFER, f"kl_forward_nats = {forward.value:.2f} exceeds {excess}"))
+    return doubts
 
 
 def _number(quantities: Mapping[str, Estimate], name: str) -> tuple[float, float] | None:

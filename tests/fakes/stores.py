@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from nisbench.contract.doubts import joined
 from nisbench.contract.records import Budget, Cell, CellResult, Estimate, Hardware, Status
 from nisbench.harness.cell_files import Reference
 from nisbench.harness.cost import draw_costs
@@ -235,16 +236,22 @@ def _finish(store, cell, kind, quantities, series, per_draw, rng) -> None:
     if kind == "chain":
         del memory["peak_host_train_bytes"]
     quantities = {**quantities, **costs, **memory, "compile_s": Estimate(1.234)}
-    reasons = validity("model" if kind == "model" else "chain", quantities)
+    doubts = validity("model" if kind == "model" else "chain", quantities)
     if kind == "model":
         quantities["matmul_flops_per_s"] = Estimate(1e11)
     files = store.files(cell.cell_id)
     files.write_series(series)
     files.write_samples(_spins(rng, cell, 8))
-    status = Status.UNTRUSTED if reasons else Status.OK
+    status = Status.UNTRUSTED if doubts else Status.OK
     hardware = Hardware(DEVICE_NAME, 1, "2.13.0+cpu")
-    reason = "; ".join(reasons) or None
-    files.write_result(CellResult(cell.cell_id, status, reason, quantities, hardware=hardware, cost_basis=basis))
+    files.write_result(
+        CellResult(
+            *(cell.cell_id, status, joined(doubts), quantities),
+            hardware=hardware,
+            cost_basis=basis,
+            doubts=tuple(doubts),
+        )
+    )
 
 
 def _totals(rng, cell, n, noise=None):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from fakes.stores import DEVICE_NAME, ENVIRONMENT
 
+from nisbench.contract.doubts import Doubt, joined
 from nisbench.contract.records import Budget, Cell, CellResult, Estimate, Hardware, Status
 from nisbench.harness.plan import Group, Plan
 from nisbench.harness.store import Store
@@ -34,6 +35,8 @@ class Made:
     status: Status = Status.OK
     reason: str = "made so"
     """Reason of a status other than ok."""
+    doubts: tuple[Doubt, ...] = ()
+    """If given, their text is the reason."""
     machine: str = DEVICE_NAME
     history: Sequence[tuple[float, float]] = ()
     """(seconds, ESS) of each line; each from 512 draws."""
@@ -58,10 +61,12 @@ class Made:
             return
         for step, (seconds, ess) in enumerate(self.history, 1):
             store.files(cell.cell_id).append_history({"step": step, "seconds": seconds, "ess_fraction": ess})
-        reason = None if self.status is Status.OK else self.reason
+        reason = None if self.status is Status.OK else joined(self.doubts) or self.reason
         hardware = Hardware(self.machine, 1, "2")
         basis = self.basis or ("tau_int" if self.ess is None else "ess_fraction")
-        result = CellResult(cell.cell_id, self.status, reason, self._quantities(), hardware, cost_basis=basis)
+        result = CellResult(
+            cell.cell_id, self.status, reason, self._quantities(), hardware, cost_basis=basis, doubts=self.doubts
+        )
         store.files(cell.cell_id).write_result(result)
 
     def _quantities(self) -> dict[str, Estimate]:

@@ -8,6 +8,7 @@ from typing import Any
 from fakes.stores import DEVICE_NAME, StoreMaker
 from fakes.verdicts import Made, made_store
 
+from nisbench.contract.doubts import Doubt, Gate
 from nisbench.contract.records import Estimate, Status
 from nisbench.harness.store import Store
 from nisbench.report.data import page_data
@@ -17,9 +18,8 @@ from nisbench.report.sections.published import published_section
 from nisbench.report.sections.verdict import verdict_section, verdict_table
 from nisbench.report.sentences import lead_sentences, verdict_sentences
 from nisbench.results.cells import load
-from nisbench.results.doubts import gates
+from nisbench.results.doubts import causes
 from nisbench.results.groups import grouped
-from nisbench.statistics.gates import validity
 
 WOLFF = Made("wolff", 16, cost=6e-6, error=1e-7)
 HIER = Made("hier", 16, ess=0.5, train_s=12.0)
@@ -45,9 +45,9 @@ def table(tmp_path: Path, *cells: Made) -> dict[tuple[str, str], dict[str, str]]
 
 
 def reasons(tmp_path: Path) -> dict[str, tuple[str, int]]:
-    """Gate -> first reason and number of runs, of a store that a test has written."""
-    found = gates(grouped(load([Store.open(tmp_path / "run")]).contest))
-    return {gate.text: (gate.example, gate.runs) for gate in found}
+    """Cause -> first reason and number of runs, of a store that a test has written."""
+    found = causes(grouped(load([Store.open(tmp_path / "run")]).contest))
+    return {cause.text: (cause.example, cause.runs) for cause in found}
 
 
 def test_first_which_sampler_for_how_many_samples(tmp_path: Path):
@@ -287,36 +287,22 @@ def test_page_divides_no_seconds_by_those_of_another_machine(tmp_path: Path):
 
 
 def test_reasons_are_grouped_by_gate(tmp_path: Path):
-    told = "ess_fraction 0.002 is below 10/n = 0.02; energy is +7.1 standard errors from exact"
-    bad = [replace(HIER, seed=seed, status=Status.UNTRUSTED, reason=told) for seed in (1, 2)]
+    few = Doubt(Gate.FEW_SAMPLES, "ess_fraction 0.002 is below 10/n = 0.02")
+    short = Doubt(Gate.SHORT_CHAIN, "tau_int_energy: a chain of 100 draws is shorter than 50 tau_int; tau_int = 7")
+    bad = [replace(HIER, seed=seed, status=Status.UNTRUSTED, doubts=(few, short)) for seed in (1, 2)]
     late = replace(HIER, plugin="late", status=Status.TIMEOUT, reason="no result after 60 s; give a larger --timeout")
     made_store(tmp_path / "run", WOLFF, *bad, late)
     found = reasons(tmp_path)
-    assert found["ESS too small to measure with n samples: read it as an upper limit"] == (
-        told.split("; ", maxsplit=1)[0],
-        2,
-    )
-    assert found["far from an exact value: more than 5 standard errors"] == (told.split("; ")[1], 2)
+    assert found["ESS too small to measure with n samples: read it as an upper limit"] == (few.text, 2)
+    assert found["chain too short: fewer than 50 autocorrelation times"] == (short.text, 2)
     assert found["ended without numbers: timeout"] == ("no result after 60 s; give a larger --timeout", 1)
     assert len(found) == 3
 
 
-def test_every_gate_of_the_statistics_has_words(tmp_path: Path):
-    """No reason that `validity` gives is among the other reasons."""
-    broken = {
-        "energy": Estimate(1.0, 0.1, n=100, exact=2.0),
-        "log_z_per_site": Estimate(1.0, 0.1, n=100, exact=2.0),
-        "ess_fraction": Estimate(0.5, 0.01, n=100),
-        "ess_fraction_p": Estimate(1e-9, 1e-10, n=100),
-        "tau_int_energy": Estimate(9.0, n=100, reason="a chain of 100 draws is shorter than 50 tau_int = 450"),
-        "free_energy_nis": Estimate(1.0, 0.1),
-        "free_energy_p": Estimate(2.0, 0.1, n=100, exact=9.0),
-    }
-    low = {**broken, "ess_fraction": Estimate(0.2, 0.01, n=100), "kl_forward_nats": Estimate(9.0, 0.1, n=100)}
-    nan = {**broken, "energy": Estimate.missing("energy is not finite")}
-    told = [reason for given in (broken, low, nan) for reason in validity("model", given)]
-    assert len(told) > 10
-    made_store(
-        tmp_path / "run", *(replace(HIER, status=Status.UNTRUSTED, reason=r, seed=i) for i, r in enumerate(told))
-    )
-    assert "other reasons" not in reasons(tmp_path)
+def test_every_gate_has_words_of_its_own(tmp_path: Path):
+    bad = [
+        replace(HIER, status=Status.UNTRUSTED, doubts=(Doubt(gate, f"told by {gate}"),), seed=seed)
+        for seed, gate in enumerate(Gate)
+    ]
+    made_store(tmp_path / "run", *bad)
+    assert sorted(reasons(tmp_path).values()) == sorted((f"told by {gate}", 1) for gate in Gate)

@@ -15,7 +15,7 @@ from nisbench.harness.plan import Overrides
 from nisbench.harness.plan_files import plan_names
 from nisbench.harness.planner import load_plan
 from nisbench.report.claims import claim_blocks, claim_sentence
-from nisbench.report.document import Table
+from nisbench.report.document import ABSENT, Fold, Table
 from nisbench.report.sentences import verdict_sentences
 from nisbench.results.cells import load
 from nisbench.results.claim_outcomes import Outcome, claims
@@ -26,7 +26,8 @@ PLANS = Path(__file__).parents[2] / "nisbench" / "harness" / "plans"
 
 def outcome(tmp_path: Path, check: str, *cells: Made) -> tuple[Outcome, str]:
     found = claims(load([made_store(tmp_path / "run", *cells, checks=[check])]))
-    return found[0].verdicts[0].outcome, found[0].verdicts[0].numbers
+    (verdict,) = found[0].verdicts
+    return verdict.outcome, "; ".join(map(str, verdict.findings))
 
 
 def hier(ess: float, error: float = 0.01, L: int = 8, **fields: object) -> Made:
@@ -123,7 +124,7 @@ def test_timings_within_a_fifth_decide_nothing_and_machines_are_not_compared(tmp
     other = replace(cells[1], machine="Other CPU")
     found, numbers = outcome(tmp_path / "b", "van: train_step_s < hier", cells[0], other)
     assert found is Outcome.UNTESTED
-    assert numbers.endswith("on different machines")
+    assert numbers.endswith("(different machines) at L = 8")
 
 
 def test_two_sizes_of_two_samplers(tmp_path: Path):
@@ -197,6 +198,26 @@ def test_claims_in_the_report(tmp_path: Path):
     )
     assert claim_sentence(results) == ["Claims of the plan: 1 fails."]
     assert "Claims of the plan: 1 fails." in verdict_sentences(results)
+
+
+def test_a_check_with_many_places_has_a_table_of_its_own(tmp_path: Path):
+    cells = [replace(hier(0.5 + 0.02 * L, L=L), options=options) for L in (8, 16) for options in ({}, {"width": 2})]
+    checks = ["hier: ess_fraction >= 0.7", "hier: is trusted at L = 16", "hier: ess_fraction rises with L"]
+    blocks = claim_blocks(load([made_store(tmp_path / "run", *cells, checks=checks)]))
+    table, fold, _ = blocks
+    assert isinstance(table, Table)
+    assert isinstance(fold, Fold)
+    assert table.rows[0][2].text.startswith(
+        "hier: ess_fraction >= 0.7: holds at 2, fails at 2 of 4 places, first 0.660(10) at L = 8, hier (width=None); "
+        "hier: is trusted at L = 16: holds, "
+        "1 ok at L = 16, hier (width=None); 1 ok at L = 16, hier (width=2); "
+    )
+    (numbers,) = fold.blocks
+    assert isinstance(numbers, Table)
+    found = {row[0].text: [entry.text for entry in row[1:]] for row in numbers.rows}
+    assert found["L = 16, hier (width=2)"][:2] == ["holds: 0.820(10)", "holds: 1 ok"]
+    assert found["L = 8, hier (width=None)"] == ["fails: 0.660(10)", ABSENT, ABSENT]
+    assert found["hier (width=2)"][2] == "holds: 0.660(10) at L = 8, 0.820(10) at L = 16"
 
 
 def test_plan_file_takes_one_check_or_several(tmp_path: Path):

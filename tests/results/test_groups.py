@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from fakes.stores import StoreMaker, quick
 
+from nisbench.contract.doubts import Doubt, Gate
 from nisbench.contract.records import CellState, Estimate, Status
 from nisbench.harness.store import Store
 from nisbench.report.tables import REASONS, status_entry
 from nisbench.results.cells import load
-from nisbench.results.doubts import gates
+from nisbench.results.doubts import causes
 from nisbench.results.groups import combine, grouped
 
 
@@ -32,11 +33,13 @@ def test_a_status_tells_which_seed_has_which_reason(quick_store: Store):
     groups = grouped(load([quick_store]).contest)
     group = next(group for group in groups if (group.label, group.L) == ("van", 16))
     first, second = group.members
-    members = replace(first, state=CellState(Status.UNTRUSTED, "far off")), replace(second, state=CellState(Status.OK))
+    far = CellState(Status.UNTRUSTED, "far off")
+    judged = replace(first.result, reason="far off", doubts=(Doubt(Gate.FAR_FROM_EXACT, "far off"),))
+    members = replace(first, state=far, result=judged), replace(second, state=CellState(Status.OK))
     told = status_entry(replace(group, members=members))
     assert (told.text, told.link) == ("1 untrusted, 1 ok", REASONS)
-    found = gates([replace(group, members=members)])
-    assert [(gate.runs, gate.example) for gate in found] == [(1, "far off")]
+    found = causes([replace(group, members=members)])
+    assert [(cause.runs, cause.example) for cause in found] == [(1, "far off")]
 
 
 def test_mean_over_seeds_by_hand():

@@ -12,9 +12,9 @@ from nisbench.statistics.quantities import (
     ReferenceSeries,
     chain_quantities,
     model_quantities,
-    validity,
     weighted_quantities,
 )
+from tests.fakes.gates import gate_reasons
 
 BETA, L, N = 0.44, 4, 16
 SPINS = all_spins(L)
@@ -84,7 +84,7 @@ def test_every_quantity_of_a_model(model_beta, covers):
             scores = np.array([(cell[name].value - value) / cell[name].error for cell in cells])
             assert np.abs(scores).max() < 5, name
             assert covers(scores), name
-    assert [validity("model", cell) for cell in cells] == [[]] * len(cells)
+    assert [gate_reasons("model", cell) for cell in cells] == [[]] * len(cells)
 
 
 def test_no_false_alarm_for_log_normal_weights():
@@ -106,14 +106,14 @@ def test_no_false_alarm_for_log_normal_weights():
             )
             # at an ESS of 0.03, 10 000 weights show k above 0.7 in a few per cent of the cells, as they should
             honest = ("shorter than 50 tau_int", *(("pareto_k",) if ess < 0.1 else ()))
-            short = [reason for reason in validity("model", quantities) if not any(x in reason for x in honest)]
+            short = [reason for reason in gate_reasons("model", quantities) if not any(x in reason for x in honest)]
             assert short == [], (ess, seed)
 
 
 def test_log_prob_off_by_one_per_cent_is_caught():
     """ln Z moves by 0.1 at an error of 0.002."""
-    assert validity("model", model_cell(boltzmann(0.42), 1)) == []
-    reasons = validity("model", model_cell(boltzmann(0.42), 1, claimed=1.01 * boltzmann(0.42)))
+    assert gate_reasons("model", model_cell(boltzmann(0.42), 1)) == []
+    reasons = gate_reasons("model", model_cell(boltzmann(0.42), 1, claimed=1.01 * boltzmann(0.42)))
     assert any("log_z_per_site" in reason for reason in reasons)
     assert any("free_energy_p" in reason for reason in reasons)
 
@@ -121,9 +121,9 @@ def test_log_prob_off_by_one_per_cent_is_caught():
 def test_model_that_draws_what_it_does_not_claim_is_caught():
     """The draws have another beta than ln q. Without exact values only the two sides can show it."""
     lying = model_cell(boltzmann(0.46), 2, n=50_000, claimed=boltzmann(0.44))
-    assert any(reason.startswith("energy") for reason in validity("model", lying))
+    assert any(reason.startswith("energy") for reason in gate_reasons("model", lying))
     honest = model_cell(boltzmann(0.46), 2, n=50_000)
-    assert validity("model", honest) == []
+    assert gate_reasons("model", honest) == []
 
 
 def one_mode(leak):
@@ -139,7 +139,7 @@ def test_model_of_one_mode_is_caught(leak, exact):
     cell = model_cell(one_mode(leak), 3, exact=exact)
     assert cell["ess_fraction"].value > 0.9
     assert cell["ess_fraction_p"].value < 1e-3
-    reasons = validity("model", cell)
+    reasons = gate_reasons("model", cell)
     assert any("ln(ess_fraction/ess_fraction_p)" in reason for reason in reasons)
     assert any("free_energy_p" in reason for reason in reasons)
     if exact:
@@ -152,20 +152,20 @@ def test_missed_mode_at_low_ess_is_judged_by_kl_forward():
     log_q -= np.log(np.exp(log_q).sum())
     cell = model_cell(log_q, 4, exact={"log_z_per_site": EXACT["log_z_per_site"]})
     assert 0.05 < cell["ess_fraction"].value < 0.3
-    (reason,) = (reason for reason in validity("model", cell) if "kl_forward_nats" in reason)
+    (reason,) = (reason for reason in gate_reasons("model", cell) if "kl_forward_nats" in reason)
     forward, bound, tolerance = (float(number) for number in re.findall(r"\d+\.\d+", reason))
     assert bound == pytest.approx(-math.log(cell["ess_fraction"].value), abs=0.006)
     assert forward > bound + tolerance
     honest = model_cell(boltzmann(0.28), 4)
     assert honest["ess_fraction"].value < 0.3
-    assert validity("model", honest) == []
+    assert gate_reasons("model", honest) == []
 
 
 def test_low_ess_is_a_floor():
     cell = model_cell(boltzmann(0.0), 5, n=2_000)
     assert cell["ess_fraction"].value < 10 / 2_000
     assert "too small to measure" in cell["ess_fraction"].reason
-    assert any("below 10/n" in reason for reason in validity("model", cell))
+    assert any("below 10/n" in reason for reason in gate_reasons("model", cell))
 
 
 def chain_cell(beta, seed, n=6_250, n_chains=8):
@@ -188,13 +188,13 @@ def test_chain_at_the_right_and_at_a_wrong_temperature(covers):
     }
     for seed in range(60):
         cell = chain_cell(BETA, seed)
-        assert validity("sampler", cell) == []
+        assert gate_reasons("sampler", cell) == []
         for name, values in scores.items():
             values.append((cell[name].value - EXACT[name]) / cell[name].error)
     for name, values in scores.items():
         assert np.abs(values).max() < 5, name
         assert covers(values), name
-    wrong = validity("sampler", chain_cell(1.02 * BETA, 0))
+    wrong = gate_reasons("sampler", chain_cell(1.02 * BETA, 0))
     assert len(wrong) == 1
     assert wrong[0].startswith("energy is -")
 
@@ -205,13 +205,13 @@ def test_weighted_draws_know_what_models_know():
     i = draw(log_q, 20_000, rng)
     series = {"energy": ENERGY[i], "magnetisation": MAGNETISATION[i], "beta": BETA, "n_sites": N, "exact": EXACT}
     found = weighted_quantities(log_weight=-BETA * ENERGY[i] - log_q[i], normalised=True, **series)
-    assert validity("sampler", found) == []
+    assert gate_reasons("sampler", found) == []
     for name, value in known(0.40).items():
         if name in found:
             assert abs(found[name].value - value) < 5 * found[name].error, name
     shifted = weighted_quantities(log_weight=-BETA * ENERGY[i] - log_q[i] + 3.0, normalised=False, **series)
-    assert validity("sampler", shifted) == []
+    assert gate_reasons("sampler", shifted) == []
     assert shifted["log_z_per_site"].value is None
     assert shifted["energy"].value == pytest.approx(found["energy"].value, rel=1e-12)
     claimed = weighted_quantities(log_weight=-BETA * ENERGY[i] - log_q[i] + 3.0, normalised=True, **series)
-    assert any("log_z_per_site" in reason for reason in validity("sampler", claimed))
+    assert any("log_z_per_site" in reason for reason in gate_reasons("sampler", claimed))

@@ -16,10 +16,10 @@ from nisbench.statistics.quantities import (
     ReferenceSeries,
     chain_quantities,
     model_quantities,
-    validity,
     weighted_quantities,
 )
 from nisbench.statistics.weights import ess_fraction, ess_fraction_p, kl_forward, log_z, log_z_p, nmcmc
+from tests.fakes.gates import gate_reasons
 
 N = 16
 EXACT = exact_values(4, 0.44)
@@ -85,7 +85,7 @@ def test_frozen_chain():
     frozen = chain(energy=np.full((1000, 2), -32.0), magnetisation=np.full((1000, 2), 16.0))
     assert_clean(frozen)
     assert frozen["tau_int_energy"].value == math.inf
-    assert "tau_int_energy: a chain never moves" in validity("sampler", frozen)
+    assert "tau_int_energy: a chain never moves" in gate_reasons("sampler", frozen)
 
 
 def test_one_chain_frozen_among_others():
@@ -95,7 +95,7 @@ def test_one_chain_frozen_among_others():
     found = chain(energy=energy, magnetisation=magnetisation)
     assert_clean(found)
     assert found["energy"].error is None
-    assert any("never moves" in reason for reason in validity("sampler", found))
+    assert any("never moves" in reason for reason in gate_reasons("sampler", found))
 
 
 def test_chain_that_is_too_short():
@@ -104,14 +104,14 @@ def test_chain_that_is_too_short():
     assert_clean(found)
     assert found["tau_int_energy"].value > 2
     assert found["energy"].error > 0
-    assert any("shorter than 50 tau_int" in reason for reason in validity("sampler", found))
+    assert any("shorter than 50 tau_int" in reason for reason in gate_reasons("sampler", found))
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 10])
 def test_a_handful_of_draws(n):
     for found, kind in ((model(n), "model"), (chain((n, 2)), "sampler"), (chain((n, 1)), "sampler")):
         assert_clean(found)
-        assert validity(kind, found)
+        assert gate_reasons(kind, found)
 
 
 def test_one_draw():
@@ -135,7 +135,7 @@ def test_nan_in_the_series_of_a_model(name, bad):
     assert_clean(found)
     assert all(estimate.value is None for estimate in found.values())
     assert found["energy"].exact == EXACT["energy"]
-    assert validity("model", found) == [f"{name} is not finite for 2 of 100 draws"]
+    assert gate_reasons("model", found) == [f"{name} is not finite for 2 of 100 draws"]
 
 
 def test_nan_in_the_series_of_a_chain():
@@ -144,7 +144,7 @@ def test_nan_in_the_series_of_a_chain():
     found = chain(energy=energy.reshape(1000, 2), cluster_size=np.ones((1000, 2)))
     assert set(found) == set(CHAIN_QUANTITIES)
     assert_clean(found)
-    assert validity("sampler", found) == ["energy is not finite for 1 of 2000 draws"]
+    assert gate_reasons("sampler", found) == ["energy is not finite for 1 of 2000 draws"]
     with pytest.raises(ValueError, match="1 of 2000"):
         gamma_method(energy)
     with pytest.raises(ValueError, match="not empty"):
@@ -158,14 +158,14 @@ def test_nan_in_the_reference():
     assert_clean(found)
     assert found["log_z_per_site"].value is not None
     assert found["ess_fraction_p"].value is None
-    assert "the reference's log_prob is not finite for 1 of 200 draws" in validity("model", found)
+    assert "the reference's log_prob is not finite for 1 of 200 draws" in gate_reasons("model", found)
 
 
 def test_no_reference_is_no_fault():
     found = model(reference=None)
     assert_clean(found)
     assert found["ess_fraction_p"].reason == "no reference configurations"
-    assert not any("reference" in reason for reason in validity("model", found))
+    assert not any("reference" in reason for reason in gate_reasons("model", found))
     energy, magnetisation = series(100)
     told = model_quantities(
         log_prob=np.zeros(100), energy=energy, magnetisation=magnetisation, beta=0.44, n_sites=N, exact=EXACT, seed=1,
@@ -183,7 +183,7 @@ def test_density_that_vanishes_on_the_reference():
     assert found["kl_forward_nats"].value == math.inf
     assert found["free_energy_p"].error > 0
     assert "3 of 200" in found["ess_fraction_p"].reason
-    assert validity("model", found)
+    assert gate_reasons("model", found)
     bad.log_prob[:] = -math.inf
     assert model(reference=bad)["free_energy_p"].value is None
 
@@ -205,7 +205,7 @@ def test_one_dominating_weight():
         assert quantities["energy"].error is None
         assert "one weight outweighs" in quantities["energy"].reason
         assert quantities["longest_rejection_run"].value >= 999 - 17
-        assert any("below 10/n" in reason for reason in validity("model", quantities))
+        assert any("below 10/n" in reason for reason in gate_reasons("model", quantities))
 
 
 def test_one_leading_weight_keeps_an_honest_error():
@@ -252,9 +252,9 @@ def test_constant_energy_with_weights():
     assert found["energy"].value == pytest.approx(-2, rel=1e-14)
     assert found["energy"].error is None
     assert "the same value in every draw" in found["tau_int_energy"].reason
-    assert validity("model", found) == [], "the proposals are accepted, so the chain moves"
+    assert gate_reasons("model", found) == [], "the proposals are accepted, so the chain moves"
     stuck = model(energy=np.full(1000, -32.0), log_prob=np.linspace(-10.0, 4990.0, 1000), reference=None)
-    assert any("never moves" in reason for reason in validity("model", stuck))
+    assert any("never moves" in reason for reason in gate_reasons("model", stuck))
 
 
 def test_no_magnetisation():
@@ -285,7 +285,7 @@ def test_weights_of_zero():
     for bad in (np.full(100, -math.inf), np.full(100, math.nan), np.full(100, math.inf)):
         found = weighted_quantities(log_weight=bad, normalised=True, **given)
         assert_clean(found)
-        assert any("not finite" in reason for reason in validity("sampler", found))
+        assert any("not finite" in reason for reason in gate_reasons("sampler", found))
 
 
 def test_huge_weights_do_not_overflow():
@@ -307,10 +307,10 @@ def test_blocks_of_too_few():
 
 
 def test_validity_names_what_was_not_measured():
-    assert validity("model", {}) == [
+    assert gate_reasons("model", {}) == [
         f"{name} was not measured" for name in ("energy", "log_z_per_site", "ess_fraction")
     ]
-    assert validity("sampler", {"energy": Estimate.missing("lost")}) == ["energy: lost"]
+    assert gate_reasons("sampler", {"energy": Estimate.missing("lost")}) == ["energy: lost"]
 
 
 def test_nmcmc_by_hand():
@@ -357,7 +357,7 @@ def test_draws_in_the_ground_states_do_not_show_their_error(excited):
         assert found[name].error is None, name
         assert found[name].z is None
         assert found[name].reason
-    assert not any("standard errors from exact" in reason for reason in validity("model", found))
+    assert not any("standard errors from exact" in reason for reason in gate_reasons("model", found))
 
 
 def test_enough_excited_draws_show_their_error():
@@ -376,7 +376,7 @@ def test_cold_chains_that_move_are_trusted():
     assert found["tau_int_energy"].value is None
     assert "although the chain moves" in found["tau_int_energy"].reason
     assert found["energy"].value == -2.0
-    assert validity("sampler", found) == []
+    assert gate_reasons("sampler", found) == []
 
 
 def test_one_cold_chain_may_be_in_its_ground_state_all_the_time():

@@ -34,7 +34,7 @@ from nisbench.results.advice import Advice, advice
 from nisbench.results.break_even import best_break_even, break_even_of
 from nisbench.results.cells import Results
 from nisbench.results.costs import SAMPLES_TO_SPREAD, TIMING_CHANGE, cheapest, with_training
-from nisbench.results.doubts import gates
+from nisbench.results.doubts import causes
 from nisbench.results.groups import SeedGroup
 from nisbench.results.numbers import in_words, join, power_of_ten, seconds_text
 from nisbench.results.totals import USABLE, history_draws
@@ -61,7 +61,7 @@ def claims_section(results: Results) -> Section:
 
 def _reasons(results: Results) -> list[Block]:
     """The causes why runs are not ok, one row for each gate, behind one line; empty if all are ok."""
-    found = gates(results.groups)
+    found = causes(results.groups)
     if not found:
         return []
     heads = (
