@@ -121,10 +121,10 @@ def check_density(context: CellContext, density: Density, first: FirstDraws, log
     except Exception as error:  # the plugin may raise anything
         text = f"contract: log_prob of flipped configurations: {type(error).__name__}: {error}"
         found.doubts.append(Doubt(Gate.CONTRACT, text))
-    if found.flips and (text := mirror_doubt(found.flips)):
-        found.doubts.append(Doubt(Gate.OTHER_DRAWS, text))
-    if text := repeated_beyond(first.configuration, log_prob) or repeated(first.configuration):
-        found.doubts.append(Doubt(Gate.DEPENDENT, text))
+    if found.flips and (mirror := mirror_doubt(found.flips)):
+        found.doubts.append(Doubt(Gate.OTHER_DRAWS, mirror))
+    if repetition := repeated_beyond(first.configuration, log_prob) or repeated(first.configuration):
+        found.doubts.append(Doubt(Gate.DEPENDENT, repetition))
     return found
 
 
