@@ -15,6 +15,7 @@ from scipy.stats import chi2
 
 from nisbench.conformance.subject import SMALL, Subject, Violation, codes, generator
 from nisbench.contract.interfaces import Density
+from nisbench.statistics.beyond import beyond
 
 __all__ = ["pooled_fit"]
 
@@ -86,24 +87,27 @@ def _judge(counts: NDArray[np.int64], q: _FloatArray, log_q: _FloatArray, excess
     if spread > _ROUNDING:
         z = (float(counts @ log_q) / n - mean) / (spread / math.sqrt(n))
         if abs(z) > _LARGEST_Z:
-            raise Violation(
-                f"the mean of ln q over {n} draws is {z:+.1f} standard errors from that of q; limit {_LARGEST_Z:g}"
-            )
+            raise Violation(f"the mean of ln q over {n} draws is {_score(z)} from that of q; limit {_LARGEST_Z:g}")
     covariance = (excess * q[:, None]).T @ excess  # (16, 16), known exactly because the mean is 0
     found = counts @ excess / n  # (16,)
     for name, sites in _groups().items():
         error = math.sqrt(float(sites @ covariance @ sites) / n)
         if error and abs(found @ sites) > _LARGEST_Z * error:
             exponent = 1 + float(found @ sites) / float(sites @ covariance.diagonal())
-            raise Violation(
-                f"the spins of {name} are drawn from q^{exponent:.3f}, {found @ sites / error:+.1f} standard errors"
-                f" from q, in {n} draws; limit {_LARGEST_Z:g}"
-            )
+            found_at = f"{name} are drawn from q^{exponent:.3f}, {_score(float(found @ sites) / error)} from q"
+            raise Violation(f"the spins of {found_at}, in {n} draws; limit {_LARGEST_Z:g}")
     score = float(n * found @ np.linalg.pinv(covariance, hermitian=True) @ found)
     p = float(chi2.sf(score, SMALL**2))
     if not p > _SMALLEST_P:
-        raise Violation(f"p = {p:.2g} for the spins given all others, {n} draws; limit {_SMALLEST_P:g}")
+        raise Violation(
+            f"p = {beyond(p, _SMALLEST_P)} for the spins given all others, {n} draws; limit {_SMALLEST_P:g}"
+        )
     return p
+
+
+def _score(z: float) -> str:
+    """Return the text of a deviation that exceeds the limit."""
+    return f"{beyond(z, math.copysign(_LARGEST_Z, z), '+.1f')} standard errors"
 
 
 def _groups() -> dict[str, _FloatArray]:
