@@ -89,7 +89,7 @@ def test_a_published_network_of_one_size_is_evaluated_and_checked(published):
     command = ["check", "published", "--plugin-file", "published.py", "--sizes", "6", "--beta", "0.3"]
     done = CliRunner().invoke(cli, command)
     assert done.exit_code == 0, done.output
-    assert re.search(r"n/a +pooled_fit .*it sums over all states of L = 4, which the plugin refuses", done.output)
+    assert re.search(r"n/a +pooled_fit: .*it sums over all states of L = 4, which the plugin refuses", done.output)
     assert "not applicable" in done.output.splitlines()[-1]
 
 

@@ -9,7 +9,7 @@ from torch.nn.functional import logsigmoid
 __all__ = ["publish"]
 
 
-def publish(net_class: type, path: Path, *, beta: float, steps: int = 400) -> None:
+def publish(net_class: type, path: Path, *, beta: float, steps: int = 250) -> None:
     """Writes the weights of a SpinNet that was trained on the Ising model with periodic boundaries."""
     source = torch.Generator().manual_seed(1)
     start = {name: 0.05 * torch.randn(36 * 36, generator=source).numpy() for name in ("W1", "W2")}
