@@ -21,7 +21,7 @@ from tests.faults.cases import CHARGED, Case
 
 __all__ = ["catalog_of", "outcome"]
 
-hidden.SECONDS = 1.5
+hidden.SECONDS = 1.1
 """More than the second that may stay off the clock."""
 
 
