@@ -5,6 +5,7 @@ fails with probability > 0.999, a correct density with probability < 1e-4.
 """
 
 import itertools
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,7 +17,7 @@ from scipy.stats import chi2
 from nisbench.conformance.fit import pooled_fit
 from nisbench.conformance.independence import independent
 from nisbench.conformance.isolation import changed_by
-from nisbench.conformance.shared import costs, limited
+from nisbench.conformance.shared import costs, limited, over
 from nisbench.conformance.subject import (
     SMALL,
     Check,
@@ -29,6 +30,7 @@ from nisbench.conformance.subject import (
 )
 from nisbench.contract.checks import check_density_draws
 from nisbench.contract.interfaces import Model
+from nisbench.statistics.beyond import beyond
 
 __all__ = [
     "CPU",
@@ -79,24 +81,25 @@ def sample_log_prob(subject: Subject) -> str:
                 difference = largest(draws.log_prob - density.log_prob(draws.spins, beta=subject.beta))
             if not difference <= tolerance:
                 at = f"with {parameters} {dtype} parameters"
-                raise Violation(f"a difference of {difference:.3g} {at}; limit {tolerance:.1g}")
+                raise Violation(f"a difference of {beyond(difference, tolerance, '.3g')} {at}; limit {tolerance:.3g}")
             differences.append(difference)
-        worst.append(f"{max(differences):.1g} in {str(dtype).removeprefix('torch.')} (limit {tolerance:.1g})")
+        worst.append(f"{max(differences):.1g} in {str(dtype).removeprefix('torch.')} (limit {tolerance:.3g})")
     return f"Largest difference {', '.join(worst)}."
 
 
 def normalised(subject: Subject) -> str:
     """q sums to 1 within 1e-10 over all 2^16 states, whatever the parameters, at any beta."""
-    worst = 0.0
+    worst, limit = 0.0, subject.tolerance(1e-10)
     states: tuple[Parameters, ...] = tuple(dict.fromkeys(("initial", *subject.parameters)))
     for parameters, beta in itertools.product(states, (subject.beta, subject.other_beta)):
         density = subject.density(beta=beta, parameters=parameters)
         total = float(subject.log_prob(density, beta).exp().sum())
-        if not abs(total - 1) <= subject.tolerance(1e-10):
+        if not abs(total - 1) <= limit:
             at = f"with {parameters} parameters at beta = {beta}"
-            raise Violation(f"the sum is 1 {total - 1:+.3g} {at}; limit {subject.tolerance(1e-10):.1g}")
+            excess = beyond(total - 1, math.copysign(limit, total - 1), "+.3g")
+            raise Violation(f"the sum is 1 {excess} {at}; limit {limit:.3g}")
         worst = max(worst, abs(total - 1))
-    return f"Largest deviation {worst:.1g}, limit {subject.tolerance(1e-10):.1g}."
+    return f"Largest deviation {worst:.1g}, limit {limit:.3g}."
 
 
 def frequencies(subject: Subject) -> str:
@@ -111,7 +114,8 @@ def frequencies(subject: Subject) -> str:
             observed = np.bincount(labels[drawn], minlength=len(expected))
             p = _chi_square(observed, expected)
             if not p > 1e-6:
-                raise Violation(f"p = {p:.2g} over the {what} with {parameters} parameters, {n} draws; limit 1e-06")
+                text = f"p = {beyond(p, 1e-6)} over the {what}"
+                raise Violation(f"{text} with {parameters} parameters, {n} draws; limit 1e-06")
             lowest = min(lowest, p)
     return f"Smallest p-value {lowest:.2g}, limit 1e-06."
 
@@ -168,7 +172,7 @@ def odd_batches(subject: Subject) -> str:
             alone = torch.cat([density.log_prob(spins[None], beta=subject.beta) for spins in draws.spins])
         difference = largest(together - alone)
         if not difference <= limit:
-            raise Violation(f"ln q in a batch of {n} differs from ln q alone by {difference:.3g}; limit {limit:.1g}")
+            raise Violation(f"ln q in a batch of {n} differs from ln q alone by {over(difference, limit)}")
         worst = max(worst, difference)
     return f"ln q: {limited(worst, limit)}."
 

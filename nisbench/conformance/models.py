@@ -7,7 +7,7 @@ from nisbench.conformance import densities
 from nisbench.conformance.densities import CPU
 from nisbench.conformance.fit import pooled_fit
 from nisbench.conformance.independence import independent
-from nisbench.conformance.shared import costs, limited
+from nisbench.conformance.shared import costs, limited, over
 from nisbench.conformance.subject import Check, Subject, Violation, generator, largest
 from nisbench.conformance.training import gradient, training_batch
 from nisbench.contract.checks import check_batch, check_density_draws
@@ -44,10 +44,10 @@ def z2_symmetry(subject: Subject) -> str:
     values = subject.log_prob(subject.model(z2=True))
     difference, limit = largest(values - values.flip(0)), subject.tolerance(1e-10)  # the mirror of i is 2^16 - 1 - i
     if not difference <= limit:
-        raise Violation(f"a difference of {difference:.3g} between a state and its mirror; limit {limit:.1g}")
+        raise Violation(f"between a state and its mirror a difference of {over(difference, limit)}")
     excess = float(subject.log_prob(subject.model(z2=False)).exp().sum()) - 1
     if not abs(excess) <= limit:
-        raise Violation(f"without z2 the sum of q is 1 {excess:+.3g}; limit {limit:.1g}")
+        raise Violation(f"without z2 the sum of q differs from 1 by {over(abs(excess), limit)}")
     return f"Mirror: {limited(difference, limit)}; sum of q without z2: {limited(abs(excess), limit)}."
 
 
@@ -69,7 +69,7 @@ def state_dict(subject: Subject) -> str:
         difference = largest(model.log_prob(spins, beta=subject.beta) - other.log_prob(spins, beta=subject.beta))
     limit = subject.tolerance(1e-12)
     if not difference <= limit:
-        raise Violation(f"ln q differs by {difference:.3g} after saving and restoring; limit {limit:.1g}")
+        raise Violation(f"after saving and restoring ln q differs by {over(difference, limit)}")
     return f"ln q: {limited(difference, limit)}."
 
 
@@ -122,7 +122,7 @@ def _check_level(subject: Subject, model: LevelModel, level: int, shared_before:
         with torch.no_grad():
             difference = largest(draws.log_prob - model.log_prob(draws.spins, beta=subject.beta))
         if not difference <= limit:
-            raise Violation(f"log_prob at level {level} is off by {difference:.3g}, L = {extent}; limit {limit:.1g}")
+            raise Violation(f"L = {extent}: log_prob at level {level} is off by {over(difference, limit)}")
         worst = max(worst, difference / limit)
     same = int((pair[0].spins == pair[1].spins).all(0).sum())
     if not shared_before < same < extent**2:

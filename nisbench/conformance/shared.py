@@ -4,8 +4,9 @@ import math
 
 from nisbench.conformance.subject import Subject, Violation
 from nisbench.contract.quantities import FLOPS_PER_DRAW, KERNEL_LAUNCHES_PER_DRAW, NETWORK_CALLS_PER_DRAW
+from nisbench.statistics.beyond import beyond
 
-__all__ = ["COSTS", "costs", "limited"]
+__all__ = ["COSTS", "costs", "limited", "over"]
 
 COSTS = (FLOPS_PER_DRAW, NETWORK_CALLS_PER_DRAW, KERNEL_LAUNCHES_PER_DRAW)
 """Names of the cost counters."""
@@ -13,7 +14,12 @@ COSTS = (FLOPS_PER_DRAW, NETWORK_CALLS_PER_DRAW, KERNEL_LAUNCHES_PER_DRAW)
 
 def limited(difference: float, limit: float) -> str:
     """Text of a largest difference and its limit."""
-    return f"largest difference {difference:.1g} (limit {limit:.1g})"
+    return f"largest difference {difference:.1g} (limit {limit:.3g})"
+
+
+def over(difference: float, limit: float) -> str:
+    """Text of a difference that exceeds its limit."""
+    return f"{beyond(difference, limit, '.3g')}; limit {limit:.3g}"
 
 
 def costs(subject: Subject) -> None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nisbench.conformance.isolation import changed_by
+from nisbench.conformance.shared import over
 from nisbench.conformance.subject import BETA, Violation, generator
 from nisbench.contract.catalog import TargetEntry
 from nisbench.contract.interfaces import Target
@@ -224,7 +225,7 @@ def _compare(energy: Tensor, expected: NDArray[np.float64], what: str) -> float:
     """Returns the largest difference over 1 + the largest energy. Raises Violation if it exceeds its limit."""
     difference, scale = float(np.abs(energy.numpy() - expected).max()), 1 + float(np.abs(expected).max())
     if not difference <= _ENERGY * scale:
-        raise Violation(f"{what} differs by {difference:.3g}; limit {_ENERGY * scale:.1g}")
+        raise Violation(f"{what} differs by {over(difference, _ENERGY * scale)}")
     return difference / scale
 
 

@@ -47,8 +47,8 @@ class Entry:
 
     @property
     def takes_reference(self) -> bool:
-        """True if the plugin has a tractable q, which is also evaluated on configurations of p."""
-        return self.kind in ("model", "density")
+        """True if the plugin has a tractable q, evaluated on configurations of p, or if it may be trained on them."""
+        return self.kind in ("model", "density") or self.trains
 
     def load(self) -> type[Any]:
         """Imports the implementation and returns the class behind `factory`.

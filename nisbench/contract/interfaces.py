@@ -188,7 +188,8 @@ class Sampler(ABC):
         The core calls `fit` before `prepare`, only if the plugin is registered with `trains=True`. The loop is
         `for step in report.steps()`; it ends at the budget, and a stopped training continues. A method without steps
         looks at `budget` itself. A budget of 0 leaves the method untrained: `fit` is then not called. To compile code
-        before the clock starts, the core first calls `fit` with one step on an instance that it throws away.
+        before the clock starts, the core first calls `fit` with one step on an instance that it throws away. `prepare`
+        is then called once, on the trained instance.
         """
         raise NotImplementedError(f"{type(self).__name__} has no training loop")
 

@@ -32,7 +32,7 @@ class TrainingReport(Protocol):
 
         They are the first half of the configurations of the cell's reference cell, on the device of the cell. The time
         in which its sampler made them is charged as training, once, and counts for a budget in seconds. The second half
-        judges the density. Raises PluginError if the cell has no reference or if this one left no configurations.
+        judges a density. Raises PluginError if the cell has no reference or if this one left no configurations.
         """
         ...
 

@@ -34,10 +34,10 @@ from nisbench.harness.measure import DrawnSeries, draw_density, independent_chun
 from nisbench.harness.order import meaningful, weighted_overlaps
 from nisbench.harness.prepare import (
     construct,
-    fit_and_prepare,
+    first_draws_of_density,
+    ready,
     start_meta_device,
     timed,
-    warm_up_density,
     warm_up_model,
 )
 from nisbench.harness.references import NO_TAU, leave_metropolis, reference_series
@@ -91,14 +91,13 @@ def measure_model(context: CellContext, plugin: type[Model], options: Any) -> Ou
 
 def measure_density(context: CellContext, plugin: type[Density], options: Any) -> Outcome:
     """Prepare a density, after its own training if it has one, and estimate both sides."""
-    # Warming up may change a density that trains itself, so the measured one is built anew.
-    build = partial(plugin, context.target, options)
-    compile_s = timed(context, lambda: warm_up_density(context, construct(context, build)))
-    density = construct(context, build)
-    prepared = fit_and_prepare(context, density, context.generator("prepare"))
+    build, first_draws = partial(plugin, context.target, options), partial(first_draws_of_density, context)
+    prepared = ready(context, build, first_draws, context.generator("prepare"))
+    density = prepared.sampler
     batch = independent_chunks(context.cell.draws, context.target.n_sites, context.device)[0]
     outcome = _evaluate(context, density, batch)
-    quantities = {**stated_costs(density), **outcome.quantities, COMPILE_S: Estimate(compile_s), **prepared}
+    quantities = {**stated_costs(density), **outcome.quantities, COMPILE_S: Estimate(prepared.compile_s)}
+    quantities |= prepared.training
     if not context.cell.reference_draws:
         return replace(outcome, quantities=quantities)
     context.stage("reference")

@@ -44,8 +44,8 @@ def fit(context: CellContext, sampler: Sampler) -> dict[str, Estimate]:
     report = _Report(context, sampler, budget, generator)
     with context.clock.phase("train") as phase:
         sampler.fit(beta=context.cell.beta, generator=generator, budget=budget, report=report)
-    report.finish()
     phase.seconds += report.earlier_s - report.untimed_s
+    report.finish()  # after the phase, so that its time is not taken off
     reason = None
     if report.data_s:
         context.notes["training data"] = context.uses_data[0]

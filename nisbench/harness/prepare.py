@@ -1,8 +1,9 @@
 """Bring a plugin to its first measured draw: compile its kernels, check its answers, train and prepare it."""
 
 import copy
-from collections.abc import Callable, Iterable
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import torch
 
@@ -16,30 +17,73 @@ from nisbench.harness.training_data import training_data
 from nisbench.harness.unclocked import CONSTRUCTORS, FIRST_CALLS, PREPARATION
 
 __all__ = [
+    "Ready",
     "construct",
-    "fit_and_prepare",
+    "first_draws_of_chains",
+    "first_draws_of_density",
+    "first_weighted_draws",
+    "ready",
     "start_meta_device",
     "timed",
-    "warm_up_chains",
-    "warm_up_density",
     "warm_up_model",
-    "warm_up_weighted",
 ]
 
 Built = TypeVar("Built")
+Prepared = TypeVar("Prepared", bound=Sampler)
 _BATCH = 32
 """Batch on the cpu, where nothing is compiled for a shape. On a GPU the shapes of the measurement are warmed up."""
 
 
-def fit_and_prepare(context: CellContext, sampler: Sampler, generator: torch.Generator) -> dict[str, Estimate]:
-    """Train a sampler that has its own training loop, and prepare it. Return the quantities of the training."""
-    trained = {}
-    if context.cell.budget is not None:
-        trained = fit(context, sampler)
+@dataclass(frozen=True)
+class Ready(Generic[Prepared]):
+    """A sampler before its first measured draw."""
+
+    sampler: Prepared
+    training: Mapping[str, Estimate]
+    """Quantities of its training; empty without one."""
+    compile_s: float
+    """Seconds of the first calls."""
+
+
+def ready(
+    context: CellContext,
+    build: Callable[[], Prepared],
+    first_draws: Callable[[Prepared, torch.Generator], None],
+    generator: torch.Generator,
+) -> Ready[Prepared]:
+    """Build a sampler, train it if it trains itself, prepare it with `generator`, and compile all of this before.
+
+    A first instance makes the first calls and is thrown away, because they may change it. If the cell trains, the first
+    instance makes one training step and is not prepared: the preparation may be a part of the training. The first draws
+    are then those of a copy of the trained sampler; a sampler that cannot be copied does without them.
+    """
+    warm, trained = context.generator("warm-up"), trains(context.cell.budget)
+
+    def first_calls() -> None:
+        first = construct(context, build)
+        if trained:
+            first.fit(beta=context.cell.beta, generator=warm, budget=Budget(steps=1), report=_dry(context))
+        else:
+            first.prepare(beta=context.cell.beta, generator=warm)
+            first_draws(first, warm)
+
+    compile_s = timed(context, first_calls)
+    sampler = construct(context, build)
+    training = fit(context, sampler) if context.cell.budget is not None else {}
     context.stage("prepare")
     with context.clock.phase(PREPARATION):
         sampler.prepare(beta=context.cell.beta, generator=generator)
-    return trained
+    if trained and (again := _copy(sampler)) is not None:
+        compile_s += timed(context, lambda: first_draws(again, warm))
+    return Ready(sampler, training, compile_s)
+
+
+def _copy(sampler: Prepared) -> Prepared | None:
+    """Return a copy of the sampler; None if it refuses."""
+    try:
+        return copy.deepcopy(sampler)
+    except Exception:  # a foreign object may raise anything
+        return None
 
 
 def construct(context: CellContext, build: Callable[[], Built]) -> Built:
@@ -87,38 +131,25 @@ def warm_up_model(context: CellContext, model: Model) -> None:
             buffer.copy_(buffers[name])
 
 
-def warm_up_density(context: CellContext, density: Density) -> None:
-    """Train for one step if the density trains itself, prepare, and draw. `density` is thrown away afterwards."""
-    generator = context.generator("warm-up")
-    _prepare(context, density, generator)
+def first_draws_of_density(context: CellContext, density: Density, generator: torch.Generator) -> None:
+    """Draw for the first time and check the shapes."""
     _draw(context, density, {_BATCH} if context.device.type == "cpu" else _chunks(context), generator)
 
 
-def warm_up_chains(context: CellContext, sampler: ChainSampler) -> None:
-    """Prepare and draw once. `sampler` is thrown away afterwards."""
-    generator = context.generator("warm-up")
-    _prepare(context, sampler, generator)
+def first_draws_of_chains(context: CellContext, sampler: ChainSampler, generator: torch.Generator) -> None:
+    """Draw for the first time and check the shapes."""
     check_chain_draws(sampler.draw(1, generator=generator), 1, context.target.L)
     sampler.draw_series(1, generator=generator)
 
 
-def warm_up_weighted(context: CellContext, sampler: WeightedSampler) -> None:
-    """Prepare and draw once. `sampler` is thrown away afterwards."""
-    generator = context.generator("warm-up")
-    _prepare(context, sampler, generator)
+def first_weighted_draws(context: CellContext, sampler: WeightedSampler, generator: torch.Generator) -> None:
+    """Draw for the first time and check the shapes."""
     check_weighted_draws(sampler.draw(1, generator=generator), 1, context.target.L)
 
 
 def _dry(context: CellContext) -> DryReport:
     """Return a report of one step that charges nothing."""
     return DryReport(data=lambda: training_data(context.store, context.cell, context.device).spins)
-
-
-def _prepare(context: CellContext, sampler: Sampler, generator: torch.Generator) -> None:
-    """Train for one step, if the sampler trains itself, and prepare."""
-    if trains(context.cell.budget):
-        sampler.fit(beta=context.cell.beta, generator=generator, budget=Budget(steps=1), report=_dry(context))
-    sampler.prepare(beta=context.cell.beta, generator=generator)
 
 
 def _draw(context: CellContext, density: Density, sizes: Iterable[int], generator: torch.Generator) -> None:

@@ -13,7 +13,7 @@ from nisbench.harness.cost import draw_costs, stated_costs
 from nisbench.harness.first_chunk import Contract, check_chain, check_weighted, independent_doubts
 from nisbench.harness.measure import DrawnSeries, count_chains, draw_chain, draw_weighted
 from nisbench.harness.order import chain_overlaps, meaningful, weighted_overlaps
-from nisbench.harness.prepare import construct, fit_and_prepare, timed, warm_up_chains, warm_up_weighted
+from nisbench.harness.prepare import first_draws_of_chains, first_weighted_draws, ready
 from nisbench.harness.references import NO_TAU, leave_reference
 from nisbench.harness.unclocked import background_work
 from nisbench.statistics.bridges import log_z_from_bridges
@@ -24,12 +24,11 @@ __all__ = ["measure_chains", "measure_weighted"]
 
 def measure_chains(context: CellContext, plugin: type[ChainSampler], options: Any) -> Outcome:
     """Measure chains. A reference cell also leaves configurations for other cells."""
-    # Warming up moves the chains, so the measured sampler is built anew.
-    build = partial(plugin, context.target, options)
-    compile_s = timed(context, lambda: warm_up_chains(context, construct(context, build)))
-    sampler, generator, cell = construct(context, build), context.generator("draw"), context.cell
+    build, first_draws = partial(plugin, context.target, options), partial(first_draws_of_chains, context)
     # One stream for burn-in, draws and reference configurations: the chains go on through all three.
-    prepared = fit_and_prepare(context, sampler, generator)
+    generator, cell = context.generator("draw"), context.cell
+    prepared = ready(context, build, first_draws, generator)
+    sampler = prepared.sampler
     background = background_work()
     context.stage("draw")
     n_chains = count_chains(sampler, generator)
@@ -55,17 +54,16 @@ def measure_chains(context: CellContext, plugin: type[ChainSampler], options: An
         context.stage("reference")
         tau_ints = [quantities[name] for name in TAU_INTS if name in quantities]
         state = leave_reference(context, sampler, generator, tau_ints)
-    quantities = {**stated_costs(sampler), **prepared, **quantities, COMPILE_S: Estimate(compile_s)}
+    quantities = {**stated_costs(sampler), **prepared.training, **quantities, COMPILE_S: Estimate(prepared.compile_s)}
     return _outcome(context, drawn, quantities, contract, state, NO_TAU, background)
 
 
 def measure_weighted(context: CellContext, plugin: type[WeightedSampler], options: Any) -> Outcome:
     """Measure independent draws with weights."""
-    # Warming up may change the sampler, so the measured one is built anew.
-    build = partial(plugin, context.target, options)
-    compile_s = timed(context, lambda: warm_up_weighted(context, construct(context, build)))
-    sampler, generator, cell = construct(context, build), context.generator("draw"), context.cell
-    prepared = fit_and_prepare(context, sampler, generator)
+    build, first_draws = partial(plugin, context.target, options), partial(first_weighted_draws, context)
+    generator, cell = context.generator("draw"), context.cell
+    prepared = ready(context, build, first_draws, generator)
+    sampler = prepared.sampler
     background = background_work()
     context.stage("draw")
     drawn, normalised = draw_weighted(sampler, cell.draws, generator=generator, clock=context.clock)
@@ -81,7 +79,7 @@ def measure_weighted(context: CellContext, plugin: type[WeightedSampler], option
     quantities = meaningful(context.target, quantities | weighted_overlaps(drawn.series, drawn.series["log_weight"]))
     state = ReferenceState.WITHHELD if cell.reference_draws else None
     why = "none left: weighted draws are not configurations of p"
-    quantities = {**stated_costs(sampler), **prepared, **quantities, COMPILE_S: Estimate(compile_s)}
+    quantities = {**stated_costs(sampler), **prepared.training, **quantities, COMPILE_S: Estimate(prepared.compile_s)}
     contract = check_weighted(context, sampler, drawn.first, drawn.series["log_weight"])
     contract.doubts += independent_doubts(drawn.series)
     return _outcome(context, drawn, quantities, contract, state, why, background)

@@ -47,8 +47,7 @@ def training_data(store: Store, cell: Cell, device: torch.device) -> TrainingDat
         If the cell has no reference cell, or if this one left no configurations.
     """
     if cell.reference is None:
-        advice = "run a model or density with a --reference" if cell.kind == "sampler" else "give --reference"
-        raise PluginError(f"the plugin asks for configurations of p, but its cell has no reference cell; {advice}")
+        raise PluginError("the plugin asks for configurations of p, but its cell has no reference; give --reference")
     found, result = store.reference(cell.reference), store.result(cell.reference)
     if found is None or result is None:
         state = store.state(cell.reference).describe()

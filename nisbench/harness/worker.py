@@ -119,7 +119,7 @@ def _run(
     hidden = unclocked(clock, cell.draws, steps.value if steps else None, imported, compiled)
     hidden += [outcome.background] if outcome.background else []
     doubts = [*validity(cell.kind, quantities), *outcome.doubts]
-    if cell.reference is not None:
+    if cell.reference is not None and cell.kind != "sampler":  # a sampler has no p side
         doubts += reference_doubts(cell.reference, store.state(cell.reference), outcome.reference)
     return CellResult(
         cell.cell_id,

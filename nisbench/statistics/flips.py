@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from nisbench.contract.records import Estimate
+from nisbench.statistics.beyond import beyond
 
 __all__ = ["Flips", "mirror_doubt", "sample_exponent", "site_scores"]
 
@@ -77,7 +78,8 @@ def mirror_doubt(flips: Flips) -> str | None:
     if abs(z) <= LARGEST_Z:
         return None
     side = "positive" if z > 0 else "negative"
-    return f"the draws are not those of ln q: {side} magnetisation is {abs(z):.1f} errors too frequent"
+    text = f"{side} magnetisation is {beyond(abs(z), LARGEST_Z, '.1f')} errors too frequent"
+    return f"the draws are not those of ln q: {text}"
 
 
 def _terms(single: _FloatArray) -> tuple[_FloatArray, _FloatArray, float]:

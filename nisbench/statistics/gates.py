@@ -17,6 +17,7 @@ from nisbench.contract.quantities import (
     TAU_INTS,
 )
 from nisbench.contract.records import CellState, Estimate, Kind, ReferenceState, Status
+from nisbench.statistics.beyond import beyond
 from nisbench.statistics.tail import LARGEST_K
 from nisbench.statistics.weights import ESS_FLOOR
 
@@ -94,17 +95,16 @@ def reference_doubts(cell_id: str, state: CellState, use: ReferenceState | None)
 def _short(quantities: Mapping[str, Estimate]) -> list[Doubt]:
     """Return the doubts of the gates on the number of draws: ess below 10/n, chains shorter than 50 tau_int."""
     doubts = []
-    ess = quantities.get(ESS_FRACTION)
-    if ess and ess.value is not None and ess.n and ess.value * ess.n < ESS_FLOOR:
-        few = f"ess_fraction {ess.value:.2g} is below {ESS_FLOOR}/n = {ESS_FLOOR / ess.n:.2g}"
-        doubts.append(Doubt(Gate.FEW_SAMPLES, few))
-    ess_p = quantities.get(ESS_FRACTION_P)
-    if ess_p and ess_p.value is not None and ess_p.n and ess_p.value * ess_p.n < ESS_FLOOR:
-        few = f"ess_fraction_p {ess_p.value:.2g} is below {ESS_FLOOR}/n = {ESS_FLOOR / ess_p.n:.2g}"
-        doubts.append(Doubt(Gate.FEW_SAMPLES, few))
+    for name in (ESS_FRACTION, ESS_FRACTION_P):
+        ess = quantities.get(name)
+        if ess and ess.value is not None and ess.n and ess.value * ess.n < ESS_FLOOR:
+            floor = f"{ESS_FLOOR / ess.n:.2g}"
+            few = f"{name} {beyond(ess.value, float(floor))} is below {ESS_FLOOR}/n = {floor}"
+            doubts.append(Doubt(Gate.FEW_SAMPLES, few))
     k = quantities.get(PARETO_K)
     if k and k.value is not None and k.value > LARGEST_K:
-        tail = f"pareto_k = {k.value:.2f} exceeds {LARGEST_K}: the largest weights were probably not drawn"
+        value = beyond(k.value, LARGEST_K, ".2f")
+        tail = f"pareto_k = {value} exceeds {LARGEST_K}: the largest weights were probably not drawn"
         doubts.append(Doubt(Gate.HEAVY_TAIL, tail))
     for name in TAU_INTS:
         tau = quantities.get(name)
@@ -122,7 +122,7 @@ def _far_from_exact(quantities: Mapping[str, Estimate]) -> list[Doubt]:
         judged.append(FREE_ENERGY_P)
     scores = {name: quantities[name].z for name in judged if name in quantities}
     return [
-        Doubt(Gate.FAR_FROM_EXACT, f"{name} is {z:+.1f} standard errors from exact")
+        Doubt(Gate.FAR_FROM_EXACT, f"{name} is {_score(z)} standard errors from exact")
         for name, z in scores.items()
         if z is not None and abs(z) > LARGEST_Z
     ]
@@ -133,7 +133,7 @@ def _other_draws(quantities: Mapping[str, Estimate]) -> list[Doubt]:
     found = quantities.get(SAMPLE_EXPONENT)
     if found is None or found.z is None or abs(found.z) <= LARGEST_Z:
         return []
-    exponent = f"they follow q^{found.value:.3f} ({found.z:+.1f} standard errors from 1)"
+    exponent = f"they follow q^{found.value:.3f} ({_score(found.z)} standard errors from 1)"
     return [Doubt(Gate.OTHER_DRAWS, f"the draws are not those of ln q: {exponent}")]
 
 
@@ -143,7 +143,7 @@ def _sides_disagree(quantities: Mapping[str, Estimate]) -> list[Doubt]:
     q, p = (_number(quantities, name) for name in (FREE_ENERGY_NIS, FREE_ENERGY_P))
     if q and p and abs(q[0] - p[0]) > LARGEST_Z * math.hypot(q[1], p[1]):
         z = (q[0] - p[0]) / math.hypot(q[1], p[1])
-        apart = f"free_energy_nis and free_energy_p are {z:+.1f} combined errors apart"
+        apart = f"free_energy_nis and free_energy_p are {_score(z)} combined errors apart"
         doubts.append(Doubt(Gate.SIDES_DIFFER, apart))
     ess_q, ess_p = (quantities.get(name) for name in (ESS_FRACTION, ESS_FRACTION_P))
     if not (ess_q and ess_p and ess_q.value and ess_p.value is not None):
@@ -153,7 +153,8 @@ def _sides_disagree(quantities: Mapping[str, Estimate]) -> list[Doubt]:
         ratio = math.log(ess_q.value / ess_p.value) if ess_p.value > 0 else math.inf
         limit = max(RATIO_TOLERANCE, 3 * math.hypot(relative, _relative(ess_p)))
         if abs(ratio) > limit:
-            apart = f"q side and p side disagree: |ln(ess_fraction/ess_fraction_p)| = {abs(ratio):.2f} > {limit:.2f}"
+            text = f"{beyond(abs(ratio), round(limit, 2), '.2f')} > {limit:.2f}"
+            apart = f"q side and p side disagree: |ln(ess_fraction/ess_fraction_p)| = {text}"
             doubts.append(Doubt(Gate.SIDES_DIFFER, apart))
         return doubts
     forward = quantities.get(KL_FORWARD_NATS)
@@ -163,8 +164,14 @@ def _sides_disagree(quantities: Mapping[str, Estimate]) -> list[Doubt]:
         bound, tolerance = -math.log(ess_q.value), max(RATIO_TOLERANCE, 3 * math.hypot(relative, forward.error or 0.0))
         if forward.value > bound + tolerance:
             excess = f"-ln ess_fraction = {bound:.2f} by more than {tolerance:.2f}"
-            doubts.append(Doubt(Gate.SIDES_DIFFER, f"kl_forward_nats = {forward.value:.2f} exceeds {excess}"))
+            value = beyond(forward.value, round(bound, 2) + round(tolerance, 2), ".2f")
+            doubts.append(Doubt(Gate.SIDES_DIFFER, f"kl_forward_nats = {value} exceeds {excess}"))
     return doubts
+
+
+def _score(z: float) -> str:
+    """Return the text of a deviation in standard errors that exceeds the limit."""
+    return beyond(z, math.copysign(LARGEST_Z, z), "+.1f")
 
 
 def _number(quantities: Mapping[str, Estimate], name: str) -> tuple[float, float] | None:

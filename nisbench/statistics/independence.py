@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.stats import kurtosis, poisson, rankdata
 
 from nisbench.statistics.autocorrelation import Autocorrelation, autocovariance, gamma_method
+from nisbench.statistics.beyond import beyond
 
 __all__ = ["LARGEST_TAU_Z", "correlated", "repeated", "repeated_beyond", "tau_excess"]
 
@@ -116,7 +117,7 @@ def _correlated(name: str, values: _FloatArray) -> str | None:
         return None
     (ranks, tau), n = judged, len(values)
     if (tau.tau_int - 0.5) > LARGEST_TAU_Z * tau.error:
-        found = f"tau_int of {name} is {tau.tau_int:.3g} +- {tau.error:.1g} in the order of drawing"
+        found = f"tau_int of {name} is {beyond(tau.tau_int, 0.5, '.3g')} +- {tau.error:.1g} in the order of drawing"
         return f"draws are not independent: {found}, where independent draws have 0.5"
     rho = autocovariance(ranks[:, None])
     lags = np.arange(1, n // 2 + 1)
@@ -124,5 +125,5 @@ def _correlated(name: str, values: _FloatArray) -> str | None:
     lag = int(np.argmax(z))
     if z[lag] > LARGEST_LAG_Z:
         found = f"{name} has the autocorrelation {rho[lag + 1] / rho[0]:.2g} at a distance of {lag + 1} draws"
-        return f"draws are not independent: {found} ({z[lag]:+.1f} errors)"
+        return f"draws are not independent: {found} ({beyond(z[lag], LARGEST_LAG_Z, '+.1f')} errors)"
     return None

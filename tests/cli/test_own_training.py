@@ -92,6 +92,31 @@ def test_configurations_of_p_for_a_training_are_charged_once_and_do_not_judge(tm
     _costs_what_the_reference_took(store, cell, kept)
 
 
+@pytest.mark.parametrize("plugin", ["chain-on-data", "weighted-on-data"])
+def test_samplers_without_a_density_get_configurations_of_p_too(tmp_path, monkeypatch, plugin):
+    def expensive(*arguments):
+        return replace(training_data(*arguments), seconds=1000.0)
+
+    monkeypatch.setattr("nisbench.harness.fit.training_data", expensive)
+    store = run_here(tmp_path / "r", plugins=plugin, reference="wolff", beta=0.02, train_steps=3, draws=4000)
+    cell = cell_of(store, plugin=plugin)
+    result = store.result(cell.cell_id)
+    assert 1000 < result.quantities["train_s"].value < 1900
+    assert result.notes["training data"] == f"1000 configurations of cell {cell.reference}, charged with 1e+03 s"
+    assert "p side" not in (result.reason or "")
+    sampler = rebuild(store, cell)
+    assert int(sampler.shift) == 3000 if plugin == "chain-on-data" else sampler.field.abs().max() > 0
+
+
+def test_a_sampler_that_trains_is_prepared_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(own_training, "PREPARED", prepared := [])
+    run_here(tmp_path / "trained", plugins="own-chain", train_steps=4, draws=500)
+    assert prepared == [4]  # no preparation of the instance that made the first training step
+    prepared.clear()
+    run_here(tmp_path / "untrained", plugins="own-chain", train_steps=0, draws=500)
+    assert prepared == [0, 0]
+
+
 def _costs_what_the_reference_took(store, cell, kept):
     reference = store.result(cell.reference).quantities
     draws = 1000 * math.ceil(2 * kept.tau_int) / store.cell(cell.reference).draws
@@ -100,7 +125,7 @@ def _costs_what_the_reference_took(store, cell, kept):
 
 
 def test_a_training_on_data_without_a_reference_is_one_line(tmp_path):
-    with pytest.raises(PluginError, match="its cell has no reference cell; give --reference"):
+    with pytest.raises(PluginError, match="its cell has no reference; give --reference"):
         run_here(tmp_path / "r", plugins="on-data", train_steps=2, draws=500)
 
 

@@ -1,20 +1,23 @@
 """The programs and plugins on the pages about draws, foreign code and Python do what the pages say."""
 
+import importlib
 import re
 import runpy
+import shlex
 import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
-from fakes.runs import run_here
+from fakes.runs import cell_of, run_here
+from fakes.spin_net_training import publish
 
-import nisbench
 from nisbench.cli import cli
 from nisbench.conformance.checks import clauses
+from nisbench.contract import plugin_files
 from nisbench.contract.catalog import load_catalog
+from nisbench.contract.records import Status
 
 DOCS = Path(__file__).parents[2] / "docs"
 BLOCK = re.compile(r"```python\n# file: (\S+)\n(.*?)```", re.DOTALL)
@@ -62,6 +65,41 @@ def test_foreign_code_keeps_the_contract(files, module, name, checks):
     assert {r.name: r.outcome for r in results} == dict.fromkeys(checks, "ok"), [r.message for r in results]
 
 
+@pytest.fixture
+def published(files, monkeypatch):
+    """The folder of the published network, with weights."""
+    monkeypatch.setattr(plugin_files, "_FILES", {})
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    folder = files("foreign-code.md")
+    publish(importlib.import_module("spin_net").SpinNet, folder / "spin_net.npz", beta=0.3)
+    return folder
+
+
+def test_a_published_network_of_one_size_is_evaluated_and_checked(published):
+    given = {"plugins": "published", "sizes": 6, "beta": 0.3, "train_steps": 0, "draws": 20_000, "reference": "wolff"}
+    store = run_here(published / "r", **given, plugin_files=[published / "published.py"])
+    cell = cell_of(store, plugin="published")
+    result = store.result(cell.cell_id)
+    assert result.status is Status.OK, result.reason
+    assert result.quantities["n_parameters"].value == 2 * 36 * 36 + 2 * 36
+    assert result.quantities["train_s"].value == 3600  # declared
+    for side in ("ess_fraction", "ess_fraction_p"):
+        assert result.quantities[side].value > 0.5
+    assert all(abs(result.quantities[name].z) < 5 for name in ("log_z_per_site", "energy", "sample_exponent"))
+    command = ["check", "published", "--plugin-file", "published.py", "--sizes", "6", "--beta", "0.3"]
+    done = CliRunner().invoke(cli, command)
+    assert done.exit_code == 0, done.output
+    assert re.search(r"n/a +pooled_fit: .*it sums over all states of L = 4, which the plugin refuses", done.output)
+    assert "not applicable" in done.output.splitlines()[-1]
+
+
+def test_a_published_network_of_another_size_is_one_line(published):
+    command = ["check", "published", "--plugin-file", "published.py"]
+    done = CliRunner().invoke(cli, command)
+    assert done.exit_code != 0
+    assert "the weights are those of L = 6 and beta = 0.3" in done.output
+
+
 @pytest.mark.slow
 def test_the_external_program_passes_every_check(files):
     files("foreign-code.md")
@@ -70,16 +108,18 @@ def test_the_external_program_passes_every_check(files):
     assert {r.name: r.message for r in results if r.outcome == "FAIL"} == {}
 
 
-@pytest.mark.slow
 def test_widths_and_temperatures_are_scanned_and_plotted_in_five_lines(tmp_path, monkeypatch):
-    (code,) = re.findall(r"```python\n# scan: five lines\n(.*?)```", (DOCS / "python.md").read_text(), re.DOTALL)
+    page = (DOCS / "python.md").read_text()
+    (command, code) = re.search(
+        r"```\n(nisbench run [^\n]*)\n```.*?# scan: five lines\n(.*?)```", page, re.DOTALL
+    ).groups()
     assert len(code.splitlines()) == 5
     monkeypatch.chdir(tmp_path)
-
-    def run(**selection):
-        return nisbench.load(run_here(tmp_path / "r", **selection).path)  # in this process, without references
-
-    scope = {"nisbench": SimpleNamespace(run=run)}
+    words = iter(shlex.split(command)[2:])
+    given = {word.removeprefix("--").replace("-", "_"): next(words) for word in words}
+    folder, (option, values) = given.pop("out"), given.pop("option").split("=")
+    run_here(tmp_path / folder, **given, options={option: values})  # in this process, without references
+    scope = {}
     exec(code, scope)
     assert (tmp_path / "scan.png").stat().st_size > 0
     lines = {line.get_label(): list(line.get_xdata()) for line in scope["axes"].get_lines()}

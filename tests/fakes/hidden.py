@@ -1,7 +1,10 @@
 """Samplers whose work is easily missed by a clock: each does SECONDS of it at another place."""
 
+import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -11,9 +14,9 @@ SECONDS = 0.6
 """CPU seconds of hidden work."""
 
 
-def work(seconds: float = SECONDS) -> None:
-    """Use CPU time of this thread, however busy the machine is."""
-    end = time.thread_time() + seconds
+def work(seconds: float | None = None) -> None:
+    """Use CPU time of this thread, however busy the machine is; SECONDS by default."""
+    end = time.thread_time() + (SECONDS if seconds is None else seconds)
     while time.thread_time() < end:
         sum(range(10_000))
 
@@ -41,7 +44,7 @@ class FairDensity(Density):
 
 
 class InConstructor(Fair):
-    """Works in every constructor."""
+    """work of seconds in every constructor"""
 
     def __init__(self, target, options):
         super().__init__(target, options)
@@ -49,7 +52,7 @@ class InConstructor(Fair):
 
 
 class InFirstConstructor(FairDensity):
-    """Works in the first constructor and keeps the result for the others."""
+    """work of seconds in the first constructor, which keeps the result for the others"""
 
     known = False
 
@@ -61,7 +64,7 @@ class InFirstConstructor(FairDensity):
 
 
 class InUnsupported(Fair):
-    """Works while it is asked whether it runs."""
+    """work of seconds while it is asked whether it runs"""
 
     @classmethod
     def unsupported(cls, target, options):
@@ -69,7 +72,7 @@ class InUnsupported(Fair):
 
 
 class InFirstPrepare(Fair):
-    """Works in the first `prepare`, which belongs to the warm-up, and keeps the result."""
+    """work of seconds in the first `prepare`, before the clock starts, which keeps the result"""
 
     known = False
 
@@ -80,7 +83,7 @@ class InFirstPrepare(Fair):
 
 
 class InBackground(Fair):
-    """Works in a thread that goes on until the sampler is gone."""
+    """a thread that works on between the calls"""
 
     over = threading.Event()
 
@@ -92,6 +95,23 @@ class InBackground(Fair):
     def run(cls):
         while not cls.over.is_set():
             work(0.02)
+
+
+@contextmanager
+def renewed(plugin: type | str) -> Iterator[None]:
+    """Let a class or module forget that it has worked before, and end its thread afterwards."""
+    if hasattr(plugin, "known"):
+        plugin.known = False
+    if isinstance(plugin, str):
+        sys.modules.pop(plugin.partition(":")[0], None)
+    InBackground.over.clear()
+    try:
+        yield
+    finally:
+        InBackground.over.set()
+        for thread in threading.enumerate():
+            if thread.name == "hidden":
+                thread.join()
 
 
 AT_IMPORT = f"""

@@ -6,7 +6,15 @@ import torch
 from torch import nn
 from torch.nn.functional import logsigmoid
 
-from nisbench.api import ChainDraws, ChainSampler, Model, ModelDraws, TrainingOptions
+from nisbench.api import (
+    ChainDraws,
+    ChainSampler,
+    Model,
+    ModelDraws,
+    TrainingOptions,
+    WeightedDraws,
+    WeightedSampler,
+)
 from nisbench.contract import catalog
 from nisbench.contract.catalog import Entry
 from nisbench.contract.options import NoOptions
@@ -15,6 +23,8 @@ STOP_AT: int | None = None
 """Step at which the training raises Stopped."""
 SEEN: list[int] = []
 """Steps that were made."""
+PREPARED: list[int] = []
+"""Steps of training of each instance that was prepared."""
 FROZEN = False
 """True for parameters without gradient."""
 
@@ -105,11 +115,45 @@ class OwnChain(ChainSampler):
         self.steps, self.shift = tensors["steps"], tensors["shift"]
 
     def prepare(self, *, beta, generator):
+        PREPARED.append(int(self.steps))
         self._own = torch.Generator().manual_seed(int(self.shift))
 
     def draw(self, n, *, generator):
         shape = (n, 4, self.target.L, self.target.L)
         return ChainDraws((2 * torch.randint(2, shape, generator=self._own) - 1).to(torch.int8))
+
+
+class ChainOnData(OwnChain):
+    """The same chain, whose training counts the given configurations of p in each step."""
+
+    def fit(self, *, beta, generator, budget, report):
+        data = report.reference()
+        for _ in report.steps():
+            self.steps = self.steps + 1
+            self.shift = self.shift + len(data)
+
+
+class WeightedOnData(WeightedSampler):
+    """Independent spins, whose fields are fitted to the given configurations of p, with their weights."""
+
+    def __init__(self, target, options):
+        super().__init__(target, options)
+        self.field = torch.zeros(target.n_sites, dtype=torch.float64)
+
+    def fit(self, *, beta, generator, budget, report):
+        data = report.reference().flatten(1).double()
+        for _ in report.steps():
+            self.field = self.field + 0.1 * (data.mean(0) - self.field.tanh())
+
+    def prepare(self, *, beta, generator):
+        self._beta = beta
+
+    def draw(self, n, *, generator):
+        uniform = torch.rand(n, self.target.n_sites, generator=generator, dtype=torch.float64)
+        flat = torch.where(uniform < (2 * self.field).sigmoid(), 1, -1)
+        spins = flat.to(torch.int8).view(n, self.target.L, self.target.L)
+        log_q = logsigmoid(2 * self.field * flat).sum(1)
+        return WeightedDraws(spins, -self._beta * self.target.energy(spins) - log_q, normalised=True)
 
 
 def register(monkeypatch) -> None:
@@ -119,7 +163,11 @@ def register(monkeypatch) -> None:
         "own-model": entry,
         "frozen": replace(entry, name="frozen", options=TrainingOptions, factory=f"{__name__}:Frozen", trains=False),
         "on-data": replace(entry, name="on-data", factory=f"{__name__}:OnData", options=NoOptions, trained_s=7.0),
-        "own-chain": Entry("own-chain", "sampler", "tests", "1", factory=f"{__name__}:OwnChain", trains=True),
+        "own-chain": (
+            chain := Entry("own-chain", "sampler", "tests", "1", factory=f"{__name__}:OwnChain", trains=True)
+        ),
+        "chain-on-data": replace(chain, name="chain-on-data", factory=f"{__name__}:ChainOnData"),
+        "weighted-on-data": replace(chain, name="weighted-on-data", factory=f"{__name__}:WeightedOnData"),
     }
     load = catalog.load_catalog
 

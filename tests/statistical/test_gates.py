@@ -7,7 +7,9 @@ import re
 import numpy as np
 import pytest
 
+from nisbench.contract.records import Estimate
 from nisbench.physics.enumeration import all_spins, exact_values, ising_energy
+from nisbench.statistics.beyond import beyond
 from nisbench.statistics.quantities import (
     ReferenceSeries,
     chain_quantities,
@@ -215,3 +217,26 @@ def test_weighted_draws_know_what_models_know():
     assert shifted["energy"].value == pytest.approx(found["energy"].value, rel=1e-12)
     claimed = weighted_quantities(log_weight=-BETA * ENERGY[i] - log_q[i] + 3.0, normalised=True, **series)
     assert any("log_z_per_site" in reason for reason in gate_reasons("sampler", claimed))
+
+
+@pytest.mark.parametrize(
+    ("value", "limit", "spec", "text"),
+    [
+        (0.85, 0.7, ".2f", "0.85"),
+        (0.7003, 0.7, ".2f", "0.7003"),
+        (5.02, 5.0, "+.1f", "+5.02"),
+        (-5.0004, -5.0, "+.1f", "-5.0004"),
+        (4.996e-4, 5e-4, ".2g", "0.0004996"),
+        (9.999e-7, 1e-6, ".2g", "9.999e-07"),
+        (math.inf, 0.3, ".2f", "inf"),
+        (0.7, 0.7, ".2f", "0.70"),  # not beyond it: the plain text
+    ],
+)
+def test_a_value_beyond_its_limit_does_not_read_as_the_limit(value, limit, spec, text):
+    assert beyond(value, limit, spec) == text
+
+
+def test_the_reason_of_a_tail_just_beyond_its_limit_has_more_digits():
+    found = model_cell(boltzmann(0.42), seed=1) | {"pareto_k": Estimate(0.70041, 0.01)}
+    (reason,) = [each for each in gate_reasons("model", found) if "pareto_k" in each]
+    assert reason.startswith("pareto_k = 0.7004 exceeds 0.7:")
