@@ -100,11 +100,11 @@ def test_the_command_shows_each_cell_and_the_sum(slow_machine, run):
     assert sum("; time not known" in line for line in lines) == 2  # wolff as itself and as the reference
     assert any(line.startswith("estimated: ") and "for 1 of 3 cells" in line for line in lines)
     assert any(line.startswith("estimate rough: from operation counts") for line in lines)
-    lines = invoke("--plugins", "wolff", "--reference", "none", "--estimate", run.path)
+    lines = invoke("--plugins", "hier,wolff", "--estimate", run.path)
     assert any(line.startswith("estimate from finished cells of the same kind") for line in lines)
 
 
 def test_a_run_that_does_not_exist_gives_one_line(tmp_path):
-    error = invoke("--plugins", "wolff", "--estimate", tmp_path / "nowhere")
+    error = invoke("--plugins", "hier", "--estimate", tmp_path / "nowhere")
     assert isinstance(error, StoreError)
     assert "does not exist" in str(error)

@@ -107,7 +107,7 @@ def one_round(seed: int, undisturbed: tuple[Path, dict, float], start, nisbench,
         send(name, victims(kind, process.pid, run))
         done.append(f"{name} {kind}")
         planned = (run / "plan.json").exists()
-        _, err = process.communicate(timeout=240 if kind == "worker" else 30)  # the driver of a worker goes on
+        _, err = process.communicate(timeout=240 if kind == "worker" else 60)  # the driver of a worker goes on
         assert process.returncode != 0 or (run / "plan.json").exists(), done
         assert not planned or not MISLEADING & set(err.split()), (done, err)
         assert rest_is_gone(run, REST_S), (done, processes(str(run)))

@@ -13,6 +13,7 @@ import nisbench
 from nisbench.contract.records import Status
 from nisbench.errors import UserError
 from nisbench.harness.engines.slurm import SlurmEngine
+from nisbench.results.timing_errors import BUSY_ERROR
 
 SCRIPT = """
 import sys
@@ -57,20 +58,26 @@ def test_the_same_call_continues_and_the_command_does_the_same(run, capfd):
     assert [again.state(cell).status for cell in again.cells] == [Status.OK] * 6
 
 
-def test_a_part_of_the_cells_runs(tmp_path):
+def test_a_part_of_the_cells_runs_and_neighbours_mark_its_times(tmp_path):
     run = nisbench.run(
         plugins="wolff",
-        sizes=[2, 4],
+        sizes=[2, 3, 4, 5],
         beta=0.3,
-        draws=200,
+        draws=4000,
         reference="none",
         workers=2,
         shard="2/2",
         out=tmp_path / "r",
         progress=False,
     )
-    assert [run.state(cell).status for cell in run.cells] == [None, Status.OK]
+    assert [run.state(cell).status for cell in run.cells] == [None, Status.OK, None, Status.OK]
     assert run.store.environment()["command"].endswith(f"--workers 2 --shard 2/2 --out {tmp_path / 'r'}")
+    timings = [run.store.result(cell.cell_id).timing for cell in run.cells if run.state(cell).finished]
+    assert [timing.concurrent for timing in timings] == [2, 2]
+    frame = run.frame()
+    cost = frame[frame["quantity"] == "s_per_effective_sample"]
+    assert cost["reason"].str.contains("the run worked on up to 2 cells at a time").tolist() == [True, True]
+    assert (cost["error"] >= BUSY_ERROR * cost["value"]).all()
 
 
 @pytest.mark.skipif(importlib.util.find_spec("submitit") is None, reason="submitit is not installed")

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -51,7 +51,7 @@ def two_crowds(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     """A run, and one with three times as many cells of the same kinds."""
     folder = tmp_path_factory.mktemp(request.param)
     made = CROWDS[request.param]
-    return crowd(folder / "small", made(60)), crowd(folder / "large", made(180))
+    return crowd(folder / "small", made(24)), crowd(folder / "large", made(72))
 
 
 def lines_run(work: Callable[[], object]) -> int:
@@ -124,3 +124,74 @@ def test_the_work_of_export_and_report_grows_with_the_number_of_cells(
 ) -> None:
     assert per_cell(*two_crowds, lambda store: exported([store], "csv")) < 1.3
     assert per_cell(*two_crowds, lambda store: page.build_report([store], tmp_path / store.path.name)) < 1.5
+
+
+def consumed(folder: Path, *words: object) -> tuple[float, int, str]:
+    """CPU seconds and peak of the memory in bytes of one command, and its output."""
+    # The command is the child of a small process: the peak of a child begins at the size of its parent.
+    code = (
+        "import os, subprocess, sys\n"
+        "process = subprocess.Popen(sys.argv[2:], stdout=open(sys.argv[1], 'w'))\n"
+        "_, status, usage = os.wait4(process.pid, 0)\n"
+        "print(os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime, usage.ru_maxrss)\n"
+    )
+    command = [sys.executable, "-P", "-m", "nisbench", *map(str, words)]
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code, str(folder / "printed"), *command],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    exit_code, seconds, peak = done.stdout.split()
+    assert exit_code == "0", done.stderr
+    return float(seconds), int(peak) * 1024, (folder / "printed").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_limits_of_100000_planned_cells(tmp_path: Path) -> None:
+    """`plan` and `status`: 5 s of CPU time and 500 MB each, with a factor of 1.5 for a busy machine."""
+    numbers = ",".join(map(str, range(1, 101)))
+    words = ["plan", *PLANNED, "--sizes", "4,8", "--beta", "0.3:0.549:0.001", "--seeds", numbers]
+    seconds, peak, printed = consumed(tmp_path, *words)
+    record("plan of 100 500 cells", seconds, peak)
+    assert "100500 cells; default folder" in printed
+    assert (seconds < 1.5 * 5, peak < 500e6) == (True, True), (seconds, peak)
+    plan = select_plan(
+        None,
+        plugins="hier,wolff",
+        train_steps=10,
+        draws=1000,
+        device="cpu",
+        sizes=[4, 8],
+        beta="0.3:0.549:0.001",
+        seeds=list(range(1, 101)),
+    )
+    store = waiting(tmp_path / "run", plan.cells)
+    seconds, peak, printed = consumed(tmp_path, "status", store.path)
+    record("status of 100 500 cells", seconds, peak)
+    assert "100500 cells: 100500 not started" in printed
+    assert (seconds < 1.5 * 5, peak < 500e6) == (True, True), (seconds, peak)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("name", CROWDS)
+def test_limits_of_5000_finished_cells(tmp_path: Path, name: str) -> None:
+    """`export` and `report`: 60 s of CPU time each, with a factor of 1.5 for a busy machine; the page below 10 MB."""
+    store = crowd(tmp_path / "run", CROWDS[name](5000))
+    n = len(store.plan()["cells"])
+    assert n > 4700
+    for words in (["export", store.path], ["report", store.path]):
+        seconds, peak, _ = consumed(tmp_path, *words)
+        record(f"{words[0]} of {n} cells, {name}", seconds, peak)
+        assert seconds < 1.5 * 60, (words, seconds)
+    size = (store.path / "report.html").stat().st_size
+    record(f"page of {n} cells, {name}", 0.0, size)
+    assert size < 10e6
+
+
+def record(what: str, seconds: float, size: int) -> None:
+    """Show a figure of docs/dev/scale.md: `pytest -rP` prints it."""
+    sys.stdout.write(f"{what}: {seconds:.1f} s of CPU time, {size / 1e6:.1f} MB\n")
