@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from nisbench.contract.records import Cell, CellState, Status
 from nisbench.errors import UserError
 from nisbench.harness.cell_files import Reference
+from nisbench.harness.engines.choice import choose_engine, slurm_options
 from nisbench.harness.store import Store
-from nisbench.harness.values import assignments, integer
+from nisbench.harness.values import assignments
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,6 +22,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Run", "load", "run"]
 
+_REPLACING = (
+    *("plugins", "sizes", "beta", "seeds", "train_steps", "train_seconds", "draws", "target", "reference"),
+    *("memory_limit", "timeout"),
+)
+"""Arguments of `run` that replace fields of the plan, in the order of the command."""
+_DEFAULTS: Mapping[str, Any] = {"device": "auto", "workers": 1, "executor": "local"}
+"""Arguments that a command leaves out if they have these values."""
 _CELL_COLUMNS = ["cell", "plugin", "kind", "target", "target_options", "L", "beta", "seed", "device", "status"]
 
 
@@ -172,6 +180,10 @@ def run(
     memory_limit: int | str | None = None,
     timeout: float | str | None = None,
     workers: int = 1,
+    executor: str = "local",
+    scheduler: str | None = None,
+    slurm: Mapping[str, object] | Iterable[str] = (),
+    shard: str | None = None,
     out: str | Path | None = None,
     fresh: bool = False,
     keep: bool = False,
@@ -199,6 +211,14 @@ def run(
         Bytes ("8G") and seconds ("30m") that one cell may take.
     workers
         Number of cells that run at a time. They share the cores.
+    executor
+        "local", "dask" or "slurm". With "slurm", this function submits the cells and returns.
+    scheduler
+        Address of a Dask cluster; by default a cluster of this machine alone.
+    slurm
+        Options of SLURM, for example {"time": "2:00:00", "partition": "gpu"}.
+    shard
+        A part of the cells: "2/8" is the second of eight.
     out
         Run folder; by default `runs/<plan>-<hash of the cells>`.
     fresh
@@ -215,36 +235,29 @@ def run(
     KeyboardInterrupt
         If the run was interrupted; its finished cells are kept.
     """
-    from nisbench.harness.engines.local import LocalEngine
+    asked: dict[str, Any] = {name: _read_once(value) for name, value in locals().items()}
     from nisbench.harness.execute import StoppedError
-    from nisbench.harness.launch import run_plan
+    from nisbench.harness.launch import Shard, run_plan
     from nisbench.harness.selection import select_plan
 
-    given: dict[str, Any] = {
-        "plugins": plugins,
-        "sizes": sizes,
-        "beta": beta,
-        "seeds": seeds,
-        "train_steps": train_steps,
-        "train_seconds": train_seconds,
-        "draws": draws,
-        "target": target,
-        "reference": reference,
-        "memory_limit": memory_limit,
-        "timeout": timeout,
-    }
-    given = {name: _read_once(value) for name, value in given.items()}
-    source = None if plan is None else str(plan)
-    options = _read_options(options)
-    files = tuple(map(str, plugin_files))
-    chosen = select_plan(source, device=device, options=options, plugin_files=files, python=python or {}, **given)
+    engine = choose_engine(executor, workers=workers, scheduler=scheduler, slurm=asked["slurm"])
+    part = None if shard is None else Shard.parse(str(shard))
+    chosen = select_plan(
+        None if plan is None else str(plan),
+        device=device,
+        options=asked["options"],
+        plugin_files=asked["plugin_files"],
+        python=python or {},
+        **{name: asked[name] for name in _REPLACING},
+    )
     folder = Path(out) if out is not None else Path("runs") / chosen.folder_name
     try:
         store = run_plan(
             chosen,
             folder,
-            command=_command(source, given, options, files, python or {}, device, out),
-            engine=LocalEngine(integer(1, "number of workers")("workers", workers)),
+            command=_command(asked),
+            engine=engine,
+            shard=part,
             fresh=fresh,
             keep=keep,
             display=_display() if progress else None,
@@ -254,16 +267,9 @@ def run(
     return Run(store.path)
 
 
-def _read_options(options: Mapping[str, Any] | Iterable[str]) -> dict[str, Any] | tuple[str, ...]:
-    """Return options as a mapping or as texts; a single text is one option."""
-    if isinstance(options, Mapping):
-        return dict(options)
-    return (options,) if isinstance(options, str) else tuple(options)
-
-
 def _read_once(value: Any) -> Any:
     """Return an iterable as a tuple: the plan and the command both read it, and an iterator can be read only once."""
-    return tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else value
+    return tuple(value) if isinstance(value, Iterable) and not isinstance(value, str | Mapping) else value
 
 
 def _display() -> "Display":
@@ -273,25 +279,27 @@ def _display() -> "Display":
     return show_in_notebook if "ipykernel" in sys.modules else show_progress
 
 
-def _command(
-    plan: str | None,
-    given: Mapping[str, Any],
-    options: Mapping[str, Any] | tuple[str, ...],
-    plugin_files: Iterable[str],
-    python: Mapping[str, str | Path],
-    device: str,
-    out: str | Path | None,
-) -> str:
-    """Return the shell command that does the same."""
-    words = ["nisbench", "run", *(["--plan", plan] if plan is not None else [])]
-    for name, value in given.items():
-        if value is not None:
-            several = isinstance(value, Iterable) and not isinstance(value, str)
-            words += [f"--{name.replace('_', '-')}", ",".join(map(str, value)) if several else str(value)]
-    assigned = assignments(options) if isinstance(options, Mapping) else options
-    words += [word for one in assigned for word in ("--option", one)]
-    words += [word for one in plugin_files for word in ("--plugin-file", one)]
-    words += [word for name, path in python.items() for word in ("--python", f"{name}={path}")]
-    words += ["--device", device] if device != "auto" else []
-    words += ["--out", str(out)] if out is not None else []
-    return shlex.join(words)
+def _command(asked: Mapping[str, Any]) -> str:
+    """Return the shell command that does the same as `run` with these arguments."""
+    words = ["nisbench", "run", *_flags(asked, ("plan", *_REPLACING))]
+    words += _repeated("--option", assignments(asked["options"]))
+    words += _repeated("--plugin-file", asked["plugin_files"])
+    words += _repeated("--python", [f"{name}={path}" for name, path in (asked["python"] or {}).items()])
+    words += _flags(asked, ("device", "workers", "executor", "scheduler"))
+    words += _repeated("--slurm", [f"{key}={value}" for key, value in slurm_options(asked["slurm"]).items()])
+    return shlex.join([*words, *_flags(asked, ("shard", "out"))])
+
+
+def _flags(asked: Mapping[str, Any], names: Iterable[str]) -> list[str]:
+    """Return the options of a command with their values, without those that have their defaults."""
+    words = []
+    for name in names:
+        if (value := asked[name]) is not None and value != _DEFAULTS.get(name):
+            text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+            words += [f"--{name.replace('_', '-')}", text]
+    return words
+
+
+def _repeated(name: str, texts: Iterable[object]) -> list[str]:
+    """Return an option that a command may have several times."""
+    return [word for text in texts for word in (name, str(text))]

@@ -2,17 +2,14 @@
 
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from nisbench.errors import UserError
-
 if TYPE_CHECKING:
     from nisbench.contract.records import Cell
-    from nisbench.harness.execute import Engine
 
 __all__ = ["plan", "run", "status"]
 
@@ -102,12 +99,13 @@ def run(
     With more sizes, seeds or draws or a longer budget, the same folder keeps its finished cells.
     """
     from nisbench.contract.records import Status
+    from nisbench.harness.engines.choice import choose_engine
     from nisbench.harness.execute import StoppedError
     from nisbench.harness.launch import Shard, run_plan
     from nisbench.harness.selection import select_plan
     from nisbench.terminal import number_of_cells, show_progress, summarise
 
-    engine = _engine(executor, workers, scheduler, slurm)
+    engine = choose_engine(executor, workers=workers, scheduler=scheduler, slurm=slurm)
     part = None if shard is None else Shard.parse(shard)
     chosen = select_plan(**selection)
     folder = out or Path("runs") / chosen.folder_name
@@ -143,28 +141,6 @@ def run(
     if strict and (others := [cell for cell in chosen.cells if store.state(cell.cell_id).status is not Status.OK]):
         click.echo(f"nisbench: {number_of_cells(len(others))} of {len(chosen.cells)} not ok (--strict)", err=True)
         sys.exit(1)
-
-
-def _engine(executor: str, workers: int, scheduler: str | None, slurm: Sequence[str]) -> "Engine":
-    """Return the engine with its options. Raises UserError for options of another engine."""
-    if scheduler is not None and executor != "dask":
-        raise UserError("--scheduler is an option of --executor dask")
-    if slurm and executor != "slurm":
-        raise UserError("--slurm is an option of --executor slurm")
-    if executor == "dask":
-        from nisbench.harness.engines.dask import DaskEngine
-
-        return DaskEngine(scheduler, workers)
-    if executor == "slurm":
-        from nisbench.harness.engines.slurm import SlurmEngine
-
-        pairs = [word.partition("=") for word in slurm]
-        if wrong := [key for key, _, value in pairs if not key or not value]:
-            raise UserError(f"--slurm {wrong[0]}: give KEY=VALUE, for example --slurm time=2:00:00")
-        return SlurmEngine({key: value for key, _, value in pairs})
-    from nisbench.harness.engines.local import LocalEngine
-
-    return LocalEngine(workers)
 
 
 @click.command()

@@ -77,8 +77,7 @@ def select_plan(
         for name, reader in _READERS.items()
         if given.get(name) is not None
     }
-    assigned = values.assignments(options) if isinstance(options, Mapping) else options
-    overrides = Overrides(**read, options=values.options("--option", assigned))
+    overrides = Overrides(**read, options=values.options("--option", values.assignments(options)))
     chosen = default_device() if device == "auto" else device
     files = tuple(str(use_plugin_file(Path(file))) for file in plugin_files)
     return load_plan(source, overrides, catalog or load_catalog(), device=chosen, plugin_files=files)

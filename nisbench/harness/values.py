@@ -156,8 +156,13 @@ def parse_seconds(where: str, value: Any) -> float:
     return number * _SECONDS[unit]
 
 
-def assignments(given: Mapping[str, Any]) -> list[str]:
-    """Return the texts of --option: {"hier.width": 2} gives ["hier.width=2"], a list gives values with commas."""
+def assignments(given: Mapping[str, Any] | Iterable[str]) -> list[str]:
+    """Return the texts of --option: {"hier.width": 2} gives ["hier.width=2"], a list gives values with commas.
+
+    Texts stay as they are; a single text is one option.
+    """
+    if not isinstance(given, Mapping):
+        return [given] if isinstance(given, str) else list(given)
     return [
         f"{key}={','.join(map(str, value)) if isinstance(value, list | tuple) else value}"
         for key, value in given.items()

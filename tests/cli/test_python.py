@@ -1,5 +1,6 @@
 """The Python interface: a run from a script, its tables, its trained model and its reference."""
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -11,6 +12,8 @@ import torch
 import nisbench
 from nisbench.contract.records import Status
 from nisbench.errors import UserError
+from nisbench.harness.engines.slurm import SlurmEngine
+from nisbench.results.timing_errors import BUSY_ERROR
 
 SCRIPT = """
 import sys
@@ -55,6 +58,42 @@ def test_the_same_call_continues_and_the_command_does_the_same(run, capfd):
     assert [again.state(cell).status for cell in again.cells] == [Status.OK] * 6
 
 
+def test_a_part_of_the_cells_runs_and_neighbours_mark_its_times(tmp_path):
+    run = nisbench.run(
+        plugins="wolff",
+        sizes=[2, 3, 4, 5],
+        beta=0.3,
+        draws=4000,
+        reference="none",
+        workers=2,
+        shard="2/2",
+        out=tmp_path / "r",
+        progress=False,
+    )
+    assert [run.state(cell).status for cell in run.cells] == [None, Status.OK, None, Status.OK]
+    assert run.store.environment()["command"].endswith(f"--workers 2 --shard 2/2 --out {tmp_path / 'r'}")
+    timings = [run.store.result(cell.cell_id).timing for cell in run.cells if run.state(cell).finished]
+    assert [timing.concurrent for timing in timings] == [2, 2]
+    frame = run.frame()
+    cost = frame[frame["quantity"] == "s_per_effective_sample"]
+    assert cost["reason"].str.contains("the run worked on up to 2 cells at a time").tolist() == [True, True]
+    assert (cost["error"] >= BUSY_ERROR * cost["value"]).all()
+
+
+@pytest.mark.skipif(importlib.util.find_spec("submitit") is None, reason="submitit is not installed")
+def test_jobs_are_submitted_from_python(tmp_path, monkeypatch):
+    """The engine gets its options, and the recorded command contains them."""
+    seen = []
+    monkeypatch.setattr(SlurmEngine, "run", lambda engine, *arguments: seen.append(engine.options))
+    slurm = {"cluster": "local", "time": 9, "exclusive": True}
+    run = nisbench.run(
+        plugins="wolff", sizes=2, beta=0.3, draws=200, executor="slurm", slurm=slurm, out=tmp_path / "r", progress=False
+    )
+    assert seen == [{"cluster": "local", "time": "9", "exclusive": "true"}]
+    words = "--executor slurm --slurm cluster=local --slurm time=9 --slurm exclusive=true"
+    assert words in run.store.environment()["command"]
+
+
 def test_frame_and_table_hold_the_same_numbers(run):
     frame, table = run.frame(), run.table()
     assert len(table) == 6
@@ -94,6 +133,12 @@ def test_the_reference_is_of_the_right_size(run):
         (lambda run: nisbench.run(plugins="hie"), "did you mean 'hier'"),
         (lambda run: nisbench.run(sizes=[1]), "--sizes: '1' is not a lattice size"),
         (lambda run: nisbench.run(device="tpu"), "choose auto, cpu or cuda"),
+        (lambda run: nisbench.run(workers=0), "--workers: '0' is not a number of workers"),
+        (lambda run: nisbench.run(executor="pbs"), "--executor pbs: choose local, dask or slurm"),
+        (lambda run: nisbench.run(scheduler="tcp://x:1"), "--scheduler is an option of --executor dask"),
+        (lambda run: nisbench.run(slurm={"time": 5}), "--slurm is an option of --executor slurm"),
+        (lambda run: nisbench.run(executor="slurm", slurm=["time"]), "give KEY=VALUE"),
+        (lambda run: nisbench.run(shard="3/2"), "'3/2' is not a part such as 2/8"),
         (lambda run: nisbench.load("nowhere"), "does not exist"),
     ],
 )

@@ -306,3 +306,22 @@ def test_a_killed_writer_leaves_the_old_file(store):
     files.write_result(CellResult(_cell(1).cell_id, Status.FAILED, "again"))
     assert store.result(_cell(1).cell_id).status is Status.FAILED
     assert not [p for p in os.listdir(files.folder) if p.endswith(".tmp")]
+
+
+def test_states_of_many_cells_are_those_of_each_cell(tmp_path, monkeypatch):
+    """A cell that waits costs no open file; each other state is that of `state`."""
+    cells = [_cell(seed) for seed in range(6)]
+    store = Store.create(tmp_path / "run", _plan(*cells), {"command": "nisbench run"})
+    ids = [cell.cell_id for cell in cells]
+    files = [store.files(cell_id) for cell_id in ids]
+    files[1].write_stage("train")
+    files[2].write_result(CellResult(ids[2], Status.OK))
+    files[3].write_status(Status.INTERRUPTED, "stopped by SIGTERM")
+    files[4].write_queued("slurm 7_1", store.version(ids[4]))
+    opened, plain = [], os.open
+    monkeypatch.setattr(os, "open", lambda path, *rest: opened.append(str(path)) or plain(path, *rest))
+    found = Store(store.path).states(ids)
+    assert list(found) == ids
+    assert {path.split("/")[-2] for path in opened} == set(ids[1:5])
+    assert found == {cell_id: Store(store.path).state(cell_id) for cell_id in ids}
+    assert [str(state) for state in found.values()] == ["not started", "running", "ok", "interrupted", "queued", "not started"]
