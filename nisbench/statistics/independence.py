@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import kurtosis, poisson, rankdata
+from scipy.special import pdtrc
 
 from nisbench.statistics.autocorrelation import Autocorrelation, autocovariance, gamma_method
 from nisbench.statistics.beyond import beyond
@@ -66,7 +66,7 @@ def repeated_beyond(configuration: NDArray[np.int64], log_prob: _FloatArray) -> 
     counts = np.unique(configuration[rare], return_counts=True)[1]
     pairs = int((counts * (counts - 1) // 2).sum())
     expected = float(again[rare].sum()) / 2
-    if pairs and poisson.sf(pairs - 1, _SLACK * expected) < _CHANCE:
+    if pairs and pdtrc(pairs - 1, _SLACK * expected) < _CHANCE:  # P(count >= pairs)
         return f"draws are repeated: {pairs} equal pairs of improbable configurations where ln q expects {expected:.2g}"
     return None
 
@@ -101,11 +101,24 @@ def _at_most(count: float) -> float:
     return count + LARGEST_LAG_Z * math.sqrt(count) + LARGEST_LAG_Z**2 / 2
 
 
+def _ranks(values: _FloatArray) -> _FloatArray:
+    """Return the ranks (n,) from 1 to n of the values (n,). Equal values share the mean of their ranks."""
+    # scipy.stats has this function, but every worker would wait half a second for its import.
+    _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[which]
+
+
+def _kurtosis(values: _FloatArray) -> float:
+    """Return the fourth central moment over the squared second one; 3 for a Gaussian."""
+    squares = (values - values.mean()) ** 2
+    return float((squares**2).mean() / squares.mean() ** 2)
+
+
 def _rank_tau(values: _FloatArray) -> tuple[_FloatArray, Autocorrelation] | None:
     """Return the ranks and their autocorrelation time; None if the series has too few different values."""
-    ranks = rankdata(values)
+    ranks = _ranks(values)
     n = len(ranks)
-    if n < _FEWEST or np.ptp(ranks) == 0 or n < _FEWEST * float(kurtosis(ranks, fisher=False)) ** 2:
+    if n < _FEWEST or np.ptp(ranks) == 0 or n < _FEWEST * _kurtosis(ranks) ** 2:
         return None
     return ranks, gamma_method(ranks)
 

@@ -1,5 +1,6 @@
 """The command line as a user has it, with plugins installed that fail in every way."""
 
+import json
 import os
 import subprocess
 import sys
@@ -27,7 +28,8 @@ train_steps = 200
 draws = 2000
 {options}
 """
-TILTED = "options.tilted = {{ learning_rate = 0.05, step_sleep = {step_sleep} }}"
+LONG_S = 600
+"""Seconds after which a command is taken to hang; a machine with much other work is many times slower."""
 
 
 @pytest.fixture(scope="session")
@@ -66,7 +68,7 @@ def nisbench(start):
 
     def run(folder, *arguments):
         process = start(folder, *arguments)
-        out, err = process.communicate(timeout=240)
+        out, err = process.communicate(timeout=LONG_S)
         return process.returncode, out, err
 
     return run
@@ -74,11 +76,13 @@ def nisbench(start):
 
 @pytest.fixture(scope="session")
 def write_plan(tmp_path_factory):
-    """A plan file over the given plugins."""
+    """A plan file over the given plugins; the keywords are options of `tilted`."""
 
-    def write(*plugins, step_sleep=0.0):
+    def write(*plugins, **tilted):
         path = tmp_path_factory.mktemp("plan") / "fakes.toml"
-        options = TILTED.format(step_sleep=step_sleep) if "tilted" in plugins else ""
+        values = {"learning_rate": 0.05, **tilted}
+        lines = [f"options.tilted.{name} = {json.dumps(value)}" for name, value in values.items()]
+        options = "\n".join(lines) if "tilted" in plugins else ""
         path.write_text(PLAN.format(plugins=", ".join(f'"{p}"' for p in plugins), options=options))
         return path
 
@@ -89,7 +93,7 @@ def write_plan(tmp_path_factory):
 def wait_for():
     """Waits until a condition holds."""
 
-    def wait(condition, seconds=60):
+    def wait(condition, seconds=LONG_S):
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, "waited in vain"

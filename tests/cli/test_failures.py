@@ -60,15 +60,22 @@ def test_the_log_holds_the_traceback(run):
     assert "a plugin's mistake" in log
 
 
-def test_timeout_and_memory_limit(nisbench, write_plan, tmp_path):
-    plan = write_plan("sleeps", "giant", "hungry")
-    limits = ["--timeout", "12", "--memory-limit", "4G", "--workers", 3]
+def test_timeout(nisbench, write_plan, tmp_path):
+    command = ["run", "--plan", write_plan("sleeps"), "--out", "r", "--no-report", "--timeout", 3]
+    assert nisbench(tmp_path, *command)[0] == 0
+    store = Store.open(tmp_path / "r")
+    state = store.state(_cell(store, "sleeps").cell_id)
+    assert state.status is Status.TIMEOUT
+    assert state.reason.startswith("not done after 3 s; it was at: ")
+
+
+def test_memory_limit(nisbench, write_plan, tmp_path):
+    plan = write_plan("giant", "hungry")
+    limits = ["--memory-limit", "4G", "--workers", 2]
     code, _, _ = nisbench(tmp_path, "run", "--plan", plan, "--out", "r", "--no-report", *limits)
     store = Store.open(tmp_path / "r")
     assert code == 0
-    found = {name: store.state(_cell(store, name).cell_id) for name in ("sleeps", "giant", "hungry")}
-    assert found["sleeps"].status is Status.TIMEOUT
-    assert found["sleeps"].reason.startswith("not done after 12 s; it was at: ")
+    found = {name: store.state(_cell(store, name).cell_id) for name in ("giant", "hungry")}
     assert found["giant"] == CellState(
         Status.UNAVAILABLE,
         "training 1,000,000,000 parameters with Adam needs at least 14.90 GiB; the memory limit is 4.00 GiB",

@@ -146,7 +146,11 @@ def guard(tmp_path: Path, code: str, *options: str, word: str = "left-behind"):
     """Start a guard around `python -c code`, as the driver does."""
     command = [sys.executable, "-I", "-S", str(guard_module.__file__), "--parent", str(os.getpid()), *options]
     return subprocess.Popen(
-        [*command, sys.executable, "-c", code, word], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*command, sys.executable, "-c", code, word],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 
@@ -155,9 +159,9 @@ DAEMON = (
     "if os.fork() == 0:\n"
     "    os.setsid()\n"
     "    if os.fork() == 0:\n"
-    "        time.sleep(60)\n"
+    "        time.sleep(600)\n"
     "    os._exit(0)\n"
-    "time.sleep({rest})\n"
+    "sys.stdin.read()\n"
     "sys.exit(7)\n"
 )
 
@@ -165,11 +169,10 @@ DAEMON = (
 @pytest.mark.parametrize("end", ["alone", "TERM"])
 def test_a_daemon_of_a_plugin_ends_with_its_worker(tmp_path, wait_for, end) -> None:
     word = f"daemon-{end}-{os.getpid()}"
-    process = guard(tmp_path, DAEMON.format(rest=1 if end == "alone" else 60), word=word)
-    wait_for(lambda: len(processes(word)) >= 3)
-    if end == "TERM":
-        process.terminate()
-    process.communicate(timeout=30)
+    with guard(tmp_path, DAEMON, word=word) as process:
+        wait_for(lambda: len(processes(word)) >= 3)
+        process.terminate() if end == "TERM" else process.stdin.close()  # the worker ends with its standard input
+        process.wait()
     assert process.returncode == (7 if end == "alone" else -signal.SIGTERM)
     assert processes(word) == {}
 
@@ -180,11 +183,11 @@ def test_memory_of_all_processes_counts_together(tmp_path) -> None:
         "for _ in range(4):\n"
         "    if os.fork() == 0:\n"
         "        block = bytearray(50 * 2**20)\n"
-        "        time.sleep(60)\n"
-        "time.sleep(60)\n"
+        "        time.sleep(600)\n"
+        "time.sleep(600)\n"
     )
     process = guard(tmp_path, code, "--memory-limit", str(120 * MIB), word=f"memory-{os.getpid()}")
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate()
     assert process.returncode == -signal.SIGKILL
     assert "MemoryError: the processes of the cell take" in out
     assert processes(f"memory-{os.getpid()}") == {}

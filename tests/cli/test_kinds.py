@@ -34,7 +34,7 @@ def test_a_sampler_that_trains_has_the_budget_of_the_plan(run):
     assert (cell.kind, cell.budget, cell.reference) == ("sampler", Budget(steps=200), None)
     assert result.status is Status.OK, result.reason
     assert result.quantities["train_s"].value >= 2  # 200 steps of 10 ms
-    assert result.quantities["prepare_s"].value < 2
+    assert result.quantities["prepare_s"].value is not None  # test_worker.py has its value
 
 
 def test_the_report_is_made(run):

@@ -56,7 +56,9 @@ def _numbers(store):
 def run(start, nisbench, write_plan, wait_for, tmp_path_factory):
     """Ctrl-C, then kill -9, then to the end; what was seen on the way."""
     folder = tmp_path_factory.mktemp("resume")
-    plan = write_plan("tilted", "exact-draws", step_sleep=0.015)
+    slow = folder / "slow"  # while this file exists, the training takes 100 s
+    slow.touch()
+    plan = write_plan("tilted", "exact-draws", step_sleep=0.5, slow_while=str(slow))
     out = folder / "r"
     command = ["run", "--plan", plan, "--out", out, "--no-report"]
     seen = {"folder": folder, "plan": plan}
@@ -65,7 +67,7 @@ def run(start, nisbench, write_plan, wait_for, tmp_path_factory):
     wait_for(lambda: _worker(out, "tilted"))
     worker = _worker(out, "tilted")
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate()
     store = Store.open(out)
     seen["stopped"] = (process.returncode, err, _alive(worker), store.state(_cell(store, "tilted").cell_id))
 
@@ -77,7 +79,8 @@ def run(start, nisbench, write_plan, wait_for, tmp_path_factory):
     worker = _worker(out, "tilted")
     process.kill()
     process.communicate()
-    wait_for(lambda: not _alive(worker), 10)
+    wait_for(lambda: not _alive(worker))
+    slow.unlink()
     seen["killed"] = store.state(_cell(store, "tilted").cell_id)
     before = _times(out, but="tilted")
     seen["last"] = nisbench(folder, *command)
@@ -186,7 +189,7 @@ def test_training_continues_from_its_checkpoint(start, nisbench, write_plan, wai
     worker = _worker(tmp_path / "r", "tilted")
     process.kill()
     process.communicate()
-    wait_for(lambda: not _alive(worker), 10)
+    wait_for(lambda: not _alive(worker))
     store = Store.open(tmp_path / "r")
     cell = _cell(store, "tilted")
     reached = store.history(cell.cell_id)

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+from pathlib import Path
 
 from nisbench.contract.records import Status
 from nisbench.harness.store import Store
@@ -11,24 +12,22 @@ from nisbench.results.cells import load
 from nisbench.results.groups import grouped
 
 
-def training(folder):
-    """The process that trains, once most of its time goes into steps: the evaluations are spaced more and more."""
-    for path in folder.glob("cells/tilted-*/history.jsonl"):
-        record = json.loads(path.with_name("status.json").read_text())
-        if len(path.read_text().splitlines()) > 12 and record["status"] == "running":
-            return record["pid"]
+def stopped(folder):
+    """The process that has stopped in one of its training steps."""
+    for path in folder.glob("cells/tilted-*/status.json"):
+        pid = json.loads(path.read_text()).get("pid")
+        if pid and Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T":
+            return pid
     return None
 
 
 def test_a_stop_during_training_is_noticed(tmp_path, start, write_plan, wait_for):
     out = tmp_path / "r"
-    process = start(tmp_path, "run", "--plan", write_plan("tilted", step_sleep=0.02), "--out", out)
-    wait_for(lambda: training(out))
-    worker = training(out)
-    os.kill(worker, signal.SIGSTOP)
+    process = start(tmp_path, "run", "--plan", write_plan("tilted", stops_at=20), "--out", out)
+    wait_for(lambda: stopped(out))
     time.sleep(3)
-    os.kill(worker, signal.SIGCONT)
-    printed, err = process.communicate(timeout=120)
+    os.kill(stopped(out), signal.SIGCONT)
+    printed, err = process.communicate()
     assert process.returncode == 0, err
     store = Store.open(out)
     (cell,) = [cell for cell in store.cells() if cell.plugin == "tilted"]

@@ -12,6 +12,9 @@ ARGUMENTS = (
     *("--disable-background-networking", "--disable-component-update", "--host-resolver-rules=MAP * ~NOTFOUND"),
 )
 
+PATIENCE_S = 300
+"""Seconds after which a condition is taken to stay false; a machine with much other work is many times slower."""
+
 
 class Browser:
     """A Chromium without a network, with what it logged."""
@@ -24,6 +27,7 @@ class Browser:
         options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
         self.driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+        self.driver.set_script_timeout(PATIENCE_S)
         self.downloads = downloads
         conditions = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
         self.command("Network.enable")
@@ -62,10 +66,18 @@ class Browser:
 
     def wait(self, script: str, *arguments: Any) -> None:
         """Waits until the script returns true: a link is followed after the click has returned."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE_S
         while not self.run(script, *arguments):
             assert time.monotonic() < deadline, f"{script} stays false for {arguments}"
             time.sleep(0.05)
+
+    def hears(self, *words: str) -> None:
+        """Waits until each of these texts is in one of the complaints."""
+        deadline, heard = time.monotonic() + PATIENCE_S, ""
+        while not all(each in heard for each in words):
+            assert time.monotonic() < deadline, f"{words} do not appear in {heard}"
+            time.sleep(0.02)
+            heard += "".join(self.complaints)
 
     @property
     def complaints(self) -> list[str]:
@@ -77,7 +89,7 @@ class Browser:
         return [e["params"]["request"]["url"] for e in entries if e["method"] == "Network.requestWillBeSent"]
 
     def saved(self, name: str) -> bytes:
-        path, deadline = self.downloads / name, time.monotonic() + 20
+        path, deadline = self.downloads / name, time.monotonic() + PATIENCE_S
         while not path.exists() or not path.stat().st_size:
             assert time.monotonic() < deadline, f"{name} was not saved; there is {list(self.downloads.iterdir())}"
             time.sleep(0.05)

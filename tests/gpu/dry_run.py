@@ -27,7 +27,7 @@ def bare_environment() -> dict[str, str]:
 
 def dry_run(folder: Path) -> DryRun:
     """`python -m benchmarks.gpu --dry`; the generous time is for a machine with other work."""
-    command = [sys.executable, "-m", "benchmarks.gpu", "--dry", "--minutes", "9", "--out", str(folder)]
+    command = [sys.executable, "-m", "benchmarks.gpu", "--dry", "--minutes", "90", "--out", str(folder)]
     done = subprocess.run(
         command,
         cwd=ROOT,

@@ -68,8 +68,8 @@ def environment(tmp_path, monkeypatch):
         repo=str(tmp_path / "repository"),
         env_dir=str(tmp_path / "env"),
         repo_subdir="",
-        install_timeout=60,
-        default_benchmark_timeout=60,
+        install_timeout=900,
+        default_benchmark_timeout=900,
         project="nisbench",
         **settings,
     )

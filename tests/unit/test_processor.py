@@ -61,12 +61,13 @@ def test_a_late_beat_without_cpu_time_is_a_stop(monkeypatch):
         assert pulse.stopped_s == pytest.approx(expected)
 
 
-def test_nothing_works_beside_this_thread_and_a_thread_is_seen():
+def test_a_thread_that_works_on_is_seen():
     over = threading.Event()
     thread = threading.Thread(target=lambda: [work(0.01) for _ in iter(over.is_set, True)])
     thread.start()
     try:
-        assert background_cores() > 0.3
+        # once: a look may fall into a stop of the whole machine
+        assert any(background_cores() > 0.3 for _ in range(20))
     finally:
         over.set()
         thread.join()

@@ -9,6 +9,8 @@ from nisbench import TrainingOptions, hookimpl
 class TiltedOptions(TrainingOptions):
     batch_size: int = 64
     step_sleep: float = field(default=0.0, metadata={"help": "seconds that a training batch takes longer"})
+    slow_while: str = field(default="", metadata={"help": "batches take longer only while this file exists"})
+    stops_at: int = field(default=0, metadata={"help": "number of the training batch in which the process stops"})
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,21 @@ from nisbench.api import ChainDraws, ChainSampler, Density, Model, ModelDraws
 class Tilted(Model):
     """q(s) = product of Bernoulli(sigmoid(logit)), one logit for all spins."""
 
+    batches = 0
+
     def __init__(self, target, options):
         super().__init__(target, options)
         self.logit = torch.nn.Parameter(torch.randn(()))
 
+    def training_batch(self, n, *, beta, generator):
+        slow_while, self.batches = self.options.slow_while, self.batches + 1
+        if not slow_while or Path(slow_while).exists():
+            time.sleep(self.options.step_sleep)
+        if self.batches == self.options.stops_at:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        return super().training_batch(n, beta=beta, generator=generator)
+
     def sample(self, n, *, beta, generator):
-        time.sleep(self.options.step_sleep)
         up = torch.rand(n, self.target.L, self.target.L, generator=generator) < self.logit.sigmoid()
         spins = (2 * up - 1).to(torch.int8)
         return ModelDraws(spins=spins, log_prob=self.log_prob(spins, beta=beta).detach())
