@@ -40,6 +40,8 @@ from torch import Generator, Tensor
 
 from nisbench.api import Density, ModelDraws, Target, lattice_of
 from nisbench_plugins.boundary_mps_kernels import visit
+from nisbench_plugins.boundary_mps_rows import free_environments, torus_environments, width
+from nisbench_plugins.boundary_mps_torus_kernels import visit_torus
 from nisbench_plugins.registration import BoundaryMpsOptions
 
 __all__ = ["BoundaryMps"]
@@ -63,8 +65,6 @@ class BoundaryMps(Density):
         lattice = lattice_of(target)
         if lattice is None:
             return f"boundary-mps needs the couplings of a square lattice; the target '{target.name}' has none"
-        if lattice.boundary != "free":
-            return f"boundary-mps needs free edges; the target '{target.name}' is on the {lattice.boundary}"
         return None
 
     def prepare(self, *, beta: float, generator: Generator) -> None:
@@ -86,8 +86,9 @@ class BoundaryMps(Density):
 
     def costs(self) -> Mapping[str, float]:
         """Return the operations of a draw: four products of a vector and a matrix a site, and eight of vectors."""
-        width = _width(self.target.L, self.options.chi)
-        return {"flops_per_draw": 8.0 * width * (width + 2) * self.target.n_sites}
+        torus = lattice_of(self.target).boundary == "torus"
+        extent = width(self.target.L, self.options.chi, 4 if torus else 2)
+        return {"flops_per_draw": (24.0 if torus else 8.0) * extent * (extent + 2) * self.target.n_sites}
 
     def _visit(self, spins: Tensor, keys: Tensor, beta: float) -> Tensor:
         """Return ln q (n,) of spins (n, L, L), which are drawn first unless `keys` is empty."""
@@ -96,7 +97,8 @@ class BoundaryMps(Density):
             raise RuntimeError(f"boundary-mps has no environments for beta = {beta}; call prepare(beta=...) first")
         log_prob = torch.empty(len(spins), dtype=torch.float64)
         streams = keys.numpy().view(np.uint64)
-        visit(tables.tensors, tables.left, tables.upper, tables.least, streams, spins.numpy(), log_prob.numpy())
+        visit_all = visit_torus if tables.tensors.shape[2] == 4 else visit
+        visit_all(tables.tensors, tables.left, tables.upper, tables.least, streams, spins.numpy(), log_prob.numpy())
         return log_prob
 
 
@@ -112,19 +114,27 @@ class _Tables:
     least: _Array
     """(L, L) lower limit of the conditional probabilities"""
     tensors: _Array
-    """(L, L, 2, D, D) environment A of each site and its spin, filled with zeros up to D"""
+    """(L, L, 2, D, D) environment A of each site and its spin, filled with zeros up to D; (L, L, 4, D, D) on the torus,
+    where A depends on the spin of row 0 as well"""
 
     @classmethod
     def build(cls, lattice: Any, beta: float, chi: int) -> "_Tables":
-        """Compute the weights and the environments of a lattice with free edges."""
+        """Compute the weights and the environments of a lattice."""
         field = lattice.field.reshape(lattice.shape)
         to_left, to_upper = np.roll(lattice.right, 1, axis=1), np.roll(lattice.down, 1, axis=0)
         left = _bond_weights(beta * to_left)
-        upper = _bond_weights(beta * to_upper) * _field_weights(beta * field)[:, :, None, :]
+        upper = _bond_weights(beta * to_upper)
+        around = upper[0].copy()
+        upper[0] = 1.0  # row 0 is drawn first; on the torus, its bonds to the last row belong to the environments
+        upper *= _field_weights(beta * field)[:, :, None, :]
         strength = sum(np.abs(array) for array in (lattice.right, lattice.down, to_left, to_upper, field))
         opposed = np.exp(-2 * abs(beta) * strength)
         least = np.maximum(opposed / (1 + opposed), 1e-16)
-        return cls(beta, left, upper, least, _environments(left, upper, chi))
+        if lattice.boundary == "torus":
+            tensors = torus_environments(left, upper, around, chi)
+        else:
+            tensors = free_environments(left, upper, chi)
+        return cls(beta, left, upper, least, tensors)
 
 
 def _bond_weights(coupling: _Array) -> _Array:
@@ -137,51 +147,3 @@ def _field_weights(field: _Array) -> _Array:
     """exp(h s) for spins s, divided by the largest: (L, L) -> (L, L, 2)."""
     products: _Array = field[:, :, None] * _SPIN
     return np.exp(products - np.abs(products))
-
-
-def _width(L: int, chi: int) -> int:
-    """D: the largest bond that occurs, rounded up to a multiple of four."""
-    largest = min(chi, 1 << (L // 2))
-    return (largest + 3) // 4 * 4
-
-
-def _environments(left: _Array, upper: _Array, chi: int) -> _Array:
-    """(L, L, 2, D, D): the rows below row r sum to the MPS prod_c A_c[s_c] of the spins of row r."""
-    L, width = len(left), _width(len(left), chi)
-    tensors = np.zeros((L, L, 2, width, width))
-    row = [np.ones((2, 1, 1)) for _ in range(L)]  # below the last row: no rows, weight 1
-    for r in reversed(range(L)):
-        for c, tensor in enumerate(row):  # (2, a, b)
-            tensors[r, c, :, : tensor.shape[1], : tensor.shape[2]] = tensor
-        if r:
-            row = _truncate(_absorb(row, left[r], upper[r]), chi)
-    return tensors
-
-
-def _absorb(row: list[_Array], left: _Array, upper: _Array) -> list[_Array]:
-    """MPS (a, 2, b) of the row above: the sum over the spins of `row` of A, bonds to the left and bonds upwards.
-
-    A bond of the sum has the index (b, spin of the row to its left). QR decompositions from the left make all tensors
-    but the last orthogonal. Scales are dropped, because q is normalised by its conditional probabilities.
-    """
-    result: list[_Array] = []
-    carry = np.array([[[1.0, 0.0]]])  # (k, a, spin to the left); column 0 has the same weight for both spins
-    for c, tensor in enumerate(row):
-        summed = (carry @ left[c]).transpose(2, 0, 1) @ tensor  # (k, a, 2) -> (2, k, a) -> (2, k, b)
-        k = summed.shape[1]
-        full = summed.transpose(1, 2, 0)[:, None] * upper[c][:, None, :]  # (k, upper spin, b, spin)
-        if c == len(row) - 1:
-            return [*result, full.sum(3)]
-        q, triangle = np.linalg.qr(full.reshape(2 * k, -1))
-        result.append(q.reshape(k, 2, -1))
-        carry = (triangle / np.linalg.norm(triangle)).reshape(len(triangle), -1, 2)
-    raise AssertionError("a row has at least one site")
-
-
-def _truncate(row: list[_Array], chi: int) -> list[_Array]:
-    """MPS (2, a, b) with bonds of at most `chi`: singular value decompositions from the right."""
-    for c in range(len(row) - 1, 0, -1):
-        u, values, v = np.linalg.svd(row[c].reshape(len(row[c]), -1), full_matrices=False)
-        row[c] = v[:chi].reshape(-1, 2, row[c].shape[2])
-        row[c - 1] = row[c - 1] @ (u[:, :chi] * (values[:chi] / values[0]))
-    return [tensor.transpose(1, 0, 2) for tensor in row]

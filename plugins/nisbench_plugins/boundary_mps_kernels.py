@@ -10,7 +10,20 @@ from typing import Any
 import numpy as np
 from numba import njit, prange
 
-__all__ = ["visit"]
+__all__ = [
+    "LANES",
+    "add_product",
+    "dot",
+    "invert_norm",
+    "load",
+    "normalise",
+    "pick",
+    "pick_more",
+    "store",
+    "sum_spin",
+    "uniform",
+    "visit",
+]
 
 LANES = 64
 """Configurations that advance together."""
@@ -54,11 +67,11 @@ def visit(tensors: Any, left: Any, upper: Any, least: Any, keys: Any, spins: Any
             stream[e] = keys[begin + e]
         for r in range(_U(L)):
             if not drawing:
-                _load(row, spins, begin, lanes, r)
+                load(row, spins, begin, lanes, r)
             _environment(tensors[r], left[r], upper[r], above, partial, work)
             _visit_row(tensors[r], left[r], upper[r], least[r], partial, above, row, total, drawing, stream, r, work)
             if drawing:
-                _store(row, spins, begin, lanes, r)
+                store(row, spins, begin, lanes, r)
             above[:] = row
         for e in range(lanes):
             log_prob[begin + e] = total[e]
@@ -77,15 +90,15 @@ def _environment(tensors: Any, left: Any, upper: Any, above: Any, partial: Any, 
     for step in range(_U(len(tensors))):
         c = last - step
         partial[c] = 0.0
-        _add_product(tensors[c, _0], right[:width], partial[c, _0])
-        _add_product(tensors[c, _1], right[width:], partial[c, _1])
+        add_product(tensors[c, _0], right[:width], partial[c, _0])
+        add_product(tensors[c, _1], right[width:], partial[c, _1])
         if c > _0:
-            _pick(upper[c], above[c], weight)
-            _invert_norm(right, scale[_0])
+            pick(upper[c], above[c], weight)
+            invert_norm(right, scale[_0])
             for e in range(_LANES):
                 weight[_0, e] *= scale[_0, e]
                 weight[_1, e] *= scale[_0, e]
-            _sum_spin(weight, left[c], partial[c], right)
+            sum_spin(weight, left[c], partial[c], right)
 
 
 @njit(fastmath=_FAST, error_model="numpy")
@@ -99,26 +112,26 @@ def _visit_row(
     vector[:] = 1.0  # left of the first column: no spins, weight 1
     L = _U(len(row))
     for c in range(L):
-        _pick(upper[c], above[c], weight)
+        pick(upper[c], above[c], weight)
         if c > _0:
-            _pick_more(left[c], row[c - _1], weight)
-        _dot(vector, partial[c], dots)
-        _normalise(weight, dots, least[c], probability)
+            pick_more(left[c], row[c - _1], weight)
+        dot(vector, partial[c], dots)
+        normalise(weight, dots, least[c], probability)
         if drawing:
             for e in range(_LANES):
-                row[c, e] = 1.0 if _uniform(stream[e], r * L + c) < probability[_1, e] else -1.0
+                row[c, e] = 1.0 if uniform(stream[e], r * L + c) < probability[_1, e] else -1.0
         for e in range(_LANES):
             product[e] *= probability[_1, e] if row[c, e] > 0 else probability[_0, e]
         if (c + _1) % _SITES_PER_LOG == _0 or c + _1 == L:
             for e in range(_LANES):
                 total[e] += np.log(product[e])
             product[:] = 1.0
-        _invert_norm(vector, dots[_0])
+        invert_norm(vector, dots[_0])
         _append_site(tensors[c], row[c], vector, split, dots[_0])
 
 
 @njit(fastmath=_FAST, error_model="numpy")
-def _add_product(matrix: Any, x: Any, y: Any) -> None:
+def add_product(matrix: Any, x: Any, y: Any) -> None:
     """y += matrix x for each lane: matrix (n, m), x (m, LANES), y (n, LANES); n and m are multiples of four.
 
     It takes four rows and four columns at a time, so that each number loaded from x serves four multiply-adds.
@@ -138,7 +151,7 @@ def _add_product(matrix: Any, x: Any, y: Any) -> None:
 
 
 @njit(fastmath=_FAST, error_model="numpy")
-def _sum_spin(weight: Any, bond: Any, partial: Any, right: Any) -> None:
+def sum_spin(weight: Any, bond: Any, partial: Any, right: Any) -> None:
     """R of the next column to the left: right[s] = sum over t of bond[s, t] weight[t] partial[t]."""
     b00, b01, b10, b11 = bond[_0, _0], bond[_0, _1], bond[_1, _0], bond[_1, _1]
     width = _U(partial.shape[1])
@@ -159,12 +172,12 @@ def _append_site(tensor: Any, spin: Any, vector: Any, split: Any, scale: Any) ->
             split[i, e] = 0.0 if spin[e] > 0 else x
             split[width + i, e] = x if spin[e] > 0 else 0.0
     vector[:] = 0.0
-    _add_product(tensor[_0].T, split[:width], vector)
-    _add_product(tensor[_1].T, split[width:], vector)
+    add_product(tensor[_0].T, split[:width], vector)
+    add_product(tensor[_1].T, split[width:], vector)
 
 
 @njit(fastmath=_FAST, error_model="numpy")
-def _dot(vector: Any, partial: Any, dots: Any) -> None:
+def dot(vector: Any, partial: Any, dots: Any) -> None:
     """dots[s] = vector . partial[s] for each lane and both values s of a spin."""
     dots[:] = 0.0
     for i in range(_0, _U(len(vector)), _4):
@@ -179,7 +192,7 @@ def _dot(vector: Any, partial: Any, dots: Any) -> None:
 
 
 @njit(fastmath=_FAST, error_model="numpy")
-def _normalise(weight: Any, dots: Any, least: Any, probability: Any) -> None:
+def normalise(weight: Any, dots: Any, least: Any, probability: Any) -> None:
     """probability[s] = w_s / (w_0 + w_1) with w = weight dots, within [least, 1 - least]; 1/2 if no w is positive.
 
     Both are quotients of their own, because 1 - p loses the digits of a small probability.
@@ -193,7 +206,7 @@ def _normalise(weight: Any, dots: Any, least: Any, probability: Any) -> None:
 
 
 @njit(fastmath=_FAST, error_model="numpy")
-def _invert_norm(x: Any, inverse: Any) -> None:
+def invert_norm(x: Any, inverse: Any) -> None:
     """inverse = 1 / sum of abs(x) for each lane of x (n, LANES); n is a multiple of four."""
     inverse[:] = _TINY
     for i in range(_0, _U(len(x)), _4):
@@ -204,7 +217,7 @@ def _invert_norm(x: Any, inverse: Any) -> None:
 
 
 @njit(fastmath=_FAST, error_model="numpy")
-def _pick(table: Any, spin: Any, weight: Any) -> None:
+def pick(table: Any, spin: Any, weight: Any) -> None:
     """weight[s] = table[known spin, s] for each lane."""
     for s in range(_2):
         minus, plus = table[_0, s], table[_1, s]
@@ -213,7 +226,7 @@ def _pick(table: Any, spin: Any, weight: Any) -> None:
 
 
 @njit(fastmath=_FAST, error_model="numpy")
-def _pick_more(table: Any, spin: Any, weight: Any) -> None:
+def pick_more(table: Any, spin: Any, weight: Any) -> None:
     """weight[s] *= table[known spin, s] for each lane."""
     for s in range(_2):
         minus, plus = table[_0, s], table[_1, s]
@@ -222,7 +235,7 @@ def _pick_more(table: Any, spin: Any, weight: Any) -> None:
 
 
 @njit(fastmath=_FAST, error_model="numpy")
-def _uniform(stream: Any, count: Any) -> Any:
+def uniform(stream: Any, count: Any) -> Any:
     """Random number `count` of a SplitMix64 stream, a multiple of 2^-53 in [0, 1)."""
     word = stream + np.uint64(count) * _GOLDEN
     word = (word ^ (word >> _S30)) * _MIX_1
@@ -231,7 +244,7 @@ def _uniform(stream: Any, count: Any) -> Any:
 
 
 @njit
-def _load(row: Any, spins: Any, begin: Any, lanes: Any, r: Any) -> None:
+def load(row: Any, spins: Any, begin: Any, lanes: Any, r: Any) -> None:
     """Copy row r of configurations begin ... begin + lanes - 1 to `row`."""
     for e in range(lanes):
         for c in range(_U(len(row))):
@@ -239,7 +252,7 @@ def _load(row: Any, spins: Any, begin: Any, lanes: Any, r: Any) -> None:
 
 
 @njit
-def _store(row: Any, spins: Any, begin: Any, lanes: Any, r: Any) -> None:
+def store(row: Any, spins: Any, begin: Any, lanes: Any, r: Any) -> None:
     """Copy `row` to row r of configurations begin ... begin + lanes - 1."""
     for e in range(lanes):
         for c in range(_U(len(row))):
