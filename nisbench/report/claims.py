@@ -61,8 +61,9 @@ def _summary(verdict: Verdict, *, named: bool) -> str:
         return (f"{verdict.outcome}, " if named else "") + "; ".join(map(str, places))
     counts = Counter(place.outcome for place in places)
     told = ", ".join(f"{outcome} at {counts[outcome]}" for outcome in Outcome if counts[outcome])
+    of = f"{told} of {len(places)} places" if len(counts) > 1 else f"{verdict.outcome} at all {len(places)} places"
     other = next((place for place in places if place.outcome is verdict.outcome is not Outcome.HOLDS), None)
-    return f"{told} of {len(places)} places" + (f", first {other}" if other else "")
+    return of + (f", first {other}" if other else "")
 
 
 def _places(claim: Claim) -> Table:
