@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 from nisbench.contract.quantities import ENTROPY, Part, describe, select
 from nisbench.contract.records import Estimate
@@ -77,6 +78,7 @@ def _seed_note(results: Results) -> str:
     return f"At most {first + 1} seeds of a sampler are drawn: the first {first} and the worst. " if most > first else ""
 
 
+@lru_cache(maxsize=1)
 def _shown(results: Results) -> tuple[str, ...]:
     """The observables that a cell has: a spin glass has none of the magnetisation."""
     having = {name for row in results.contest for name in row.quantities}
