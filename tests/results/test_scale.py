@@ -44,7 +44,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return found
 
 
-@pytest.fixture(scope="module", params=list(CROWDS))
+@pytest.fixture(scope="module", params=["variants", "temperatures"])
 def two_crowds(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Store]:
     """A run, and one with four times as many cells."""
     folder = tmp_path_factory.mktemp(request.param)
@@ -117,9 +117,9 @@ def test_export_and_report_read_each_file_once(
 def test_the_work_of_export_and_report_grows_with_the_number_of_cells(
     two_crowds: tuple[Store, Store], undrawn: None, looks: Counter[str], tmp_path: Path
 ) -> None:
-    """A search over all cells for each group would give 4."""
+    """With the searches over all cells of an earlier version, the report gave 1.4 and 1.5."""
     assert growth(looks, *two_crowds, lambda store: exported([store], "csv")) < 1.2
-    assert growth(looks, *two_crowds, lambda store: page.build_report([store], tmp_path / store.path.name)) < 1.4
+    assert growth(looks, *two_crowds, lambda store: page.build_report([store], tmp_path / store.path.name)) < 1.2
 
 
 def consumed(folder: Path, *words: object) -> tuple[float, int, str]:
