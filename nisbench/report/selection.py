@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 from nisbench.report.document import Paragraph
 from nisbench.results.cells import Results
@@ -10,8 +11,8 @@ from nisbench.results.numbers import join
 from nisbench.results.rows import CellRow, Problem
 
 __all__ = [
-    "SHOWN_SEEDS",
     "absence",
+    "drawn_seeds",
     "panel_name",
     "problem_note",
     "problem_title",
@@ -29,10 +30,11 @@ _SHOWN_SIZES = 6
 """Largest number of sizes for which there is one panel each."""
 _SHOWN_SAMPLERS = 24
 """Largest number of samplers in a figure; the page stays readable and below 10 MB."""
-SHOWN_SEEDS = 20
-"""Largest number of seeds of one sampler and size in a figure."""
+_SHOWN_LINES = 120
+"""Largest number of lines, or of marks at one place, over all samplers of a figure."""
 
 
+@lru_cache(maxsize=1)
 def shown_problems(results: Results) -> tuple[Problem, ...]:
     """The problems that are drawn: those with the most measured cells, in order."""
     counts = {p: sum(row.measured for row in results.at(p)) for p in results.problems}
@@ -54,6 +56,7 @@ def problem_note(results: Results) -> list[Paragraph]:
     ]
 
 
+@lru_cache(maxsize=1)
 def shown_labels(results: Results) -> frozenset[str]:
     """The samplers that are drawn: those whose name lists no option, then those with the smallest cost at any size."""
     if len(results.labels) <= _SHOWN_SAMPLERS:
@@ -79,12 +82,17 @@ def sampler_note(results: Results) -> list[Paragraph]:
     ]
 
 
-def shown_seeds(rows: Sequence[CellRow], worst: Callable[[CellRow], float]) -> tuple[CellRow, ...]:
-    """The rows of one seed group that are drawn: the first seeds, and the seed with the largest value of `worst`."""
-    first = tuple(rows[:SHOWN_SEEDS])
+def drawn_seeds(results: Results, most: int) -> int:
+    """Number of seeds of one sampler and size in a figure: `most`, or fewer if there are many samplers."""
+    return max(1, min(most, _SHOWN_LINES // max(1, len(shown_labels(results)))))
+
+
+def shown_seeds(rows: Sequence[CellRow], most: int, worst: Callable[[CellRow], float]) -> tuple[CellRow, ...]:
+    """The rows of one seed group that are drawn: the first `most`, and the seed with the largest value of `worst`."""
+    first = tuple(rows[:most])
     if len(rows) == len(first):
         return first
-    return (*first, max(rows[SHOWN_SEEDS:], key=worst))
+    return (*first, max(rows[most:], key=worst))
 
 
 def problem_title(results: Results, problem: Problem, title: str) -> str:

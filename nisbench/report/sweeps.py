@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from nisbench.report.document import Paragraph
 from nisbench.report.palette import Mark, marks
@@ -86,6 +86,7 @@ class Sweep:
         return f"{slug}{number}-L{self.groups[0].L}"
 
 
+@lru_cache(maxsize=1)
 def sweeps(results: Results) -> tuple[Sweep, ...]:
     """One entry for each figure of a quantity.
 

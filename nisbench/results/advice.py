@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from nisbench.results.cells import Results
 from nisbench.results.costs import differ
@@ -41,6 +42,7 @@ class Advice:
         return tuple(c for c in self.contenders if c.group.trained and not differ(c.stops[-1].cost, cost))
 
 
+@lru_cache(maxsize=1)
 def advice(results: Results) -> tuple[tuple[Advice, ...], ...]:
     """Advice by size for each target and machine that has a group with numbers; sizes in increasing order."""
     return tuple(tuple(_by_size(places)) for places in _places(results))

@@ -15,9 +15,9 @@ from nisbench.results.variants import variant_names
 __all__ = ["Results", "load"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Results:
-    """All cells of the loaded runs."""
+    """All cells of the loaded runs. Two objects are equal if they are the same, so that functions of them are cached."""
 
     runs: tuple[StoredRun, ...]
     rows: tuple[CellRow, ...]

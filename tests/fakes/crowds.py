@@ -84,9 +84,9 @@ CROWDS: dict[str, Callable[[int], list[Cell]]] = {"seeds": seeds, "variants": va
 
 def crowd(path: Path, cells: Sequence[Cell]) -> Store:
     """Write a run with these cells, all of them finished."""
-    unique = list({cell.cell_id: cell for cell in cells}.values())
     with unsynced():
-        store = waiting(path, unique)
+        store = waiting(path, cells)
+        unique = store.cells()
         known = _templates(path.with_name(f"{path.name}-templates"), unique)
         (path / "reference").mkdir()
         for cell in unique:
@@ -96,7 +96,8 @@ def crowd(path: Path, cells: Sequence[Cell]) -> Store:
 
 def waiting(path: Path, cells: Sequence[Cell]) -> Store:
     """Write a run with these cells, none of which has started."""
-    ordered = sorted(cells, key=lambda cell: (cell.reference_draws == 0, cell.L, cell.beta))
+    unique = {cell.cell_id: cell for cell in cells}.values()
+    ordered = sorted(unique, key=lambda cell: (cell.reference_draws == 0, cell.L, cell.beta))
     members = [cell for cell in ordered if not cell.reference_draws]
     group = Group(
         name="crowd",

@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 from nisbench.contract.quantities import ENTROPY, Part, describe, select
 from nisbench.contract.records import Estimate
@@ -23,7 +24,7 @@ from nisbench.report.document import (
 )
 from nisbench.report.overlaps import overlap_blocks
 from nisbench.report.panels import Panel, Point, Series
-from nisbench.report.selection import SHOWN_SEEDS, absence, shown_seeds
+from nisbench.report.selection import absence, drawn_seeds, shown_seeds
 from nisbench.report.sweeps import Sweep, sweep_note, sweeps
 from nisbench.report.tables import lead_columns, lead_entries
 from nisbench.results.cells import Results
@@ -37,6 +38,8 @@ _COUNTED = tuple(name for name in _OBSERVABLES if name != ENTROPY)
 """Observables whose z-scores are counted; the error of the entropy is mostly that of the energy."""
 _WITHIN_TWO = math.erf(math.sqrt(2))
 """Probability of |z| <= 2 for a normal z, 0.954."""
+_SHOWN_SEEDS = 20
+"""Largest number of seeds of one sampler and size in a figure, beside the worst."""
 _Z_EDGE = 7.0
 """Largest |z| on the axis."""
 
@@ -71,11 +74,11 @@ def observables_section(results: Results) -> Section:
 def _seed_note(results: Results) -> str:
     """The sentence that some seeds are not drawn; empty if all are drawn."""
     most = max((len(group.members) for group in results.groups), default=0)
-    if most <= SHOWN_SEEDS:
-        return ""
-    return f"At most {SHOWN_SEEDS + 1} seeds of a sampler are drawn: the first {SHOWN_SEEDS} and the worst. "
+    first = drawn_seeds(results, _SHOWN_SEEDS)
+    return f"At most {first + 1} seeds of a sampler are drawn: the first {first} and the worst. " if most > first else ""
 
 
+@lru_cache(maxsize=1)
 def _shown(results: Results) -> tuple[str, ...]:
     """The observables that a cell has: a spin glass has none of the magnetisation."""
     having = {name for row in results.contest for name in row.quantities}
@@ -113,11 +116,11 @@ def _z(results: Results, problem: Problem, L: int, own: Estimate | None, name: s
 
 def _z_panel(sweep: Sweep, name: str) -> Panel | None:
     """One mark for each cell; a dot plot if all cells lie at one place."""
-    looks = sweep.marks
+    looks, most = sweep.marks, drawn_seeds(sweep.results, _SHOWN_SEEDS)
     series = []
     for label in dict.fromkeys(sweep.name(group) for group in sweep.groups):
         groups = [group for group in sweep.groups if sweep.name(group) == label]
-        points = tuple(point for group in groups for point in _z_points(sweep, group, name))
+        points = tuple(point for group in groups for point in _z_points(sweep, group, name, most))
         if points:
             series.append(Series(label, points, looks[label]))
     if not series:
@@ -138,7 +141,7 @@ def _z_panel(sweep: Sweep, name: str) -> Panel | None:
     )
 
 
-def _z_points(sweep: Sweep, group: SeedGroup, name: str) -> Iterator[Point]:
+def _z_points(sweep: Sweep, group: SeedGroup, name: str, most: int) -> Iterator[Point]:
     place = sweep.place(group)
     if place is None:
         return
@@ -146,7 +149,8 @@ def _z_points(sweep: Sweep, group: SeedGroup, name: str) -> Iterator[Point]:
     def score(row: CellRow) -> float | None:
         return _z(sweep.results, group.problem, group.L, row.quantities.get(name), name, group.label)
 
-    for row in shown_seeds([row for row in group.members if row.measured], lambda row: abs(score(row) or 0.0)):
+    rows = [row for row in group.members if row.measured]
+    for row in shown_seeds(rows, most, lambda row: abs(score(row) or 0.0)):
         z = score(row)
         if z is not None:
             yield Point(place, z, None, row.trusted)

@@ -8,6 +8,7 @@ from nisbench.report.document import Block, Column, Entry, Figure, Paragraph, Se
 from nisbench.report.palette import Mark, marks
 from nisbench.report.panels import Panel, Point, Series
 from nisbench.report.places import Place, measured_places, place_file, place_title
+from nisbench.report.selection import shown_labels
 from nisbench.results.advice import Advice
 from nisbench.results.cells import Results
 from nisbench.results.fronts import Trained, front, measure_of, trained
@@ -115,10 +116,12 @@ def _stairs(best: Sequence[Trained]) -> tuple[Series, ...]:
 
 def _goals(results: Results, place: Place, *, drawn: bool) -> list[Block]:
     """The figure, if wanted, and the table of the times to reach each goal, and a sentence on goals without a time."""
+    shown = shown_labels(results)
     found = [ended for at in place for group in at.groups for goal in GOALS if (ended := reach(group, goal))]
     met = [goal for goal in GOALS if any(not one.open for one in found if one.goal == goal)]
     unmet = [_goal_text(goal) for goal in GOALS if goal not in met and any(one.goal == goal for one in found)]
-    panels = [_goal_panel(results, place[0], [one for one in found if one.goal == goal], goal) for goal in met]
+    drawn_of = {goal: [one for one in found if one.goal == goal and one.group.label in shown] for goal in met}
+    panels = [_goal_panel(results, place[0], here, goal) for goal, here in drawn_of.items() if here]
     blocks: list[Block] = [pictures] if drawn and (pictures := figure(panels, _GOAL_CAPTION)) else []
     if any(one.reached for one in found):
         blocks.append(_table(results, place, found))

@@ -9,6 +9,7 @@ from nisbench.report.document import Block, Paragraph, Section
 from nisbench.report.palette import marks
 from nisbench.report.panels import Panel, Point, Series
 from nisbench.report.selection import (
+    drawn_seeds,
     panel_name,
     problem_note,
     problem_title,
@@ -77,14 +78,14 @@ def _panel(results: Results, problem: Problem, L: int, quantity: str) -> Panel |
 
 
 def _shown_cells(results: Results, problem: Problem, L: int) -> list[CellRow]:
-    """The cells of one panel: the samplers that are drawn, with _SHOWN_SEEDS seeds at most if there are many lines."""
-    labels = shown_labels(results)
+    """The cells of one panel: the samplers that are drawn, with their first seeds if there are many lines."""
+    labels, most = shown_labels(results), drawn_seeds(results, _SHOWN_SEEDS)
     counts: Counter[str] = Counter()
     found = []
     for row in results.at(problem):
         if row.cell.L == L and row.label in labels and row.cell.kind != "sampler":
             counts[row.label] += 1
-            if counts[row.label] <= _SHOWN_SEEDS:
+            if counts[row.label] <= most:
                 found.append(row)
     return found
 
@@ -92,7 +93,8 @@ def _shown_cells(results: Results, problem: Problem, L: int) -> list[CellRow]:
 def _seed_note(results: Results) -> str:
     """The words that some seeds are not drawn; empty if all are drawn."""
     most = max((len(group.members) for group in results.groups), default=0)
-    return f", the first {_SHOWN_SEEDS} seeds of each sampler" if most > _SHOWN_SEEDS else ""
+    first = drawn_seeds(results, _SHOWN_SEEDS)
+    return f", the first {first} seeds of each sampler" if most > first else ""
 
 
 def _curve(row: CellRow, quantity: str) -> Iterator[Point]:

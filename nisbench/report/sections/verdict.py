@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from functools import lru_cache
 
 from nisbench.contract.quantities import (
     BREAK_EVEN_SAMPLES,
@@ -220,5 +221,6 @@ def _device(group: SeedGroup) -> str:
     return f"{group.device}: {group.machine}"
 
 
+@lru_cache(maxsize=1)
 def _several_devices(results: Results) -> bool:
     return len({(row.cell.device, row.device_name) for row in results.contest}) > 1
