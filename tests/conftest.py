@@ -1,9 +1,12 @@
 """Fixtures for all tests, and their order. pytest puts the folder of this file on the import path for `fakes`."""
 
+import os
 import time
 from typing import Any
 
 import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported; two processes share two cores
 
 LONGEST = (
     *("report/", "gpu/test_gpu_dry.py", "cli/test_resume.py", "cli/test_surroundings.py", "contract/test_tutorial.py"),
