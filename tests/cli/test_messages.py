@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from nisbench.cli import main
 from nisbench.physics.kaufman import log_z
 
 
@@ -16,6 +17,20 @@ def _one_line(answer, *parts):
     assert err.count("\n") == 1, err
     for part in parts:
         assert part in err
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch, capsys):
+    """Runs the command in this process, in `tmp_path`: (exit code, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["nisbench", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return ended.value.code, *capsys.readouterr()
+
+    return run
 
 
 @pytest.mark.parametrize(
@@ -41,19 +56,19 @@ def _one_line(answer, *parts):
         (["--colour", "red"], ["--colour"]),
     ],
 )
-def test_one_line_and_exit_code_2(nisbench, tmp_path, arguments, parts):
-    _one_line(nisbench(tmp_path, "run", *arguments), *parts)
+def test_one_line_and_exit_code_2(here, tmp_path, arguments, parts):
+    _one_line(here("run", *arguments), *parts)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_is_no_run_is_not_touched(nisbench, tmp_path):
+def test_a_folder_that_is_no_run_is_not_touched(nisbench, here, tmp_path):
     (tmp_path / "thesis.tex").write_text("precious")
-    for extra in ([], ["--fresh"]):
-        _one_line(nisbench(tmp_path, "run", "--out", tmp_path, *extra), "not a run folder")
-    _one_line(nisbench(tmp_path, "run", "--out", tmp_path / "thesis.tex"), "thesis.tex", "is a file")
+    _one_line(nisbench(tmp_path, "run", "--out", tmp_path), "not a run folder")
+    _one_line(here("run", "--out", tmp_path, "--fresh"), "not a run folder")
+    _one_line(here("run", "--out", tmp_path / "thesis.tex"), "thesis.tex", "is a file")
     for command in ("report", "status", "export"):
-        _one_line(nisbench(tmp_path, command, tmp_path), "not a run folder")
-        _one_line(nisbench(tmp_path, command, tmp_path / "nothing"), "does not exist")
+        _one_line(here(command, tmp_path), "not a run folder")
+        _one_line(here(command, tmp_path / "nothing"), "does not exist")
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("thesis.tex", "precious")]
 
 

@@ -30,9 +30,7 @@ def run(tmp_path_factory):
     """A run that a plain script made, without a `__main__` guard."""
     folder = tmp_path_factory.mktemp("python")
     (folder / "script.py").write_text(SCRIPT)
-    done = subprocess.run(
-        [sys.executable, "script.py"], cwd=folder, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "script.py"], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("<nisbench.Run 'r': 6 cells, 6 ok")
     assert done.stderr == ""

@@ -189,8 +189,12 @@ def test_ctrl_c_ends_the_command_while_a_module_hangs(site, monkeypatch):
             return super().wait(timeout)
 
     monkeypatch.setattr(probing.subprocess, "Popen", Waits)
-    with pytest.raises(KeyboardInterrupt):
-        load_catalog()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it in its background jobs
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            load_catalog()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_every_command_works_beside_a_module_that_ends_the_process(nisbench_with, tmp_path):

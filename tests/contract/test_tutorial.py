@@ -55,7 +55,10 @@ def test_the_plugins_are_one_of_each_kind(catalog):
 
 
 @pytest.mark.parametrize("name", ["logistic", "heat-bath", "ais", "rows"])
-def test_tutorial_passes_every_check(catalog, name):
+def test_tutorial_passes_every_check(catalog, name, monkeypatch):
+    catalog.plugin(name).load()
+    if name == "ais":  # the same draws, with less of the time outside of torch
+        monkeypatch.setattr(sys.modules["nisbench_tutorial.weighted"], "_TOGETHER", 2048)
     results = list(run_checks(name, catalog))
     assert {r.name: r.message for r in results if not r.passed} == {}
     assert len(results) == 1 + len(checks_for(catalog.plugin(name).load()))

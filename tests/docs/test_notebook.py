@@ -21,7 +21,9 @@ def test_first_run(tmp_path: Path) -> None:
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     shown = [cell for cell in notebook.cells if cell.cell_type == "code"]
     notebook.cells.append(nbformat.v4.new_code_cell(NUMBERS))
-    NotebookClient(notebook, timeout=1200, startup_timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    NotebookClient(
+        notebook, timeout=1200, startup_timeout=600, resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
     kinds = {kind for cell in shown for output in cell.outputs for kind in output.get("data", {})}
     assert {"image/png", "text/html"} <= kinds  # the plot, and tables
     shape, ess, model_energy, reference_energy, exact_energy = json.loads(notebook.cells[-1].outputs[0]["text"])

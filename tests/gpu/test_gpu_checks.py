@@ -163,9 +163,7 @@ def test_a_model_that_cannot_fit_is_not_built(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("seconds", [20, 200, 600])
-def test_the_training_times_fill_the_stage(
-    seconds: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_training_times_fill_the_stage(seconds: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "monotonic", lambda: 0.0)
     path = tmp_path / "plan.toml"
     path.write_text(plan(task(tmp_path, seconds, DEVICE)))

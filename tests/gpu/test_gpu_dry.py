@@ -18,6 +18,7 @@ from benchmarks.gpu.page import TABLES
 from benchmarks.gpu.requirements import source_digest
 from benchmarks.gpu.stages import STAGES
 
+
 def numbers(dry: DryRun) -> dict:
     return json.loads((dry.folder / "gpu.json").read_text())
 

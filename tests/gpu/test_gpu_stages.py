@@ -89,9 +89,7 @@ def test_stages_are_skipped_by_name_when_the_time_is_up(tmp_path: Path, capsys: 
     assert said[-1] == "not done: long, next"
 
 
-def test_time_that_a_stage_does_not_use_goes_to_the_later_ones(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_time_that_a_stage_does_not_use_goes_to_the_later_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner.time, "monotonic", lambda: 0.0)
     limits = {}
 

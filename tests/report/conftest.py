@@ -56,11 +56,16 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Browser"]:
 
 @pytest.fixture(scope="session")
 def hostile_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run with names that try to break out, missing numbers and cells of every status."""
+    """A run with names that try to break out or have no end, missing numbers and a cell that waits."""
     maker = quick(sizes=(4, 8), draws=400)
-    for name in (*HOSTILE, "W" * 90, "a-plugin-whose-author-liked-names-of-many-words"):
+    for name in (
+        *HOSTILE,
+        "W" * 90,
+        "a-plugin-whose-author-liked-names-of-many-words-and-never-had-to-write-them-twice",
+    ):
         maker.model(name, 4)
         maker.model(name, 8)
+    maker.sampler(4, plugin=HOSTILE[0] + "2", seed=3)
     maker.waits(maker.sampler(64))
     out = tmp_path_factory.mktemp("hostile")
     return build_report([maker.write(out / "run", title=" ".join(HOSTILE))], out / "report", catalog=load_catalog())

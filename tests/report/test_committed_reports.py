@@ -9,7 +9,7 @@ from types import ModuleType
 import click
 import numpy as np
 import pytest
-from fakes.stores import StoreMaker, quick
+from fakes.stores import StoreMaker
 
 from nisbench.contract.records import CellResult
 from nisbench.harness.atomic import check_seal, read_json, write_json
@@ -105,7 +105,9 @@ def test_folder_is_made_from_a_run_and_a_touched_number_is_seen(
     script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(script, "PAGES", tmp_path / "pages")
-    run = quick(sizes=(4,), draws=400).write(tmp_path / "run").path
+    maker = StoreMaker(draws=400)
+    maker.model("hier", 4)
+    run = maker.write(tmp_path / "run").path
     for cell in (run / "cells").iterdir():
         (cell / "checkpoint.safetensors").write_bytes(b"weights")
         (cell / "log.txt").write_text("said")
@@ -131,7 +133,10 @@ def test_compact_report_is_a_run_and_compacting_it_again_changes_nothing(
     script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(script, "PAGES", tmp_path / "pages")
-    run = quick(sizes=(4,), draws=400).write(tmp_path / "run")
+    maker = StoreMaker(draws=400)
+    maker.model("hier", 4)
+    maker.sampler(4)
+    run = maker.write(tmp_path / "run")
     folder = tmp_path / "reports" / "one"
     script.collect(run.path, folder)
     compact = Store.open(folder)

@@ -88,8 +88,10 @@ def test_every_picture_is_told_in_a_short_text(quick_out: Path):
     assert all(10 < len(alt) < 250 for alt in alts)
 
 
-def test_other_reports_are_linked(quick_store: Store, out: Path):
-    build_report([quick_store], out, related=[Related("Another <run>", "../other")])
+def test_other_reports_are_linked(out: Path, tmp_path: Path):
+    maker = StoreMaker(draws=400)
+    maker.sampler(4)
+    build_report([maker.write(tmp_path / "run")], out, related=[Related("Another <run>", "../other")])
     assert "../other/report.html" in [one["href"] for one in read(out).all("a")]
     assert "- [Another &lt;run&gt;](../other/report.md)" in (out / "report.md").read_text(encoding="utf-8")
 
@@ -125,12 +127,8 @@ def test_page_is_self_contained_and_its_ids_are_unique(quick_out: Path):
     assert "default-src 'none'" in text
 
 
-def test_hostile_names_are_shown_and_do_nothing(out: Path, tmp_path: Path):
-    maker = quick(sizes=(4,), draws=400)
-    for name in HOSTILE:
-        maker.model(name, 4)
-    maker.sampler(4, plugin=HOSTILE[0] + "2", seed=3)
-    build_report([maker.write(tmp_path / "run", title=" ".join(HOSTILE))], out)
+def test_hostile_names_are_shown_and_do_nothing(hostile_page: Path):
+    out = hostile_page.parent
     page = read(out)
     assert page.all("script") == [{"type": "application/json", "id": "data"}, {}]
     assert page.all("link") == [{"rel": "icon", "href": "data:,"}]
@@ -276,10 +274,13 @@ def test_damaged_file_is_named(out: Path, tmp_path: Path):
     assert not (out / "report.html").exists()
 
 
-def test_unwritable_folder_is_one_clear_error(quick_store: Store, tmp_path: Path):
+def test_unwritable_folder_is_one_clear_error(tmp_path: Path):
+    maker = StoreMaker(draws=400)
+    maker.sampler(4)
+    store = maker.write(tmp_path / "run")
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(StoreError, match="cannot write"):
-        build_report([quick_store], tmp_path / "file" / "out")
+        build_report([store], tmp_path / "file" / "out")
 
 
 def test_report_leaves_no_trace_in_matplotlib(out: Path, tmp_path: Path):
@@ -311,7 +312,12 @@ def test_five_hundred_cells_make_a_page(out: Path, tmp_path: Path):
     assert (out / "report.html").stat().st_size < 10_000_000
 
 
-def test_each_file_of_a_run_is_read_once(quick_store: Store, out: Path, monkeypatch: pytest.MonkeyPatch):
+def test_each_file_of_a_run_is_read_once(out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    maker = StoreMaker(draws=400)
+    maker.model("hier", 4)
+    maker.model("hier", 4, seed=2)
+    maker.sampler(4)
+    store = maker.write(tmp_path / "run")
     opened: Counter[Path] = Counter()
 
     def count(path: Path) -> bytes:
@@ -321,7 +327,7 @@ def test_each_file_of_a_run_is_read_once(quick_store: Store, out: Path, monkeypa
     read = atomic_module.read_bytes
     for module in (atomic_module, store_module):
         monkeypatch.setattr(module, "read_bytes", count)
-    build_report([Store(quick_store.path)], out)
+    build_report([Store(store.path)], out)
     names = {path.name for path in opened}
     assert names >= {"plan.json", "environment.json", "cell.json", "status.json", "result.json", "history.jsonl"}
     assert names >= {"series.npz", "samples.npz"}
