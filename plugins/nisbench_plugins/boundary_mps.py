@@ -1,22 +1,26 @@
 """Method card of `boundary-mps`: ancestral sampling with boundary matrix-product states (MPS).
 
 Samples     a normalised density q(s) close to p(s) = exp(-beta E(s)) / Z for a pairwise model on the L x L square
-            lattice with free edges, any couplings and any field. Nothing is trained.
+            lattice, any couplings and any field. Nothing is trained. Free edges are cheap; the torus costs much more.
 Exactness   q is exactly normalised for every bond dimension chi: it is a product of conditional probabilities. q = p if
-            chi >= 2^(L/2), where nothing is truncated. Averages over p need importance weights or a Metropolis step.
+            chi >= 2^(L/2), on the torus 4^(L/2), where nothing is truncated. Averages over p need importance weights or
+            a Metropolis step.
 Method      docs/methods/boundary-mps.md has the formulas. `prepare` sums the rows from below: the weight of all rows
             below row r, as a function of row r, is an MPS. Each row doubles its bonds; a QR sweep and truncated
             singular value decompositions reduce them to `chi`. A draw visits the rows from above. It computes the right
-            environments of the row, then draws the row from left to right.
-Cost        one draw: 4 L^2 chi^2 multiply-adds. `prepare`: L^2 decompositions of matrices of extent 2 chi.
-            Memory: 16 L^2 chi^2 bytes for the MPS of all rows, 268 MB at L = 256 and chi = 16.
-            The table in docs/methods/boundary-mps.md has times, ESS and KL.
-Choice      the method of choice for every model that `unsupported` accepts, at any temperature where a small chi
-            suffices: ferromagnets, spin glasses and frustrated models with free edges. Models on the torus are not
-            among them: their boundary states are operators that wrap around, and the cost would grow to about chi^4.
-Failure     chi too small at low temperature; `ess_fraction` and `ess_fraction_p` both fall. With +-J couplings at
-            beta = 2 and L = 128, three instances had an ess_fraction of about 0.96 at chi = 16, 0.99 at chi = 20 and
-            0.997 or more at chi = 24; instance 1 had 0.13 at chi = 8.
+            environments of the row, then draws the row from left to right. On the torus the MPS depends on row 0 as
+            well, and a row carries the spin of its first column along, so that a row multiplies the bonds by four.
+Cost        one draw: 4 L^2 chi^2 multiply-adds, on the torus 12 L^2 chi^2. `prepare`: L^2 decompositions of matrices of
+            extent 2 chi, on the torus 4 chi. Memory: 16 L^2 chi^2 bytes for the MPS of all rows, on the torus twice as
+            many; 268 MB at L = 256 and chi = 16. The tables in docs/methods/boundary-mps.md have times, ESS and KL.
+Choice      the method of choice for models with free edges, at any temperature where a small chi suffices:
+            ferromagnets, spin glasses and frustrated models. The torus is not among them, because it needs a chi of
+            about 32 at L = 32 where free edges need 8, at a cost that grows as chi^2 for a draw and chi^3 for
+            `prepare`; ferromagnets on the torus are cheaper with a cluster algorithm. There it is a source of an exact
+            density and of ln Z for couplings without exact values.
+Failure     chi too small at low temperature; `ess_fraction` and `ess_fraction_p` both fall. With +-J couplings, free
+            edges, beta = 2 and L = 128, three instances had an ess_fraction of about 0.96 at chi = 16, 0.99 at
+            chi = 20 and 0.997 or more at chi = 24; instance 1 had 0.13 at chi = 8.
 Limits      a conditional probability is at least 1 / (1 + exp(2 beta (sum of abs(J) + abs(h)))), as it is in p, and
             at least 1e-16. The limit repairs negative weights, which a truncated MPS may have.
 Randomness  one 64-bit number of the generator for each draw, which numbers a SplitMix64 stream with one number a site.
@@ -61,7 +65,7 @@ class BoundaryMps(Density):
 
     @classmethod
     def unsupported(cls, target: Target, options: Any) -> str | None:
-        """Return the reason why this target cannot be sampled, or None: it needs couplings and free edges."""
+        """Return the reason why this target cannot be sampled, or None: it needs couplings."""
         lattice = lattice_of(target)
         if lattice is None:
             return f"boundary-mps needs the couplings of a square lattice; the target '{target.name}' has none"

@@ -147,7 +147,7 @@ def _choose(first: Any, partial: Any) -> None:
 
 @njit(fastmath=_FAST, error_model="numpy")
 def _split(x: Any, spin: Any, split: Any) -> None:
-    """Copy x (n, LANES) to `split` (2 n, LANES): lanes with spin -1 to its first half, +1 to its second half, else 0."""
+    """Copy x (n, LANES) to `split` (2 n, LANES): spin -1 to its first half, +1 to its second half, else 0."""
     n = _U(len(x))
     for i in range(n):
         for e in range(_LANES):

@@ -245,7 +245,7 @@ def register_densities(register: Callable[..., None]) -> None:
         options=BoundaryMpsOptions,
         factory="nisbench_plugins.boundary_mps:BoundaryMps",
         devices=("cpu",),
-        summary="tensor-network sampling of models with free edges by boundary matrix-product states",
+        summary="tensor-network sampling of any couplings by boundary matrix-product states",
         reference_rank=1,
         reference_needs=("pairwise", "free"),
         **BOUNDARY_MPS,

@@ -38,11 +38,11 @@ def test_exact_energy_and_specific_heat_against_enumeration(target):
 def test_samplers_agree_at_a_few_places():
     # error of the energy about 0.3 %; at the wrong beta below, the difference is more than ten errors
     found = list(agreements(QUICK, seeds=(1, 2), share=0.6, only=QUICK_SAMPLERS))
-    assert len(found) == 3 + 4 + 3
+    assert len(found) == 4 + 4 + 4
     assert all(one.agrees for one in found), [(str(one.place), one.sampler, one.z, one.doubt) for one in found]
     page = table(found, "the command")
     assert page.count("| `") == 3
-    assert "0 of 10 disagree; 0 more did not pass a gate" in page
+    assert "0 of 12 disagree; 0 more did not pass a gate" in page
 
 
 def test_a_sampler_at_another_temperature_disagrees(monkeypatch):

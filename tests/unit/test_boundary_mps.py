@@ -8,15 +8,18 @@ import numpy as np
 import pytest
 import torch
 
+from nisbench.physics import kaufman
 from nisbench.physics.glasses import EdwardsAnderson, Villain
 from nisbench.physics.ising import Ising
 from nisbench.physics.kac_ward import log_z
 from nisbench.physics.lattice import square_lattice
 from nisbench.physics.options import EdwardsAndersonOptions, IsingOptions
 from nisbench.physics.pairwise import PairwiseTarget
+from nisbench.physics.transfer_matrix import torus_log_z
 from nisbench_plugins.boundary_mps import BoundaryMps
 from nisbench_plugins.registration import BoundaryMpsOptions
 from tests.fakes.plain_boundary_mps import PlainBoundaryMps
+from tests.fakes.plain_torus_mps import PlainTorusMps
 
 BETA_CRITICAL = math.log(1 + math.sqrt(2)) / 2
 
@@ -77,6 +80,8 @@ TARGETS = [
     pytest.param(glass(4, 2, gaussian=True), id="gaussian"),
     pytest.param(glass(4, 3, gaussian=True, field=0.7), id="gaussian with field"),
     pytest.param(Villain(4), id="villain"),
+    pytest.param(Ising(4), id="ferromagnet on the torus"),
+    pytest.param(glass(4, 14, gaussian=True, field=0.7, boundary="torus"), id="gaussian with field on the torus"),
 ]
 
 
@@ -89,34 +94,47 @@ def test_q_sums_to_one(target, chi, beta):
 
 
 @pytest.mark.parametrize("beta", [-0.5, 0.0, 0.44, 2.0])
-@pytest.mark.parametrize("target", [*TARGETS, glass(2, 4, gaussian=True, field=0.3), glass(3, 5, gaussian=True)])
+@pytest.mark.parametrize(
+    "target",
+    [
+        *TARGETS,
+        glass(2, 4, gaussian=True, field=0.3),
+        glass(3, 5, gaussian=True),
+        glass(2, 4, gaussian=True, field=0.3, boundary="torus"),
+        glass(3, 5, gaussian=True, boundary="torus"),
+    ],
+)
 def test_q_is_p_where_nothing_is_truncated(target, beta):
     states = all_states(target.L)
-    log_q = prepared(target, beta, 2 ** (target.L // 2)).log_prob(states, beta=beta)
+    log_q = prepared(target, beta, (2 if target.lattice.boundary == "free" else 4) ** (target.L // 2)).log_prob(
+        states, beta=beta
+    )
     weight = -beta * target.energy(states)
     log_p = weight - torch.logsumexp(weight, 0)
     assert float((log_q - log_p)[log_p > -30].abs().max()) < 1e-9  # rounding, relative to the largest p, grows as 1/p
     assert float((log_q.exp() - log_p.exp()).abs().max()) < 1e-10
 
 
-def test_q_is_not_p_of_another_beta_or_another_coupling():
+@pytest.mark.parametrize(("boundary", "chi"), [("free", 4), ("torus", 16)])
+def test_q_is_not_p_of_another_beta_or_another_coupling(boundary, chi):
     """Negative control: one per cent off is far outside the tolerance of the test above."""
-    target, states = glass(4, 2, gaussian=True), all_states(4)
+    target, states = glass(4, 2, gaussian=True, boundary=boundary), all_states(4)
     weight = -0.44 * target.energy(states)
     p = torch.softmax(weight, 0)
-    hotter = prepared(target, 0.4356, 4).log_prob(states, beta=0.4356).exp()
+    hotter = prepared(target, 0.4356, chi).log_prob(states, beta=0.4356).exp()
     changed = target.lattice.right.copy()
-    changed[1, 1] *= 1.01
-    lattice = square_lattice(4, "free", right=changed, down=target.lattice.down)
-    other = prepared(PairwiseTarget(lattice), 0.44, 4).log_prob(states, beta=0.44).exp()
+    changed[1, -1 if boundary == "torus" else 1] *= 1.01  # on the torus a bond that closes a ring
+    lattice = square_lattice(4, boundary, right=changed, down=target.lattice.down)
+    other = prepared(PairwiseTarget(lattice), 0.44, chi).log_prob(states, beta=0.44).exp()
     assert float((hotter - p).abs().max()) > 1e-7
     assert float((other - p).abs().max()) > 1e-8
 
 
+@pytest.mark.parametrize("boundary", ["free", "torus"])
 @pytest.mark.parametrize("chi", [1, 2, 5])
-def test_a_conditional_probability_depends_on_earlier_spins_only(chi):
+def test_a_conditional_probability_depends_on_earlier_spins_only(chi, boundary):
     """q(s_k | s_<k) from sums of q over all later spins is the same whatever the later spins are."""
-    density = prepared(glass(3, 6, gaussian=True, field=0.5), 1.3, chi)
+    density = prepared(glass(3, 6, gaussian=True, field=0.5, boundary=boundary), 1.3, chi)
     q = density.log_prob(all_states(3), beta=1.3).exp().numpy()
     states = all_states(3).reshape(-1, 9).numpy()
     conditionals = np.zeros(len(q))
@@ -142,9 +160,19 @@ def test_the_compiled_form_is_the_plain_form(L, chi, beta):
     assert np.abs(expected - draws.log_prob.numpy()).max() < 1e-8
 
 
+@pytest.mark.parametrize(("L", "chi"), [(2, 1), (3, 2), (5, 3), (8, 8), (13, 8)])
+@pytest.mark.parametrize("beta", [0.44, 0.9])
+def test_the_compiled_form_is_the_plain_form_on_the_torus(L, chi, beta):
+    target = glass(L, 7, gaussian=True, boundary="torus")
+    draws = prepared(target, beta, chi).sample(70, beta=beta, generator=source())
+    expected = PlainTorusMps(target.lattice.right, target.lattice.down, beta, chi).log_prob(draws.spins.numpy())
+    assert np.abs(expected - draws.log_prob.numpy()).max() < 1e-8
+
+
+@pytest.mark.parametrize("boundary", ["free", "torus"])
 @pytest.mark.parametrize(("L", "beta", "chi"), [(2, 0.5, 1), (5, 1.0, 3), (16, BETA_CRITICAL, 4), (32, 2.0, 8)])
-def test_sampled_log_prob_is_the_evaluated_one(L, beta, chi):
-    density = prepared(glass(L, 8), beta, chi)
+def test_sampled_log_prob_is_the_evaluated_one(L, beta, chi, boundary):
+    density = prepared(glass(L, 8, boundary=boundary), beta, chi)
     draws = density.sample(130, beta=beta, generator=source())
     assert torch.equal(draws.spins.abs(), torch.ones_like(draws.spins))
     before = draws.spins.clone()
@@ -152,8 +180,9 @@ def test_sampled_log_prob_is_the_evaluated_one(L, beta, chi):
     assert torch.equal(draws.spins, before)
 
 
-def test_draws_depend_neither_on_threads_nor_on_how_they_are_split():
-    density = prepared(glass(16, 9), 1.0, 4)
+@pytest.mark.parametrize("boundary", ["free", "torus"])
+def test_draws_depend_neither_on_threads_nor_on_how_they_are_split(boundary):
+    density = prepared(glass(16, 9, boundary=boundary), 1.0, 4)
     before = numba.get_num_threads()
     found = []
     try:
@@ -169,9 +198,10 @@ def test_draws_depend_neither_on_threads_nor_on_how_they_are_split():
         assert torch.equal(log_prob, found[0][1])
 
 
-def test_frequencies_are_the_probabilities():
+@pytest.mark.parametrize("boundary", ["free", "torus"])
+def test_frequencies_are_the_probabilities(boundary):
     """Chi-square over the 512 states of L = 3; a correct sampler fails with probability 1e-6."""
-    density, states, n = prepared(glass(3, 10, gaussian=True), 0.5, 2), all_states(3), 200_000
+    density, states, n = prepared(glass(3, 10, gaussian=True, boundary=boundary), 0.5, 2), all_states(3), 200_000
     spins = density.sample(n, beta=0.5, generator=source(11)).spins.reshape(n, 9).long()
     codes = ((spins + 1) // 2 * 2 ** torch.arange(9)).sum(1)
     observed = torch.bincount(codes, minlength=512).double()
@@ -185,11 +215,13 @@ EXACT = [
     pytest.param(ferromagnet(16), BETA_CRITICAL, 4, 232.5996102057, id="ferromagnet 16"),
     pytest.param(ferromagnet(32), 0.44, 4, 939.9836361516, id="ferromagnet 32"),
     pytest.param(ferromagnet(64), BETA_CRITICAL, 8, 3785.3529365202, id="ferromagnet 64"),
+    pytest.param(Ising(8), BETA_CRITICAL, 16, kaufman.log_z(8, BETA_CRITICAL), id="torus 8"),
+    pytest.param(Ising(16), BETA_CRITICAL, 16, kaufman.log_z(16, BETA_CRITICAL), id="torus 16"),
     pytest.param(Villain(16), 0.5, 8, 227.0950775087, id="villain 16, 0.5"),
     pytest.param(Villain(16), 2.0, 16, 573.4485301522, id="villain 16, 2"),
     pytest.param(Villain(64), 1.0, 16, 5361.4512257986, id="villain 64"),
 ]
-"""Targets, beta, chi and published values of ln Z from the Kac-Ward determinant."""
+"""Targets, beta, chi and ln Z: published values from the Kac-Ward determinant, on the torus Kaufman's formula."""
 
 
 @pytest.mark.parametrize(("target", "beta", "chi", "exact"), EXACT)
@@ -207,6 +239,17 @@ def test_the_mean_weight_is_z_of_spin_glasses(disorder, beta):
     found, error, ess = log_z_and_ess(log_weights(target, beta, 16, 2000))
     assert ess > 0.99, ess
     assert abs(found - log_z(target.lattice, beta)) < 5 * error + 1e-7, (found, error)
+
+
+@pytest.mark.parametrize("beta", [0.5, 1.0, 2.0])
+def test_the_mean_weight_is_z_of_a_spin_glass_on_the_torus(beta):
+    """L = 8, where a transfer matrix gives ln Z; couplings that are 1 % larger are a negative control."""
+    target = EdwardsAnderson(8, EdwardsAndersonOptions(boundary="torus"))
+    log_weight = log_weights(target, beta, 32, 2000)
+    found, error, ess = log_z_and_ess(log_weight)
+    assert ess > 0.99, ess
+    assert abs(found - torus_log_z(target.lattice, beta)) < 5 * error + 1e-7, (found, error)
+    assert abs(found - torus_log_z(target.lattice, 1.01 * beta)) > 20 * error, (found, error)
 
 
 def test_the_mean_weight_of_wrong_couplings_is_not_z():
@@ -258,12 +301,11 @@ def test_low_temperature_leaves_no_nan_and_stays_normalised():
     assert abs(float(log_q.exp().sum()) - 1) < 1e-10
 
 
-def test_the_torus_and_targets_without_couplings_are_refused_in_one_line():
-    reason = BoundaryMps.unsupported(glass(4, boundary="torus"), BoundaryMpsOptions())
-    assert reason == "boundary-mps needs free edges; the target 'glass' is on the torus"
+def test_targets_without_couplings_are_refused_in_one_line():
     other = SimpleNamespace(name="potts", L=4, n_sites=16)
     assert "'potts'" in BoundaryMps.unsupported(other, BoundaryMpsOptions())
     assert BoundaryMps.unsupported(ferromagnet(4), BoundaryMpsOptions()) is None
+    assert BoundaryMps.unsupported(Ising(4), BoundaryMpsOptions()) is None
 
 
 def test_misuse_is_refused():
@@ -288,3 +330,4 @@ def test_no_draws_and_one_draw():
 def test_costs_count_the_bonds_that_occur():
     costs = [BoundaryMps(ferromagnet(L), BoundaryMpsOptions(chi=16)).costs()["flops_per_draw"] for L in (4, 64)]
     assert costs == [8 * 4 * 6 * 16, 8 * 16 * 18 * 4096]
+    assert BoundaryMps(Ising(4), BoundaryMpsOptions(chi=32)).costs()["flops_per_draw"] == 24 * 16 * 18 * 16
