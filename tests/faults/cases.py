@@ -112,9 +112,9 @@ _HONEST_RUNS = (
     Case("wolff", L=16),
     Case("annealed", L=8),
     Case("boundary-mps", L=8, options=_FREE),
-    Case("van", L=4, steps=300, own=(("batch_size", 128),)),
-    Case("hier", L=8, steps=300, own=(("batch_size", 128),)),
-    Case("hier-exact", L=8, steps=300, own=(("batch_size", 64),)),
+    Case("van", L=4, steps=200, own=(("batch_size", 128),)),
+    Case("hier", L=8, steps=200, own=(("batch_size", 128),)),
+    Case("hier-exact", L=8, steps=200, own=(("batch_size", 64),)),
 )
 _HONEST_CHECKS = (
     Case(faults.Boltzmann, check="pooled_fit"),

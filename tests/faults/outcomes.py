@@ -1,7 +1,9 @@
 """Run one case of the catalogue with one seed, in this process."""
 
+import shutil
 import tempfile
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from fakes import faults, hidden, models
@@ -58,31 +60,46 @@ def outcome(case: Case, seed: int) -> str:
 
 
 def _run(case: Case, catalog: Catalog, seed: int, folder: Path) -> CellResult:
-    """The result of the cell of the case, after that of its reference."""
+    """The result of the cell of the case; a density is judged on the configurations of a reference cell."""
     entry = catalog.plugins[case.name]
-    target, common = dict(catalog.targets[case.target].fill(dict(case.options))), {"device": "cpu"}
-    place = case.target, case.L, case.beta
-    wolff = catalog.plugins["wolff"]
-    reference = Cell(
-        *("wolff", "sampler", wolff.version, wolff.fill({}), *place, 0, 20_000),
+    judged = entry.kind != "sampler" and not case.options and case.target == "ising" and case.beta > 0
+    reference = _reference(case.L, case.beta) if judged else None
+    cell = Cell(
+        *(case.name, entry.kind, entry.version, entry.fill(dict(case.own)), case.target, case.L, case.beta, seed),
+        draws=case.draws,
+        budget=Budget(steps=case.steps) if entry.takes_budget else None,
+        reference=reference[1] if reference else None,
+        target_options=dict(catalog.targets[case.target].fill(dict(case.options))),
+        device="cpu",
+    )
+    if reference is None:
+        return run_cell(Store.create(folder / "run", Plan("p", "t", "d", (), (cell,)), {}), cell, catalog)
+    store = reference[0]
+    store.add_cells((cell,))
+    try:
+        return run_cell(store, cell, catalog)
+    finally:
+        shutil.rmtree(store.files(cell.cell_id).folder)
+
+
+@cache
+def _reference(extent: int, beta: float) -> tuple[Store, str]:
+    """A run with a reference cell of `wolff`, and the name of the cell; it lives as long as this process."""
+    catalog = load_catalog()
+    wolff, target = catalog.plugins["wolff"], dict(catalog.targets["ising"].fill({}))
+    cell = Cell(
+        *("wolff", "sampler", wolff.version, wolff.fill({}), "ising", extent, beta, 0, 20_000),
         target_options=target,
         reference_draws=2000,
-        **common,
+        device="cpu",
     )
-    judged = entry.kind != "sampler" and not case.options and case.target == "ising" and case.beta > 0
-    cell = Cell(
-        *(case.name, entry.kind, entry.version, entry.fill(dict(case.own)), *place, seed, case.draws),
-        budget=Budget(steps=case.steps) if entry.takes_budget else None,
-        reference=reference.cell_id if judged else None,
-        target_options=target,
-        **common,
-    )
-    cells = (reference, cell) if judged else (cell,)
-    store = Store.create(folder / "run", Plan("p", "t", "d", groups=(), cells=cells), {})
-    for one in cells:
-        result = run_cell(store, one, catalog)
-        store.files(one.cell_id).write_result(result)
-    return result
+    _FOLDERS.append(tempfile.TemporaryDirectory())
+    store = Store.create(Path(_FOLDERS[-1].name) / "run", Plan("p", "t", "d", (), (cell,)), {})
+    store.files(cell.cell_id).write_result(run_cell(store, cell, catalog))
+    return store, cell.cell_id
+
+
+_FOLDERS: list[tempfile.TemporaryDirectory] = []
 
 
 def _words(case: Case, result: CellResult) -> str:
