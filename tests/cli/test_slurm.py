@@ -205,9 +205,7 @@ def test_cells_are_an_array_and_give_the_numbers_of_a_local_run(
 
 
 @pytest.mark.parametrize("how", ["requeue", "node"])
-def test_a_killed_job_is_queued_again_and_goes_on(
-    cluster, on_slurm, slow_plan, nisbench, wait_for, tmp_path, how
-):
+def test_a_killed_job_is_queued_again_and_goes_on(cluster, on_slurm, slow_plan, nisbench, wait_for, tmp_path, how):
     """`scontrol requeue`, as a job of higher priority does it, and a node that crashes and comes back."""
     plan, expected = slow_plan
     out = tmp_path / "r"
