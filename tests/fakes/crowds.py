@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-
 from fakes.stores import ENVIRONMENT, StoreMaker
+
 from nisbench.contract.records import Budget, Cell, Estimate
 from nisbench.harness.plan import Group, Plan
 from nisbench.harness.store import Store
