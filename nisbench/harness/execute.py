@@ -47,7 +47,7 @@ _GRACE_S = 5.0
 """Seconds that a worker has for its checkpoint, between SIGTERM and SIGKILL."""
 _GUARD = Path(__file__).with_name("guard.py")
 _STOPPED = 143
-"""Exit code of a worker that a signal has stopped, as in worker.py."""
+"""Exit code of a worker that a signal has stopped, as in worker.py and guard.py."""
 _TAIL_BYTES = 2**16
 """Bytes at the end of a log in which the reason of a crash is looked for."""
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -202,20 +202,27 @@ def has_ended(job: Job) -> bool:
 
 
 def conclude(store: Store, job: Job) -> None:
-    """End the job's processes, write a result for a cell that has left none, and release its lease."""
-    code, settings = job.process.poll(), job.settings
+    """End the job's processes, write how a cell without a result ended, and release its lease."""
+    code = job.process.poll()
     stage = store.state(job.cell.cell_id).stage or "start"
     end_jobs([job])  # also children that the worker left behind
-    # A worker that a scheduler stopped has written a checkpoint and its status.
-    stopped = code == _STOPPED and store.state(job.cell.cell_id).status is Status.INTERRUPTED
-    if not stopped and not job.lease.lost and store.result(job.cell.cell_id) is None:
-        if code is None:
-            status, reason = Status.TIMEOUT, f"not done after {settings.timeout:g} s; it was at: {stage}"
-        else:
-            last_line = _tail(job.files.log, job.log_start)
-            status, reason = Status.FAILED, _crash(code, last_line, settings.memory_limit)
-        job.files.write_result(CellResult(job.cell.cell_id, status, reason))
+    if not job.lease.lost and store.result(job.cell.cell_id) is None:
+        _write_end(store, job, code, stage)
     job.lease.release()
+
+
+def _write_end(store: Store, job: Job, code: int | None, stage: str) -> None:
+    """Write how a cell without a result ended; `code` is the exit code of its process, None after its time."""
+    if code == _STOPPED:  # by a scheduler; a worker that had the time has written a checkpoint and its status
+        if store.state(job.cell.cell_id).status is not Status.INTERRUPTED:
+            job.files.write_status(Status.INTERRUPTED, f"stopped while it was at: {stage}")
+        return
+    if code is None:
+        status, reason = Status.TIMEOUT, f"not done after {job.settings.timeout:g} s; it was at: {stage}"
+    else:
+        last_line = _tail(job.files.log, job.log_start)
+        status, reason = Status.FAILED, _crash(code, last_line, job.settings.memory_limit)
+    job.files.write_result(CellResult(job.cell.cell_id, status, reason))
 
 
 def interrupt(store: Store, jobs: Sequence[Job], reason: str) -> None:

@@ -28,6 +28,8 @@ _BEAT_S = 10.0
 """Time between two signs of life of the lease, as in lease.py."""
 _ORPHAN_GRACE_S = 1.5
 """Largest time between a request to stop and the end by force, once the driver is gone."""
+_STOPPED = 143
+"""Exit code of a command that was asked to stop, as in worker.py."""
 _ASKED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 """Signals that ask for the end; schedulers send SIGUSR1 or SIGUSR2 some time before they kill."""
 
@@ -68,6 +70,9 @@ def run(
 ) -> int:
     """Run the command and return its exit code, or minus the number of the signal that ended it.
 
+    A command that ended by a signal that asks for the end gives 143, and so does one that did not end with 0 after the
+    guard was asked to stop.
+
     Parameters
     ----------
     parent
@@ -102,7 +107,9 @@ def run(
             if not lease.beat():
                 os.kill(worker, signal.SIGKILL)
     _end_rest()
-    return code
+    # A scheduler signals all processes at once, so the worker may end before the guard has seen its own signal.
+    asked = deadline is not None or signal.sigpending() & watched - {signal.SIGCHLD} or -code in _ASKED
+    return _STOPPED if asked and code != 0 else code
 
 
 def _become(command: list[str], blocked: set[signal.Signals]) -> None:

@@ -28,9 +28,9 @@ _SHOWN_PROBLEMS = 4
 """Largest number of targets and betas that are drawn; the tables contain all."""
 _SHOWN_SIZES = 6
 """Largest number of sizes for which there is one panel each."""
-_SHOWN_SAMPLERS = 24
+_SHOWN_SAMPLERS = 16
 """Largest number of samplers in a figure; the page stays readable and below 10 MB."""
-_SHOWN_LINES = 120
+_SHOWN_LINES = 80
 """Largest number of lines, or of marks at one place, over all samplers of a figure."""
 
 

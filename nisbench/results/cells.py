@@ -17,7 +17,7 @@ __all__ = ["Results", "load"]
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """All cells of the loaded runs. Two objects are equal if they are the same, so that functions of them are cached."""
+    """All cells of the loaded runs. An object equals itself alone, so that functions of it can be cached."""
 
     runs: tuple[StoredRun, ...]
     rows: tuple[CellRow, ...]

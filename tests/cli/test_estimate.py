@@ -82,7 +82,9 @@ def test_earlier_times_grow_with_steps_and_draws(run):
     (known, *_) = [row.cell for row in rows if (row.cell.plugin, row.cell.L) == ("hier", 4)]
     model = replace(known, seed=9, beta=0.3, draws=1000, budget=Budget(steps=50))
     same = [row.quantities for row in rows if (row.cell.plugin, row.cell.L) == ("hier", 4)]
-    mean = {name: sum(each[name].value for each in same) / 2 for name in ("draw_s_per_1000", "compile_s", "train_step_s")}
+    mean = {
+        name: sum(each[name].value for each in same) / 2 for name in ("draw_s_per_1000", "compile_s", "train_step_s")
+    }
     found = earlier_costs([model], rows)[model.cell_id]
     assert found.seconds == pytest.approx(mean["draw_s_per_1000"] + mean["compile_s"] + 50 * mean["train_step_s"])
     assert found.memory == round(max(each["peak_host_train_bytes"].value for each in same))

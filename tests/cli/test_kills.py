@@ -29,6 +29,8 @@ MIB = 2**20
 ROUNDS, FIRST = (int(os.environ.get(f"NISBENCH_KILL_{name}", usual)) for name, usual in (("ROUNDS", 10), ("FIRST", 1)))
 MISLEADING = {"Traceback", "damaged", "error:"}
 """Words that no message of a killed run contains."""
+PATIENCE_S = 1800.0
+"""A run may be slow on a busy machine; one that does not end within this time hangs."""
 REST_S = 2.0
 """Within this time, no process of the run is left."""
 
@@ -95,7 +97,13 @@ def undisturbed(nisbench, write_plan, tmp_path_factory) -> tuple[Path, dict, flo
     return plan, numbers(Store.open(folder / "r")), time.monotonic() - begin
 
 
-def one_round(seed: int, undisturbed: tuple[Path, dict, float], start, nisbench, folder: Path) -> list[str]:
+def to_the_end(process: subprocess.Popen) -> tuple[int, str, str]:
+    """Exit code, output and messages of a command that nobody kills."""
+    out, err = process.communicate(timeout=PATIENCE_S)
+    return process.returncode, out, err
+
+
+def one_round(seed: int, undisturbed: tuple[Path, dict, float], start, folder: Path) -> list[str]:
     """Kill a run three times, let it end, and compare its numbers. Return the kills in words."""
     plan, expected, seconds = undisturbed
     rng, run, done = random.Random(seed), folder / f"run-{seed}", []
@@ -107,14 +115,14 @@ def one_round(seed: int, undisturbed: tuple[Path, dict, float], start, nisbench,
         send(name, victims(kind, process.pid, run))
         done.append(f"{name} {kind}")
         planned = (run / "plan.json").exists()
-        _, err = process.communicate(timeout=240 if kind == "worker" else 60)  # the driver of a worker goes on
+        _, err = process.communicate(timeout=PATIENCE_S)  # the driver of a worker goes on
         assert process.returncode != 0 or (run / "plan.json").exists(), done
         assert not planned or not MISLEADING & set(err.split()), (done, err)
         assert rest_is_gone(run, REST_S), (done, processes(str(run)))
         if (run / "plan.json").exists():
-            code, _, err = nisbench(folder, "status", run)
+            code, _, err = to_the_end(start(folder, "status", run))
             assert (code, err) == (0, ""), (done, err)
-    code, _, err = nisbench(folder, *command)
+    code, _, err = to_the_end(start(folder, *command))
     assert code == 0, (done, err)
     assert rest_is_gone(run, REST_S), (done, processes(str(run)))
     found = numbers(Store.open(run))
@@ -127,12 +135,12 @@ def one_round(seed: int, undisturbed: tuple[Path, dict, float], start, nisbench,
 
 @pytest.mark.slow
 @pytest.mark.timeout(36_000)
-def test_random_kills(undisturbed, start, nisbench, tmp_path) -> None:
+def test_random_kills(undisturbed, start, tmp_path) -> None:
     """Each round is a run that is killed three times. A failed round keeps its folder, and the others go on."""
     failed, log = {}, os.environ.get("NISBENCH_KILL_LOG")
     for seed in range(FIRST, FIRST + ROUNDS):
         try:
-            words = ", ".join(one_round(seed, undisturbed, start, nisbench, tmp_path))
+            words = ", ".join(one_round(seed, undisturbed, start, tmp_path))
             shutil.rmtree(tmp_path / f"run-{seed}")
         except (AssertionError, StoreError, subprocess.TimeoutExpired) as error:
             failed[seed] = words = f"FAILED {type(error).__name__}: {error}"
@@ -173,7 +181,7 @@ def test_a_daemon_of_a_plugin_ends_with_its_worker(tmp_path, wait_for, end) -> N
         wait_for(lambda: len(processes(word)) >= 3)
         process.terminate() if end == "TERM" else process.stdin.close()  # the worker ends with its standard input
         process.wait()
-    assert process.returncode == (7 if end == "alone" else -signal.SIGTERM)
+    assert process.returncode == (7 if end == "alone" else 128 + signal.SIGTERM)
     assert processes(word) == {}
 
 
@@ -191,3 +199,17 @@ def test_memory_of_all_processes_counts_together(tmp_path) -> None:
     assert process.returncode == -signal.SIGKILL
     assert "MemoryError: the processes of the cell take" in out
     assert processes(f"memory-{os.getpid()}") == {}
+
+
+@pytest.mark.parametrize("ignores", [False, True])
+def test_a_worker_that_was_asked_to_stop_has_not_failed(tmp_path, wait_for, ignores) -> None:
+    """A scheduler sends SIGTERM to every process; a worker may end by it, or by force after the grace."""
+    code = f"import signal, time; {'signal.signal(signal.SIGTERM, signal.SIG_IGN); ' if ignores else ''}time.sleep(60)"
+    word = f"asked-{ignores}-{os.getpid()}"
+    process = guard(tmp_path, code, "--grace", "0.5", word=word)
+    wait_for(lambda: len(processes(word)) == 2)
+    time.sleep(0.3)
+    send("TERM", list(processes(word)))
+    process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert processes(word) == {}

@@ -7,6 +7,7 @@ The tests need root, these programs and submitit; they are skipped elsewhere. Th
 counts in minutes. docs/dev/reliability.md describes what was seen.
 """
 
+import contextlib
 import importlib.util
 import os
 import re
@@ -130,10 +131,8 @@ def below(pid):
 
 
 def kill(pid):
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
 
 
 @pytest.fixture(scope="module")
@@ -205,9 +204,7 @@ def test_cells_are_an_array_and_give_the_numbers_of_a_local_run(
 
 
 @pytest.mark.parametrize("how", ["requeue", "node"])
-def test_a_killed_job_is_queued_again_and_goes_on(
-    cluster, on_slurm, slow_plan, nisbench, wait_for, tmp_path, how
-):
+def test_a_killed_job_is_queued_again_and_goes_on(cluster, on_slurm, slow_plan, nisbench, wait_for, tmp_path, how):
     """`scontrol requeue`, as a job of higher priority does it, and a node that crashes and comes back."""
     plan, expected = slow_plan
     out = tmp_path / "r"
@@ -232,7 +229,7 @@ def test_the_signal_before_the_walltime_writes_a_checkpoint(cluster, on_slurm, s
     out = tmp_path / "r"
     code, _, err = nisbench(tmp_path, *submit(plan, out, "time=2", "signal_delay_s=60", "requeues=9"))
     assert code == 0, err
-    (checkpoints,) = [folder for folder in out.glob("cells/tilted-*")]
+    (checkpoints,) = out.glob("cells/tilted-*")
     wait_for(lambda: any(checkpoints.glob("checkpoint*.safetensors")), 600)
     store = Store.open(out)
     wait_for(lambda: ended(out, cluster), 1200)

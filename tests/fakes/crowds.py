@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-
 from fakes.stores import ENVIRONMENT, StoreMaker
+
 from nisbench.contract.records import Budget, Cell, Estimate
 from nisbench.harness.plan import Group, Plan
 from nisbench.harness.store import Store
@@ -45,7 +45,15 @@ def _sampler(L: int, beta: float, seed: int, **fields: object) -> Cell:
 
 def _cell(plugin: str, kind: str, L: int, beta: float, seed: int, **fields: object) -> Cell:
     return Cell(
-        plugin=plugin, kind=kind, L=L, beta=beta, seed=seed, draws=DRAWS, plugin_version="0.1.0", target="ising", **fields
+        plugin=plugin,
+        kind=kind,
+        L=L,
+        beta=beta,
+        seed=seed,
+        draws=DRAWS,
+        plugin_version="0.1.0",
+        target="ising",
+        **fields,
     )
 
 

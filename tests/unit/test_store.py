@@ -324,4 +324,11 @@ def test_states_of_many_cells_are_those_of_each_cell(tmp_path, monkeypatch):
     assert list(found) == ids
     assert {path.split("/")[-2] for path in opened} == set(ids[1:5])
     assert found == {cell_id: Store(store.path).state(cell_id) for cell_id in ids}
-    assert [str(state) for state in found.values()] == ["not started", "running", "ok", "interrupted", "queued", "not started"]
+    assert [str(state) for state in found.values()] == [
+        "not started",
+        "running",
+        "ok",
+        "interrupted",
+        "queued",
+        "not started",
+    ]

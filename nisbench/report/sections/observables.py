@@ -75,7 +75,9 @@ def _seed_note(results: Results) -> str:
     """The sentence that some seeds are not drawn; empty if all are drawn."""
     most = max((len(group.members) for group in results.groups), default=0)
     first = drawn_seeds(results, _SHOWN_SEEDS)
-    return f"At most {first + 1} seeds of a sampler are drawn: the first {first} and the worst. " if most > first else ""
+    return (
+        f"At most {first + 1} seeds of a sampler are drawn: the first {first} and the worst. " if most > first else ""
+    )
 
 
 @lru_cache(maxsize=1)
