@@ -25,9 +25,9 @@ draws = {draws}
 def run(task: Task) -> None:
     """One row for each sampler and size, with the device that it ran on."""
     settings = task.settings
-    samplers = sorted(entry.name for entry in load_catalog().plugins.values() if entry.kind == "sampler")
+    every = sorted(entry.name for entry in load_catalog().plugins.values() if entry.kind == "sampler")
     sizes, draws = list(settings.baseline_sizes), settings.chain_draws
-    plan = PLAN.format(plugins=samplers, sizes=sizes, beta=BETA, draws=draws)
+    plan = PLAN.format(plugins=list(settings.baselines or every), sizes=sizes, beta=BETA, draws=draws)
     code, _ = finish(task, start_plan(task, plan))
     if code != 0:
         task.fail("the time was up before the run ended" if code is None else f"nisbench run ended with {code}")

@@ -49,6 +49,8 @@ class Settings:
     reference_draws: int
     chain_draws: int
     """draws of a chain: of the reference and of the baselines"""
+    baselines: tuple[str, ...] | None
+    """samplers beside the models; None: all"""
     baseline_sizes: tuple[int, ...]
 
 
@@ -82,6 +84,7 @@ DEVICE = Settings(
     quality_batch=1024,
     reference_draws=1000,
     chain_draws=20000,
+    baselines=None,
     baseline_sizes=(32, 64, 128),
 )
 
@@ -109,5 +112,6 @@ DRY = Settings(
     quality_batch=16,
     reference_draws=50,
     chain_draws=400,
+    baselines=("metropolis", "wolff"),
     baseline_sizes=(8,),
 )

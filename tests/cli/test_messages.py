@@ -23,6 +23,7 @@ def _one_line(answer, *parts):
 def here(tmp_path, monkeypatch, capsys):
     """Runs the command in this process, in `tmp_path`: (exit code, stdout, stderr)."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", "/nowhere")  # a machine may have SLURM
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["nisbench", *map(str, arguments)])

@@ -173,10 +173,10 @@ def test_a_hostile_registration_changes_no_cell_of_built_ins(nisbench_with, tmp_
     hostile += "class Panic(BaseException): pass\nraise Panic('boom')"
     install(tmp_path / "site", "aaa", hostile)
     arguments = ["--plugins", "wolff,hier", "--sizes", "4", "--draws", "2000", "--train-steps", "3", "--no-report"]
-    code, _, err = nisbench_with(tmp_path / "site", "run", *arguments, "--out", "r")
+    code, _, err = nisbench_with(tmp_path / "site", "run", *arguments, "--reference", "none", "--out", "r")
     assert code == 0, err
     store = Store.open(tmp_path / "r")
-    assert len(store.cells()) == 3
+    assert len(store.cells()) == 2
     reasons = [store.state(cell.cell_id).describe() for cell in store.cells()]
     assert not [reason for reason in reasons if "failed" in reason], reasons
     listed = nisbench_with(tmp_path / "site", "plugins")[1]

@@ -171,7 +171,8 @@ def test_unfinished_run_shows_every_cell_with_its_status_and_reason(
 
 
 def test_running_cell_is_called_running(out: Path, tmp_path: Path):
-    maker = quick(sizes=(4,))
+    maker = StoreMaker(draws=400)
+    maker.sampler(4)
     cell = maker.sampler(8)
     maker.waits(cell)
     store = maker.write(tmp_path / "run")
@@ -235,7 +236,8 @@ def test_quantity_that_no_cell_holds_is_left_out_with_a_word(out: Path, tmp_path
 
 
 def test_several_runs_temperatures_and_devices_are_kept_apart(out: Path, tmp_path: Path):
-    first, second = quick(sizes=(4,), draws=400), StoreMaker(draws=400)
+    first, second = StoreMaker(draws=400), StoreMaker(draws=400)
+    first.sampler(4)
     second.sampler(4, beta=0.3)
     second.sampler(8, beta=0.3)
     second.sampler(4)  # also in the first run
