@@ -87,12 +87,12 @@ def rest_is_gone(run: Path, seconds: float) -> bool:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(nisbench, write_plan, tmp_path_factory) -> tuple[Path, dict, float]:
+def undisturbed(start, write_plan, tmp_path_factory) -> tuple[Path, dict, float]:
     """Plan, numbers and seconds of a run that was left alone."""
     folder = tmp_path_factory.mktemp("undisturbed")
     plan = write_plan("tilted", "perfect", step_sleep=0.005)
     begin = time.monotonic()
-    code, _, err = nisbench(folder, "run", "--plan", plan, "--out", "r", "--no-report")
+    code, _, err = to_the_end(start(folder, "run", "--plan", plan, "--out", "r", "--no-report"))
     assert code == 0, err
     return plan, numbers(Store.open(folder / "r")), time.monotonic() - begin
 

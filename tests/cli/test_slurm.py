@@ -155,8 +155,8 @@ def on_slurm(cluster, environment, monkeypatch):
 
 @pytest.fixture(scope="module")
 def slow_plan(nisbench, write_plan, tmp_path_factory):
-    """A plan with a reference and a training of about a minute and a half, and the numbers of a local run."""
-    folder, plan = tmp_path_factory.mktemp("local"), write_plan("tilted", "perfect", step_sleep=0.4)
+    """A plan with a reference and a training of about two minutes, and the numbers of a local run."""
+    folder, plan = tmp_path_factory.mktemp("local"), write_plan("tilted", "perfect", step_sleep=0.6)
     code, _, err = nisbench(folder, "run", "--plan", plan, "--out", "r", "--no-report")
     assert code == 0, err
     return plan, numbers(folder / "r")
@@ -227,7 +227,7 @@ def test_the_signal_before_the_walltime_writes_a_checkpoint(cluster, on_slurm, s
     """The walltime is shorter than the training, which needs several attempts."""
     plan, expected = slow_plan
     out = tmp_path / "r"
-    code, _, err = nisbench(tmp_path, *submit(plan, out, "time=2", "signal_delay_s=60", "requeues=9"))
+    code, _, err = nisbench(tmp_path, *submit(plan, out, "time=3", "signal_delay_s=60", "requeues=9"))
     assert code == 0, err
     (checkpoints,) = out.glob("cells/tilted-*")
     wait_for(lambda: any(checkpoints.glob("checkpoint*.safetensors")), 600)
