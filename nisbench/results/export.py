@@ -31,6 +31,8 @@ SETTING_COLUMNS = ("run", "budget_steps", "budget_s", "draws", "dtype")
 """Further columns of the export. One column follows for each option in which cells differ, such as `hier.width`."""
 
 _CELL_COLUMNS = ("cell", "plugin", "kind", "plugin_version", "target", "L", "beta", "seed", "device", "target_options")
+_AT_A_TIME = 5000
+"""Rows that are turned into JSON at a time."""
 _INTEGERS = ("L", "seed", "n", "budget_steps", "draws", "step")
 _NUMBERS = ("beta", "value", "error", "exact", "z", "budget_s")
 
@@ -46,9 +48,7 @@ def exported(
         return _parquet(frame)
     if form == "csv":
         return frame.to_csv(index=False).encode()
-    records = frame.astype(object).where(frame.notna(), None).to_dict(orient="records")
-    rows = [{str(name): _json_value(value) for name, value in row.items()} for row in records]
-    return (json.dumps(rows, indent=1, allow_nan=False) + "\n").encode()
+    return _json(frame)
 
 
 def long_table(stores: Sequence[Store]) -> pd.DataFrame:
@@ -184,6 +184,17 @@ def _numbers(estimate: Estimate) -> dict[str, object]:
         "exact": estimate.exact,
         "z": estimate.z,
     }
+
+
+def _json(frame: pd.DataFrame) -> bytes:
+    """A list of records with one key per line. Few rows at a time exist as records, which take much memory."""
+    parts = []
+    for first in range(0, len(frame), _AT_A_TIME):
+        part = frame.iloc[first : first + _AT_A_TIME]
+        records = part.astype(object).where(part.notna(), None).to_dict(orient="records")
+        rows = [{str(name): _json_value(value) for name, value in row.items()} for row in records]
+        parts.append(json.dumps(rows, indent=1, allow_nan=False)[2:-2])  # without the brackets of the list
+    return ("[\n" + ",\n".join(parts) + "\n]\n").encode() if parts else b"[]\n"
 
 
 def _parquet(frame: pd.DataFrame) -> bytes:

@@ -1,12 +1,14 @@
 """The long table of the export."""
 
+import json
 from pathlib import Path
 
 import pytest
 from fakes.stores import StoreMaker
 
 from nisbench.harness.store import Store
-from nisbench.results.export import LONG_COLUMNS, SETTING_COLUMNS, history_table, long_table
+from nisbench.results import export
+from nisbench.results.export import LONG_COLUMNS, SETTING_COLUMNS, exported, history_table, long_table
 
 
 def test_long_table_has_the_columns_of_the_export_format(quick_store: Store):
@@ -47,3 +49,20 @@ def test_options_that_differ_have_columns_and_histories_a_table(quick_store: Sto
         assert len(rows) == len(lines)
         assert list(rows["step"]) == [line["step"] for line in lines]
         assert (rows["beta"] == cell.beta).all()
+
+
+@pytest.mark.parametrize("rows", [1, 7, 10_000])
+def test_json_does_not_depend_on_the_rows_at_a_time(quick_store: Store, monkeypatch: pytest.MonkeyPatch, rows: int):
+    table = long_table([quick_store])
+    monkeypatch.setattr(export, "_AT_A_TIME", rows)
+    text = exported([quick_store], "json").decode()
+    found = json.loads(text)
+    assert json.dumps(found, indent=1) + "\n" == text
+    assert [row["quantity"] for row in found] == table["quantity"].astype(object).where(
+        table["quantity"].notna(), None
+    ).tolist()
+    assert json.loads(exported([quick_store], "json", "history"))
+
+
+def test_a_run_without_cells_is_an_empty_list(tmp_path: Path):
+    assert exported([StoreMaker().write(tmp_path / "run")], "json") == b"[]\n"
