@@ -113,7 +113,7 @@ _HONEST_RUNS = (
     Case("annealed", L=8),
     Case("boundary-mps", L=8, options=_FREE),
     Case("van", L=4, steps=200, own=(("batch_size", 128),)),
-    Case("hier", L=8, steps=200, own=(("batch_size", 128),)),
+    Case("hier", L=4, steps=300),
     Case("hier-exact", L=8, steps=200, own=(("batch_size", 64),)),
 )
 _HONEST_CHECKS = (
