@@ -65,6 +65,7 @@ def test_work_at_import_is_named_and_that_of_libraries_is_not(tmp_path, monkeypa
 
 
 def test_a_thread_that_works_on_is_named(tmp_path):
+    hidden.InBackground.over.clear()
     try:  # several times: one look of three may fall into a stop of the whole machine
         assert any("background" in parts(measured(tmp_path / str(k), "fakes.hidden:InBackground")) for k in range(5))
     finally:
