@@ -7,7 +7,7 @@ from nisbench.contract.records import Cell, canonical_json
 
 __all__ = ["variant_names"]
 
-_VARIANT_FIELDS = ("budget", "draws", "dtype", "plugin_version", "reference", "protocol_version")
+_VARIANT_FIELDS = ("budget", "draws", "dtype", "plugin_version", "target_version", "reference", "protocol_version")
 _LAST_RESORT = ("reference",)
 """Fields that mean nothing to a reader; they are used in a name only if the cells differ in nothing else."""
 

@@ -90,7 +90,8 @@ class BoundaryMps(Density):
 
     def costs(self) -> Mapping[str, float]:
         """Return the operations of a draw: four products of a vector and a matrix a site, and eight of vectors."""
-        torus = lattice_of(self.target).boundary == "torus"
+        lattice: Any = lattice_of(self.target)
+        torus = lattice.boundary == "torus"
         extent = width(self.target.L, self.options.chi, 4 if torus else 2)
         return {"flops_per_draw": (24.0 if torus else 8.0) * extent * (extent + 2) * self.target.n_sites}
 

@@ -16,7 +16,7 @@ _Array = NDArray[np.float64]
 
 def width(L: int, chi: int, states: int) -> int:
     """D: the largest bond that occurs for columns with `states` states, rounded up to a multiple of four."""
-    largest = min(chi, states ** (L // 2))
+    largest: int = min(chi, states ** (L // 2))
     return (largest + 3) // 4 * 4
 
 

@@ -24,6 +24,11 @@ GLASS = replace(GLASS, target_options={"disorder": "pm1", "boundary": "free", "i
 STRANGE = replace(NEW, target="not-installed", target_options={"b": 1, "a": "x"})
 
 
+def test_two_versions_of_a_target_are_two_variants():
+    newer = replace(NEW, target_version="0.3")
+    assert set(variant_names([NEW, newer]).values()) == {"hier (target_version=0.2)", "hier (target_version=0.3)"}
+
+
 def write(path, *cells):
     group = Group("g", "", ("hier",), (8,), (0.44,), (1,), tuple(c.cell_id for c in cells))
     store = Store.create(path, Plan(name="p", title="t", description="d", groups=(group,), cells=cells), {})
