@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numba import prange
 
-from nisbench.nn.kernels.functions import log_sigmoid
+from nisbench.nn.kernels.functions import exp, log1p
 from nisbench.nn.kernels.jit import FAST, U, kernel
 
 __all__ = ["draw_isolated"]
@@ -33,7 +33,8 @@ def _heat_bath(lattice: Any, sites: Any, neighbours: Any, coupling: Any, thresho
         for e in range(m):
             lattice[site, begin + e] = np.int8(spin[e])
         for e in range(_TILE):  # a constant number of turns; what lies beyond m is ignored
-            logit[e] = log_sigmoid(spin[e] * logit[e])
+            a = spin[e] * logit[e]
+            logit[e] = min(a, 0) - log1p(exp(-abs(a)))
         for e in range(_TILE):
             total[e] += logit[e]
     return total
