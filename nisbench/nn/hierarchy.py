@@ -29,6 +29,8 @@ class Level(nn.Module):
     """(n_drawn, n_blocks)"""
     border: Tensor
     """(n_border, n_blocks)"""
+    bonds: Tensor
+    """(2, n_bonds, n_blocks) the two ends of each bond between a drawn site and the border or an earlier drawn site"""
 
     def __init__(self, drawn: _Lines, border: _Lines, corners: Sequence[_Site], L: int) -> None:
         """`drawn` and `border` are relative to the corners, one for each block."""
@@ -36,6 +38,9 @@ class Level(nn.Module):
         for name, lines in (("drawn", drawn), ("border", border)):
             sites = [_flat(chain(*lines), corner, L) for corner in corners]
             self.register_buffer(name, _sites(sites).T.contiguous(), persistent=False)
+        later, earlier = known_neighbours(self, L).nonzero().T
+        ends = torch.stack([self.drawn[later], torch.cat([self.border, self.drawn])[earlier]])
+        self.register_buffer("bonds", ends, persistent=False)
         self.lengths = [len(line) for line in (*border, *drawn)]
         """Numbers of sites of the straight lines that make up the border and then the drawn sites."""
 

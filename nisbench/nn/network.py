@@ -17,7 +17,8 @@ from nisbench.nn.bernoulli import spin_log_prob
 from nisbench.nn.formula import Matrices, draw_plain, logits, units
 from nisbench.nn.fused import can_fuse, draw_fused
 from nisbench.nn.kernels.gradient import gradient_network, gradient_size, gradient_views
-from nisbench.nn.kernels.network import Net, Sites, draw_network
+from nisbench.nn.kernels.lattice import Sites
+from nisbench.nn.kernels.network import Net, draw_network
 from nisbench.nn.kernels.products import TILE
 
 __all__ = ["draw", "score"]

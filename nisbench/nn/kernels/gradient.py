@@ -23,8 +23,9 @@ from numba import prange
 
 from nisbench.nn.kernels.functions import exp
 from nisbench.nn.kernels.jit import FAST, FAST_SUMS, LANES, U0, U1, U, kernel
+from nisbench.nn.kernels.lattice import aligned
 from nisbench.nn.kernels.network import PANEL, Net, evaluate, gather_all, shape, tile_of
-from nisbench.nn.kernels.products import TILE, aligned, multiply, row_sums, transpose
+from nisbench.nn.kernels.products import TILE, multiply, row_sums, transpose
 
 __all__ = ["gradient_network", "gradient_size", "gradient_views"]
 

@@ -23,14 +23,13 @@ from numba import prange
 
 from nisbench.nn.kernels.functions import exp, log1p, tanh
 from nisbench.nn.kernels.jit import FAST, U0, U1, U, kernel
-from nisbench.nn.kernels.products import TILE, aligned, multiply
+from nisbench.nn.kernels.lattice import PARTS, aligned, gather, scatter
+from nisbench.nn.kernels.products import TILE, multiply
 
-__all__ = ["Net", "Sites", "draw_network", "evaluate", "gather_all", "shape", "tile_of"]
+__all__ = ["PANEL", "Net", "draw_network", "evaluate", "gather_all", "shape", "tile_of"]
 
 PANEL = 16
 """Spins of a panel."""
-PARTS = 64
-"""Largest number of parts of the tiles. Threads share the parts; each part keeps its memory from tile to tile."""
 RUN = U(8)
 """Spins whose ln sigmoid are summed with one logarithm."""
 _TILE, _PANEL = U(TILE), U(PANEL)
@@ -55,17 +54,6 @@ class Net(NamedTuple):
     """units of each spin"""
 
 
-class Sites(NamedTuple):
-    """The blocks that a network draws in a batch of lattices. Sample `block n + c` is one block of lattice c."""
-
-    lattice: Any
-    """(all sites, n) int8"""
-    drawn: Any
-    """(K, n_blocks) sites of the lattice"""
-    border: Any
-    """(B, n_blocks)"""
-
-
 class Tile(NamedTuple):
     """Inputs, units and logits of TILE samples, as flat arrays with the samples contiguous."""
 
@@ -87,33 +75,6 @@ def tile_of(net: Any, kept: Any) -> Any:
     x[:] = 0  # samples beyond the last one
     h, z = aligned(units * _TILE, net.first), aligned(kept * _TILE, net.first)
     return Tile(x, h, z, aligned(n_spins * _TILE, net.first))
-
-
-@kernel()
-def gather(x: Any, at: Any, lattice: Any, sites: Any, begin: Any, m: Any) -> None:
-    """x[at + r, e] = lattice[sites[r, block], c] for the samples begin + e = block n + c with e < m."""
-    n = U(lattice.shape[1])
-    for r in range(U(sites.shape[0])):
-        o, e, block, c = (at + r) * _TILE, U0, begin // n, begin % n
-        while e < m:
-            # the samples of one block are contiguous in the lattice; a tile may end inside a block or span several
-            site, count = U(sites[r, block]), min(m - e, n - c)
-            for k in range(count):
-                x[o + e + k] = lattice[site, c + k]
-            e, block, c = e + count, block + U1, U0
-
-
-@kernel()
-def scatter(x: Any, at: Any, lattice: Any, sites: Any, begin: Any, m: Any) -> None:
-    """lattice[sites[r, block], c] = x[at + r, e], the inverse of `gather`."""
-    n = U(lattice.shape[1])
-    for r in range(U(sites.shape[0])):
-        o, e, block, c = (at + r) * _TILE, U0, begin // n, begin % n
-        while e < m:
-            site, count = U(sites[r, block]), min(m - e, n - c)
-            for k in range(count):
-                lattice[site, c + k] = np.int8(x[o + e + k])
-            e, block, c = e + count, block + U1, U0
 
 
 @kernel(error_model="numpy", fastmath=FAST)
@@ -244,8 +205,8 @@ def _log_prob(tile: Any, n_border: Any, n_spins: Any, total: Any) -> None:
 @kernel()
 def gather_all(tile: Any, sites: Any, n_border: Any, begin: Any, m: Any) -> None:
     """Copy border and spins of m samples into x."""
-    gather(tile.x, U0, sites.lattice, sites.border, begin, m)
-    gather(tile.x, n_border, sites.lattice, sites.drawn, begin, m)
+    gather(tile.x, U0, _TILE, sites.lattice, sites.border, begin, m)
+    gather(tile.x, n_border, _TILE, sites.lattice, sites.drawn, begin, m)
 
 
 @kernel()
@@ -257,9 +218,9 @@ def _draw_part(net: Any, sites: Any, thresholds: Any, log_prob: Any, first: Any,
     for begin in range(first * _TILE, min(last * _TILE, U(log_prob.size)), _TILE):
         m = min(_TILE, U(log_prob.size) - begin)
         if thresholds.size:
-            gather(tile.x, U0, sites.lattice, sites.border, begin, m)
+            gather(tile.x, U0, _TILE, sites.lattice, sites.border, begin, m)
             _draw(net, tile, extents, thresholds, begin, m)
-            scatter(tile.x, n_border, sites.lattice, sites.drawn, begin, m)
+            scatter(tile.x, n_border, _TILE, sites.lattice, sites.drawn, begin, m)
         else:
             gather_all(tile, sites, n_border, begin, m)
             evaluate(net, tile, extents)

@@ -6,25 +6,14 @@ rows. A tile is a matrix (units, TILE): row u has the unit u of TILE samples.
 
 from typing import Any
 
-import numpy as np
-
 from nisbench.nn.kernels.jit import FAST, FAST_SUMS, LANES, U0, U1, U2, U3, U4, WIDE, U, kernel
 from nisbench.nn.kernels.vectors import add_scaled, load, store
 
-__all__ = ["TILE", "aligned", "multiply", "row_sums", "transpose"]
+__all__ = ["TILE", "multiply", "row_sums", "transpose"]
 
 TILE = 128
 """Samples that one thread takes through a whole network at a time; their units stay in the cache."""
 _TILE, _LANES, _WIDE = U(TILE), U(LANES), U(WIDE)
-
-
-@kernel()
-def aligned(numbers: Any, like: Any) -> Any:
-    """(numbers,) array of the type of `like`, not initialised, that begins at a cache line."""
-    spare = U(64 // like.itemsize)
-    whole = np.empty(numbers + spare, dtype=like.dtype)
-    skipped = (U(64) - U(whole.ctypes.data) % U(64)) % U(64) // U(like.itemsize)
-    return whole[skipped : skipped + numbers]
 
 
 def _product(size: int) -> Any:

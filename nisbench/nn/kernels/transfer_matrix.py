@@ -16,6 +16,7 @@ import numpy as np
 from numba import prange
 
 from nisbench.nn.kernels.jit import FAST, U0, U1, U2, U4, U, kernel
+from nisbench.nn.kernels.lattice import PARTS, aligned, gather, scatter
 
 __all__ = ["solve_blocks"]
 
@@ -24,22 +25,23 @@ TILE = U(64)
 
 
 @kernel(fastmath=FAST, error_model="numpy")
-def _site_weights(weights: Any, border: Any, side: int, row: int, column: int, first: Any, m: Any, unlike: Any) -> None:
+def _site_weights(weights: Any, border: Any, side: int, row: int, column: int, unlike: Any) -> None:
     """weights[2 left + spin]: the bonds to the border and to the left neighbour, `unlike` for each unlike pair.
 
     weights : (4, TILE); without a left neighbour only the first two rows are filled.
     """
+    one = unlike * 0 + 1  # of the type of the weights
     for b in range(TILE):
-        weights[b] = 1
-        weights[TILE + b] = 1
+        weights[b] = one
+        weights[TILE + b] = one
     for edge in range(4):  # above, right, below, left
         touches = (row == 0, column == side - 1, row == side - 1, column == 0)[edge]
         if touches:
-            outside = border[edge * side + (row if edge % 2 else column)]
-            for b in range(m):
-                s = outside[first + b]
-                weights[b] *= unlike if s > 0 else 1
-                weights[TILE + b] *= 1 if s > 0 else unlike
+            outside = U(edge * side + (row if edge % 2 else column)) * TILE
+            for b in range(TILE):
+                up = border[outside + b] > 0
+                weights[b] *= unlike if up else one
+                weights[TILE + b] *= one if up else unlike
     if column > 0:
         for b in range(TILE):
             weights[U2 * TILE + b] = weights[b] * unlike
@@ -118,58 +120,57 @@ def _sum_columns(vector: Any, sums: Any, like: Any, side: int) -> None:
 
 
 @kernel(fastmath=FAST, error_model="numpy")
-def _bonds_below(like: Any, spins: Any, side: int, row: int, first: Any, m: Any, unlike: Any) -> None:
+def _bonds_below(like: Any, spins: Any, side: int, row: int, unlike: Any) -> None:
     """like[2 c + spin] = the bond of spin c of a row to the drawn spin below it, 1 in the last row."""
+    one = unlike * 0 + 1
     for column in range(side):
         k = U(2 * column) * TILE
         for b in range(TILE):
-            like[k + b] = 1
-            like[k + TILE + b] = 1
+            like[k + b] = one
+            like[k + TILE + b] = one
         if row < side - 1:
-            below = spins[(row + 1) * side + column]
-            for b in range(m):
-                s = below[first + b]
-                like[k + b] = unlike if s > 0 else 1
-                like[k + TILE + b] = 1 if s > 0 else unlike
+            below = U((row + 1) * side + column) * TILE
+            for b in range(TILE):
+                up = spins[below + b] > 0
+                like[k + b] = unlike if up else one
+                like[k + TILE + b] = one if up else unlike
 
 
 @kernel(fastmath=FAST, error_model="numpy")
-def _draw_row(spins: Any, odds: Any, side: int, row: int, first: Any, m: Any, sums: Any, like: Any) -> None:
+def _draw_row(spins: Any, odds: Any, side: int, row: int, first: Any, m: Any, sums: Any, like: Any, state: Any) -> None:
     """Draw the spins of a row from the right: P(up)/P(down) is a ratio of two sums over the spins to the left."""
-    for b in range(m):
-        # `state` are the spins drawn so far; the sums have 2^(side + 1) - 1 rows, of which `base` is the last one
-        state, base = U0, (U2 << U(side)) - U2
-        for step in range(side):
-            column = side - 1 - step
-            base -= U2 << U(step)  # where the sums over `column` spins begin
-            k, a = U(2 * column) * TILE + b, (base + U2 * state) * TILE + b
-            down, up = sums[a] * like[k], sums[a + TILE] * like[k + TILE]
-            site = row * side + column
-            if up > odds[site, first + b] * down:
-                spins[site, first + b] = 1
-                state = U2 * state + U1
-            else:
-                spins[site, first + b] = -1
-                state = U2 * state
+    # `state` are the spins drawn so far; the sums have 2^(side + 1) - 1 rows, of which `base` is the last one
+    base = (U2 << U(side)) - U2
+    state[:] = 0
+    for step in range(side):
+        column = side - 1 - step
+        base -= U2 << U(step)  # where the sums over `column` spins begin
+        k, o = U(2 * column) * TILE, U(row * side + column) * TILE
+        limit = odds[row * side + column]
+        for b in range(m):
+            a = (base + U2 * state[b]) * TILE + b
+            down, up = sums[a] * like[k + b], sums[a + TILE] * like[k + TILE + b]
+            drawn = up > limit[first + b] * down
+            spins[o + b] = 1 if drawn else -1
+            state[b] = U2 * state[b] + U(drawn)
 
 
 @kernel(fastmath=FAST, error_model="numpy")
-def _sum_rows(border: Any, side: int, unlike: Any, rows: Any, size: Any, first: Any, m: Any) -> None:
-    """Move through TILE blocks site by site; `size`, 0 on entry, becomes ln Z.
+def _sum_rows(border: Any, side: int, unlike: Any, rows: Any, size: Any, work: Any) -> None:
+    """Move through TILE blocks site by site; `size` becomes ln Z.
 
     rows : (side, 2^side TILE) receives the weights of each row, or (2, 2^side TILE) those of the last two rows
     """
-    # the two arrays that the sites of a row write to in turn, so that no loop reads and writes the same states
-    even, odd = np.empty(len(rows[0]), dtype=rows.dtype), np.empty(len(rows[0]), dtype=rows.dtype)
-    weights = np.empty(U4 * TILE, dtype=rows.dtype)
-    scale, sums = np.empty(TILE, dtype=rows.dtype), np.empty(TILE)
+    # the sites of a row write to `even` and `odd` in turn, so that no loop reads and writes the same states
+    even, odd, weights, scale, sums = work
+    size[:] = 0
     even[:TILE] = 1  # no spin yet: one state of weight 1
     for row in range(side):
         last = rows[row % len(rows)]
         source = even if row == 0 else rows[(row - 1) % len(rows)]
         for column in range(side):
             target = last if column == side - 1 else (even if column % 2 else odd)
-            _site_weights(weights, border, side, row, column, first, m, unlike[row])
+            _site_weights(weights, border, side, row, column, unlike[row])
             if row == 0:
                 _grow(source, target, column, weights)
             else:
@@ -182,36 +183,49 @@ def _sum_rows(border: Any, side: int, unlike: Any, rows: Any, size: Any, first: 
         _normalise(last, scale, sums, size)
 
 
-@kernel(parallel=True, fastmath=FAST, error_model="numpy")
-def solve_blocks(border: Any, side: int, unlike: Any, odds: Any, spins: Any, log_z: Any) -> None:
-    """Compute ln Z of blocks for the spins around them and, where `spins` has rows, draw the spins inside.
+@kernel(fastmath=FAST, error_model="numpy")
+def _solve_part(sites: Any, side: int, unlike: Any, odds: Any, log_z: Any, begin: Any, end: Any) -> None:
+    """Solve the blocks begin ... end, tile by tile."""
+    numbers, draw, like = TILE << U(side), odds.size > 0, unlike
+    rows = aligned(U(side if draw else 2) * numbers, like).reshape(side if draw else 2, int(numbers))
+    border, spins = np.ones(U(4 * side) * TILE, dtype=np.int8), np.empty(U(side * side) * TILE, dtype=np.int8)
+    work = (
+        aligned(numbers, like), aligned(numbers, like), aligned(U4 * TILE, like), aligned(TILE, like), np.empty(int(TILE))
+    )  # fmt: skip
+    size, state = np.empty(int(TILE)), np.empty(int(TILE), dtype=np.uint64)
+    sums, bonds = aligned(U2 * numbers if draw else U0, like), aligned(U(2 * side) * TILE, like)
+    for first in range(begin, end, TILE):
+        m = min(TILE, end - first)
+        gather(border, U0, TILE, sites.lattice, sites.border, first, m)
+        _sum_rows(border, side, unlike, rows, size, work)
+        for b in range(m):
+            log_z[first + b] = size[b]
+        if not draw:
+            continue
+        for back in range(side):
+            row = side - 1 - back
+            _bonds_below(bonds, spins, side, row, unlike[min(row + 1, side - 1)])
+            _sum_columns(rows[row], sums, bonds, side)
+            _draw_row(spins, odds, side, row, first, m, sums, bonds, state)
+        scatter(spins, U0, TILE, sites.lattice, sites.drawn, first, m)
+
+
+@kernel(parallel=True)
+def solve_blocks(sites: Any, side: int, unlike: Any, odds: Any, log_z: Any) -> None:
+    """Compute ln Z of blocks for the spins around them and, if there are odds, draw the spins inside into the lattice.
 
     A bond has weight 1 where its ends are alike and `unlike[row]` = exp(-2 beta) where they differ; `row` is the row of
     its lower end.
 
     Parameters
     ----------
-    border : (4 side, n) of -1, +1: above, right, below, left
+    sites : `Sites` of the blocks: the border is above, right, below, left; the drawn sites are row by row
     unlike : (side,)
-    odds : (side^2, n) u/(1 - u) with u uniform; (0, n) for no draw
-    spins : (side^2, n), the draw, row by row; (0, n) for none
-    log_z : (n,), the result
+    odds : (side^2, n_blocks n) u/(1 - u) with u uniform; without elements nothing is drawn
+    log_z : (n_blocks n,), the result
     """
-    n, numbers, draw = border.shape[1], TILE << U(side), len(spins) > 0
-    step = int(TILE)
-    for tile in prange((n + step - 1) // step):
-        first = U(tile) * TILE
-        m = min(TILE, U(n) - first)
-        rows = np.empty((side if draw else 2, numbers), dtype=border.dtype)
-        size = np.zeros(TILE)
-        _sum_rows(border, side, unlike, rows, size, first, m)
-        for b in range(m):
-            log_z[first + b] = size[b]
-        if draw:
-            sums = np.empty(U2 * numbers, dtype=border.dtype)
-            like = np.empty(U(2 * side) * TILE, dtype=border.dtype)
-            for back in range(side):
-                row = side - 1 - back
-                _bonds_below(like, spins, side, row, first, m, unlike[min(row + 1, side - 1)])
-                _sum_columns(rows[row], sums, like, side)
-                _draw_row(spins, odds, side, row, first, m, sums, like)
+    tiles = (log_z.size + int(TILE) - 1) // int(TILE)
+    parts = min(tiles, PARTS)
+    for part in prange(parts):
+        begin, end = U(part * tiles // parts) * TILE, U((part + 1) * tiles // parts) * TILE
+        _solve_part(sites, side, unlike, odds, log_z, begin, min(end, U(log_z.size)))
