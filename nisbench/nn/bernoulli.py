@@ -11,7 +11,12 @@ from torch.nn import functional
 
 from nisbench.nn.kernels.logistic import fill_odds, fill_thresholds
 
-__all__ = ["configurations", "odds", "signs", "spin_log_prob", "thresholds", "z2_average", "z2_flip"]
+__all__ = ["configurations", "odds", "on_cpu", "signs", "spin_log_prob", "thresholds", "z2_average", "z2_flip"]
+
+
+def on_cpu(tensor: Tensor) -> bool:
+    """True if the compiled kernels serve the tensor; torch operations and Triton serve other devices."""
+    return tensor.device.type == "cpu"
 
 
 def thresholds(rows: int, n: int, *, like: Tensor, generator: Generator) -> Tensor:
@@ -21,19 +26,21 @@ def thresholds(rows: int, n: int, *, like: Tensor, generator: Generator) -> Tens
     generator, seeded from `generator`, is four times as fast as uniform numbers and their logit in torch; it has the
     resolution of float32 whatever the dtype.
     """
-    if like.device.type != "cpu":
+    if not on_cpu(like):
         return torch.rand(rows, n, dtype=like.dtype, device=like.device, generator=generator).logit_()
     return _filled(fill_thresholds, rows, n, like, generator)
 
 
 def odds(rows: int, n: int, *, like: Tensor, generator: Generator) -> Tensor:
     """Draw (rows, n) numbers u/(1 - u), u uniform on (0, 1), as `thresholds` draws their logarithms."""
-    if like.device.type != "cpu":
+    if not on_cpu(like):
         return thresholds(rows, n, like=like, generator=generator).exp_()
     return _filled(fill_odds, rows, n, like, generator)
 
 
-def _filled(fill: Callable[[NDArray[np.float32], int], None], rows: int, n: int, like: Tensor, generator: Generator) -> Tensor:
+def _filled(
+    fill: Callable[[NDArray[np.float32], int], None], rows: int, n: int, like: Tensor, generator: Generator
+) -> Tensor:
     """(rows, n) numbers of a compiled generator, which is seeded from `generator`."""
     seed = int(torch.randint(2**62, (), generator=generator))
     result = torch.empty(rows, n, dtype=torch.float32)

@@ -57,7 +57,9 @@ class AutoregressiveDense(nn.Module):
         -------
         spins, log_prob : (n_spins, n), (n,) float64, the second one differentiable
         """
-        lattice = torch.empty(self.n_border + self.n_spins, thresholds.shape[1], dtype=torch.int8, device=thresholds.device)
+        lattice = torch.empty(
+            self.n_border + self.n_spins, thresholds.shape[1], dtype=torch.int8, device=thresholds.device
+        )
         if border is not None:
             lattice[: self.n_border] = border
         log_prob = network.draw(self.matrices(), lattice, *self._own_sites(lattice), thresholds)

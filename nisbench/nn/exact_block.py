@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from nisbench.errors import InvalidValue
-from nisbench.nn.bernoulli import signs
+from nisbench.nn.bernoulli import on_cpu, signs
 from nisbench.nn.kernels.lattice import Sites
 from nisbench.nn.kernels.transfer_matrix import solve_blocks
 
@@ -69,7 +69,7 @@ def _solve(lattice: Tensor, drawn: Tensor, border: Tensor, beta: float, odds: Te
     if odds.dtype == torch.float32 and beta > min(LARGEST_FLOAT32, largest_beta(side, torch.float32)):
         odds = odds.double()
     unlike = _rounded(math.exp(-2 * beta), side, odds.dtype)
-    if lattice.device.type == "cpu":
+    if on_cpu(lattice):
         log_z = torch.empty(n_blocks, n, dtype=torch.float64)
         sites = Sites(lattice.numpy(), drawn.numpy(), border.numpy())
         solve_blocks(sites, side, unlike.numpy(), odds.contiguous().numpy(), log_z.view(-1).numpy())

@@ -6,7 +6,7 @@ Lattices are (all sites, n) int8.
 import torch
 from torch import Tensor
 
-from nisbench.nn.bernoulli import signs, spin_log_prob
+from nisbench.nn.bernoulli import on_cpu, signs, spin_log_prob
 from nisbench.nn.kernels.ising import bond_energies, draw_isolated
 
 __all__ = ["bond_energy", "forcing", "heat_bath"]
@@ -14,7 +14,7 @@ __all__ = ["bond_energy", "forcing", "heat_bath"]
 
 def bond_energy(lattice: Tensor, bonds: Tensor) -> Tensor:
     """Energy of the bonds of each block, -sum s s', (n_blocks, n) float64; `bonds` (2, n_bonds, n_blocks) are sites."""
-    if lattice.device.type != "cpu":
+    if not on_cpu(lattice):
         # (2, n_bonds, n_blocks, n) -> (n_blocks, n)
         return -lattice[bonds].prod(0).sum(0, dtype=torch.float64)
     energy = torch.empty(bonds.shape[2], lattice.shape[1], dtype=torch.float64)
@@ -37,7 +37,7 @@ def heat_bath(lattice: Tensor, sites: Tensor, neighbours: Tensor, *, beta: float
     -------
     log_prob : (n,) float64
     """
-    if lattice.device.type == "cpu":
+    if on_cpu(lattice):
         log_prob = torch.empty(lattice.shape[1], dtype=torch.float64)
         coupling = torch.tensor(2 * beta, dtype=thresholds.dtype).numpy()[()]  # a float64 would make the kernel slower
         arrays = (lattice, sites, neighbours, thresholds.contiguous(), log_prob)

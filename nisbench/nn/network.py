@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from nisbench.nn.bernoulli import spin_log_prob
+from nisbench.nn.bernoulli import on_cpu, spin_log_prob
 from nisbench.nn.formula import Matrices, draw_plain, logits, units
 from nisbench.nn.fused import can_fuse, draw_fused
 from nisbench.nn.kernels.gradient import gradient_network, gradient_size, gradient_views
@@ -44,7 +44,7 @@ def draw(matrices: Matrices, lattice: Tensor, drawn: Tensor, border: Tensor, thr
     log_prob : (n_blocks, n) float64, differentiable
     """
     with torch.no_grad():
-        if lattice.device.type == "cpu":
+        if on_cpu(lattice):
             log_prob = _run(matrices, lattice, drawn, border, thresholds)
         else:
             log_prob = _draw_elsewhere(matrices, lattice, drawn, border, thresholds)
@@ -56,7 +56,7 @@ def score(matrices: Matrices, lattice: Tensor, drawn: Tensor, border: Tensor, kn
 
     `known` are its values, where a draw has computed them. The lattice must not change before the gradient.
     """
-    if lattice.device.type == "cpu":
+    if on_cpu(lattice):
         *parts, width = matrices
         return _LogProb.apply(width, lattice, drawn, border, known, *parts)  # type: ignore[no-any-return, no-untyped-call]
     inputs = _gathered(lattice, torch.cat([border, drawn]), matrices.first)
@@ -64,9 +64,7 @@ def score(matrices: Matrices, lattice: Tensor, drawn: Tensor, border: Tensor, kn
     return log_prob.view(drawn.shape[1], -1)  # (n_blocks n,) -> (n_blocks, n)
 
 
-def _draw_elsewhere(
-    matrices: Matrices, lattice: Tensor, drawn: Tensor, border: Tensor, thresholds: Tensor
-) -> Tensor:
+def _draw_elsewhere(matrices: Matrices, lattice: Tensor, drawn: Tensor, border: Tensor, thresholds: Tensor) -> Tensor:
     """`draw` on another device than the CPU, without gradient."""
     inputs = torch.cat([_gathered(lattice, border, thresholds), torch.empty_like(thresholds)])  # (N, n_blocks n)
     draw_inputs = draw_fused if can_fuse(inputs, matrices.width) else draw_plain
@@ -89,7 +87,13 @@ class _LogProb(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, width: int, lattice: Tensor, drawn: Tensor, border: Tensor, known: Tensor | None, *parts: Tensor | None
+        ctx: Any,
+        width: int,
+        lattice: Tensor,
+        drawn: Tensor,
+        border: Tensor,
+        known: Tensor | None,
+        *parts: Tensor | None,
     ) -> Tensor:
         """Return ln q, (n_blocks, n); `parts` are the matrices in the order of `Matrices`."""
         ctx.width = width
@@ -136,7 +140,9 @@ def _net(matrices: Matrices) -> Net:
     *parts, width = matrices
     none = matrices.first.new_empty(0)
     skip, *vectors = ((none if part is None else part) for part in parts[2:])
-    return Net(_array(parts[0]), _array(parts[1]), _array(skip.view(-1, matrices.first.shape[1])), *map(_array, vectors), width)  # type: ignore[union-attr]
+    return Net(
+        _array(parts[0]), _array(parts[1]), _array(skip.view(-1, matrices.first.shape[1])), *map(_array, vectors), width
+    )  # type: ignore[union-attr]
 
 
 def _sites(*tensors: Tensor) -> Sites:

@@ -91,13 +91,13 @@ def _add_units(net: Any, tile: Any, unit: Any, rows: Any, start: Any, stop: Any)
     """h += first x for the units unit ... unit + rows and the inputs start ... stop."""
     inputs = U(net.first.shape[1])
     at = unit * inputs + start
-    multiply(tile.h, unit * _TILE, _TILE, net.first, at, inputs, tile.x, start * _TILE, _TILE, rows, stop - start, _TILE)
+    multiply(
+        tile.h, unit * _TILE, _TILE, net.first, at, inputs, tile.x, start * _TILE, _TILE, rows, stop - start, _TILE
+    )
 
 
 @kernel()
-def _add_logits(
-    net: Any, tile: Any, spin: Any, rows: Any, start: Any, stop: Any, unit: Any, after: Any
-) -> None:
+def _add_logits(net: Any, tile: Any, spin: Any, rows: Any, start: Any, stop: Any, unit: Any, after: Any) -> None:
     """y += skip x + last h for the spins spin ... spin + rows, inputs start ... stop and units unit ... after."""
     inputs, units, o = U(net.first.shape[1]), U(net.last.shape[1]), spin * _TILE
     if len(net.skip):

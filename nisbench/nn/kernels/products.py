@@ -20,7 +20,9 @@ def _product(size: int) -> Any:
     """Compile `multiply` for `size` columns."""
 
     @kernel(error_model="numpy", fastmath=FAST)
-    def product(out: Any, o: Any, so: Any, w: Any, i: Any, sw: Any, x: Any, k: Any, sx: Any, rows: Any, terms: Any) -> None:
+    def product(
+        out: Any, o: Any, so: Any, w: Any, i: Any, sw: Any, x: Any, k: Any, sx: Any, rows: Any, terms: Any
+    ) -> None:
         r, four = U0, rows // U4 * U4
         while r < four:  # four rows share each load of x
             o0, i0 = o + r * so, i + r * sw
