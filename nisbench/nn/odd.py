@@ -1,7 +1,7 @@
 """The odd network with tanh, a linear part and shared weights: its parameters as matrices of the formula.
 
-logit = 2 beta skip x + last tanh(first x). There is no bias and tanh is odd: with all inputs flipped every logit changes
-its sign, so that q(s) = q(-s) exactly. Hidden units belong to the drawn spins, unit `k width + channel`, and see the
+logit = 2 beta skip x + last tanh(first x). There is no bias and tanh is odd: with all inputs flipped every logit
+changes its sign, so that q(s) = q(-s) exactly. Hidden units belong to the drawn spins, unit `k width + channel`, and see the
 border and the spins before k; logit k sees the border and the spins before k through `skip`, and the units of the spins
 up to k. At the start `last` is zero and `skip` is 1 for the known neighbours: the exact conditional of a spin if the
 other spins did not exist.
@@ -108,9 +108,9 @@ class AutoregressiveOdd(nn.Module):
             first = first + _spread(self.first_kernel, self.classes).transpose(1, 2).reshape(k * w, -1)
             last = last + _spread(self.last_kernel, drawn).reshape(k, k * w)  # (K, K, w) -> (K, K w)
         rates = self.rates
-        skip = skip * (2 * beta * rates.skip * self.skip_mask)
-        first = first * (rates.first * self.first_mask)
-        last = last * (rates.last * self.last_mask)
+        skip = skip * (2 * beta * rates.skip * self.skip_mask.to(skip.dtype))
+        first = first * (rates.first * self.first_mask.to(first.dtype))
+        last = last * (rates.last * self.last_mask.to(last.dtype))
         if not self.constants:
             return Matrices(first, last, skip, None, None, None, self.width)
         return Matrices(first[:, 1:], last, skip[:, 1:], first[:, 0], skip[:, 0], None, self.width)

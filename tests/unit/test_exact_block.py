@@ -11,8 +11,8 @@ from scipy.special import logsumexp
 from scipy.stats import chi2
 
 from nisbench.errors import InvalidValue
-from nisbench.nn.bernoulli import thresholds
 from nisbench.nn import exact_block
+from nisbench.nn.bernoulli import thresholds
 from nisbench.nn.exact_block import _rounded, largest_beta, solve_blocks_torch
 from nisbench.nn.hierarchy import exact_blocks
 from nisbench.nn.ising import bond_energy

@@ -34,7 +34,10 @@ def aligned(numbers: Any, like: Any) -> Any:
 
 @kernel()
 def gather(x: Any, at: Any, tile: Any, lattice: Any, sites: Any, begin: Any, m: Any) -> None:
-    """x[at + r, e] = lattice[sites[r, block], c] for the samples begin + e = block n + c with e < m; rows of x have `tile` numbers."""
+    """x[at + r, e] = lattice[sites[r, block], c] for the samples begin + e = block n + c with e < m.
+
+    The rows of x have `tile` numbers.
+    """
     n = U(lattice.shape[1])
     for r in range(U(sites.shape[0])):
         o, e, block, c = (at + r) * tile, U0, begin // n, begin % n

@@ -189,9 +189,8 @@ def _solve_part(sites: Any, side: int, unlike: Any, odds: Any, log_z: Any, begin
     numbers, draw, like = TILE << U(side), odds.size > 0, unlike
     rows = aligned(U(side if draw else 2) * numbers, like).reshape(side if draw else 2, int(numbers))
     border, spins = np.ones(U(4 * side) * TILE, dtype=np.int8), np.empty(U(side * side) * TILE, dtype=np.int8)
-    work = (
-        aligned(numbers, like), aligned(numbers, like), aligned(U4 * TILE, like), aligned(TILE, like), np.empty(int(TILE))
-    )  # fmt: skip
+    even, odd, weights = aligned(numbers, like), aligned(numbers, like), aligned(U4 * TILE, like)
+    work = even, odd, weights, aligned(TILE, like), np.empty(int(TILE))
     size, state = np.empty(int(TILE)), np.empty(int(TILE), dtype=np.uint64)
     sums, bonds = aligned(U2 * numbers if draw else U0, like), aligned(U(2 * side) * TILE, like)
     for first in range(begin, end, TILE):

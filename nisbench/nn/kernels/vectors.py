@@ -1,7 +1,7 @@
 """Several consecutive numbers of an array as one value, which the compiler keeps in vector registers.
 
-numba vectorises the innermost loop of a product only, and then loads and stores the sums in every turn of the loop. With
-a vector as a value the sums of a product stay in registers from its first term to its last.
+numba vectorises the innermost loop of a product only, and then loads and stores the sums in every turn of the loop.
+With a vector as a value the sums of a product stay in registers from its first term to its last.
 
 Arrays are row-major; `at` counts their numbers from the first one.
 """
