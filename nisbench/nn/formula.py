@@ -2,7 +2,8 @@
 
 x (N,) are the border and the spins, as -1 and +1; act is PReLU or tanh. The networks (`dense`, `odd`) map their
 parameters to the matrices; `network` draws and evaluates them. `kernels.network` explains the masks and why every
-hidden unit is computed once. The functions of this file are the reference for the compiled kernels and serve other devices.
+hidden unit is computed once. The functions of this file are the reference for the compiled kernels and serve other
+devices.
 
 Layout: units by samples, (units, n).
 """

@@ -7,6 +7,7 @@ Lattices are (all sites, n) int8. A network draws blocks that do not touch each 
 of lattice c.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -57,8 +58,7 @@ def score(matrices: Matrices, lattice: Tensor, drawn: Tensor, border: Tensor, kn
     `known` are its values, where a draw has computed them. The lattice must not change before the gradient.
     """
     if on_cpu(lattice):
-        *parts, width = matrices
-        return _LogProb.apply(width, lattice, drawn, border, known, *parts)  # type: ignore[no-any-return, no-untyped-call]
+        return _LogProb.apply(matrices.width, lattice, drawn, border, known, *matrices[:-1])  # type: ignore[no-any-return, no-untyped-call]
     inputs = _gathered(lattice, torch.cat([border, drawn]), matrices.first)
     log_prob = spin_log_prob(inputs[matrices.n_border :], logits(matrices, inputs, units(matrices, inputs)))
     return log_prob.view(drawn.shape[1], -1)  # (n_blocks n,) -> (n_blocks, n)
@@ -93,22 +93,21 @@ class _LogProb(torch.autograd.Function):
         drawn: Tensor,
         border: Tensor,
         known: Tensor | None,
-        *parts: Tensor | None,
+        *parts: Any,
     ) -> Tensor:
         """Return ln q, (n_blocks, n); `parts` are the matrices in the order of `Matrices`."""
         ctx.width = width
         ctx.save_for_backward(lattice, drawn, border, *parts)
         if known is not None:
             return known.clone()
-        matrices = Matrices(*parts, width)  # type: ignore[arg-type]
-        return _run(matrices, lattice, drawn, border, matrices.first.new_empty(0, 0))
+        return _run(_joined(parts, width), lattice, drawn, border, lattice.new_empty(0, 0, dtype=parts[0].dtype))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, factor: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradient by each matrix; `factor` (n_blocks, n) is the derivative of the loss by each ln q."""
         lattice, drawn, border, *parts = ctx.saved_tensors
-        net = _net(Matrices(*parts, ctx.width))
+        net = _net(_joined(parts, ctx.width))
         first, last = parts[:2]
         size = gradient_size(net)
         count = max(1, min(PARTS, PART_NUMBERS // size, -(-factor.numel() // TILE)))
@@ -118,14 +117,10 @@ class _LogProb(torch.autograd.Function):
         total = gradients.sum(0) if count > 1 else gradients[0]
         del gradients  # several times as large as the network
         views = gradient_views(total.numpy(), net)[: len(parts)]
+        pairs = zip(parts, views, strict=True)
         # the rows of the gradient by a matrix are padded
-        return (
-            *(None,) * 5,
-            *(
-                None if part is None else torch.from_numpy(view)[..., : part.shape[-1]]
-                for part, view in zip(parts, views, strict=True)
-            ),
-        )
+        found = (None if part is None else torch.from_numpy(view)[..., : part.shape[-1]] for part, view in pairs)
+        return None, None, None, None, None, *found
 
 
 def _run(matrices: Matrices, lattice: Tensor, drawn: Tensor, border: Tensor, thresholds: Tensor) -> Tensor:
@@ -135,14 +130,17 @@ def _run(matrices: Matrices, lattice: Tensor, drawn: Tensor, border: Tensor, thr
     return log_prob
 
 
+def _joined(parts: Sequence[Any], width: int) -> Matrices:
+    first, last, skip, bias, last_bias, slopes = parts
+    return Matrices(first, last, skip, bias, last_bias, slopes, width)
+
+
 def _net(matrices: Matrices) -> Net:
     """Matrices as arrays; one without elements for each part that is absent."""
-    *parts, width = matrices
     none = matrices.first.new_empty(0)
-    skip, *vectors = ((none if part is None else part) for part in parts[2:])
-    return Net(
-        _array(parts[0]), _array(parts[1]), _array(skip.view(-1, matrices.first.shape[1])), *map(_array, vectors), width
-    )  # type: ignore[union-attr]
+    skip = none.view(0, matrices.first.shape[1]) if matrices.skip is None else matrices.skip
+    vectors = (none if part is None else part for part in matrices[3:6])
+    return Net(_array(matrices.first), _array(matrices.last), _array(skip), *map(_array, vectors), matrices.width)  # type: ignore[call-arg]
 
 
 def _sites(*tensors: Tensor) -> Sites:
