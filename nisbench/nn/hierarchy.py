@@ -117,7 +117,7 @@ def heat_bath_sites(L: int) -> tuple[Tensor, Tensor]:
 
 
 def _bonded(level: Level, L: int) -> list[tuple[int, int]]:
-    """Each drawn site with each neighbour on the border or drawn before it, by their places in drawn and border + drawn.
+    """Each drawn site with each neighbour that is on the border or drawn before it: places in drawn, border + drawn.
 
     A site that appears twice in the border counts once.
     """

@@ -19,7 +19,7 @@ from nisbench.nn.formula import Matrices, draw_plain, logits, units
 from nisbench.nn.fused import can_fuse, draw_fused
 from nisbench.nn.kernels.gradient import gradient_network, gradient_size, gradient_views
 from nisbench.nn.kernels.lattice import Sites
-from nisbench.nn.kernels.network import Net, draw_network
+from nisbench.nn.kernels.network import Arrays, draw_network
 from nisbench.nn.kernels.products import TILE
 
 __all__ = ["draw", "score"]
@@ -107,16 +107,16 @@ class _LogProb(torch.autograd.Function):
     def backward(ctx: Any, factor: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradient by each matrix; `factor` (n_blocks, n) is the derivative of the loss by each ln q."""
         lattice, drawn, border, *parts = ctx.saved_tensors
-        net = _net(_joined(parts, ctx.width))
+        arrays = _arrays(_joined(parts, ctx.width))
         first, last = parts[:2]
-        size = gradient_size(net)
+        size = gradient_size(arrays)
         count = max(1, min(PARTS, PART_NUMBERS // size, -(-factor.numel() // TILE)))
         gradients = first.new_zeros(count, size)
         factors = factor.to(first.dtype).contiguous().view(-1)
-        gradient_network(net, _array(last.T), _sites(lattice, drawn, border), _array(factors), gradients.numpy())
+        gradient_network(arrays, _array(last.T), _sites(lattice, drawn, border), _array(factors), gradients.numpy())
         total = gradients.sum(0) if count > 1 else gradients[0]
         del gradients  # several times as large as the network
-        views = gradient_views(total.numpy(), net)[: len(parts)]
+        views = gradient_views(total.numpy(), arrays)[: len(parts)]
         pairs = zip(parts, views, strict=True)
         # the rows of the gradient by a matrix are padded
         found = (None if part is None else torch.from_numpy(view)[..., : part.shape[-1]] for part, view in pairs)
@@ -126,7 +126,7 @@ class _LogProb(torch.autograd.Function):
 def _run(matrices: Matrices, lattice: Tensor, drawn: Tensor, border: Tensor, thresholds: Tensor) -> Tensor:
     """Call the compiled kernel; return ln q, (n_blocks, n) float64."""
     log_prob = torch.empty(drawn.shape[1], lattice.shape[1], dtype=torch.float64)
-    draw_network(_net(matrices), _sites(lattice, drawn, border), _array(thresholds), log_prob.view(-1).numpy())
+    draw_network(_arrays(matrices), _sites(lattice, drawn, border), _array(thresholds), log_prob.view(-1).numpy())
     return log_prob
 
 
@@ -135,12 +135,12 @@ def _joined(parts: Sequence[Any], width: int) -> Matrices:
     return Matrices(first, last, skip, bias, last_bias, slopes, width)
 
 
-def _net(matrices: Matrices) -> Net:
+def _arrays(matrices: Matrices) -> Arrays:
     """Matrices as arrays; one without elements for each part that is absent."""
     none = matrices.first.new_empty(0)
     skip = none.view(0, matrices.first.shape[1]) if matrices.skip is None else matrices.skip
     vectors = (none if part is None else part for part in matrices[3:6])
-    return Net(_array(matrices.first), _array(matrices.last), _array(skip), *map(_array, vectors), matrices.width)  # type: ignore[call-arg]
+    return Arrays(_array(matrices.first), _array(matrices.last), _array(skip), *map(_array, vectors), matrices.width)  # type: ignore[call-arg]
 
 
 def _sites(*tensors: Tensor) -> Sites:

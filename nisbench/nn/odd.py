@@ -3,8 +3,8 @@
 logit = 2 beta skip x + last tanh(first x). There is no bias and tanh is odd: with all inputs flipped every logit
 changes its sign, so that q(s) = q(-s) exactly. Hidden units belong to the drawn spins, unit `k width + channel`, and
 see the border and the spins before k; logit k sees the border and the spins before k through `skip`, and the units of
-the spins up to k. At the start `last` is zero and `skip` is 1 for the known neighbours: the exact conditional of a spin if the
-other spins did not exist.
+the spins up to k. At the start `last` is zero and `skip` is 1 for the known neighbours: the exact conditional of a spin
+if the other spins did not exist.
 
 Sites on parallel lines may share weights: each matrix is then the sum of its own numbers and of a kernel with one
 number for each displacement along a pair of lines. Far from the ends of a line the conditional of a spin depends on

@@ -1,7 +1,7 @@
 """exp, ln and tanh inside the compiled kernels.
 
 In float32 they are polynomials in plain arithmetic, because the compiler vectorises plain arithmetic only; in float64
-they are the library's functions. `exp` and `log1p` can be called from compiled code only.
+they are the library's functions. `exp`, `log1p` and `tanh` can be called from compiled code only.
 """
 
 import math
@@ -154,26 +154,38 @@ _Q = tuple(
 """Rational form of the Eigen library: tanh x = x P(x^2)/Q(x^2)."""
 
 
-@kernel(fastmath={"contract", "nsz", "nnan", "ninf"}, error_model="numpy")
-def tanh(values: Any, start: Any, stop: Any) -> None:
-    """Replace values[start:stop] by their tanh; to 3e-7 in float32."""
-    if values.itemsize == 4:
-        for i in range(start, stop):
-            x = values[i]
-            x = min(max(x, -_CLAMP), _CLAMP)
-            z = x * x
-            p = _P[0]
-            p = p * z + _P[1]
-            p = p * z + _P[2]
-            p = p * z + _P[3]
-            p = p * z + _P[4]
-            p = p * z + _P[5]
-            p = p * z + _P[6]
-            q = _Q[0]
-            q = q * z + _Q[1]
-            q = q * z + _Q[2]
-            q = q * z + _Q[3]
-            values[i] = x * p / q
-    else:
-        for i in range(start, stop):
-            values[i] = math.tanh(values[i])
+@kernel(inline="always")
+def _tanh(x: Any) -> Any:
+    """tanh x of a float32, to 3e-7."""
+    x = min(max(x, -_CLAMP), _CLAMP)
+    z = x * x
+    p = _P[0]
+    p = p * z + _P[1]
+    p = p * z + _P[2]
+    p = p * z + _P[3]
+    p = p * z + _P[4]
+    p = p * z + _P[5]
+    p = p * z + _P[6]
+    q = _Q[0]
+    q = q * z + _Q[1]
+    q = q * z + _Q[2]
+    q = q * z + _Q[3]
+    return x * p / q
+
+
+def tanh(x: Any) -> Any:
+    """tanh x"""
+    raise NotImplementedError("tanh can be called from compiled code only")
+
+
+@overload(tanh, inline="always")
+def _compile_tanh(x: Any) -> Any:
+    """Return the form of `tanh` for the type of x."""
+
+    def fast(x: Any) -> Any:
+        return _tanh(x)
+
+    def exact(x: Any) -> Any:
+        return math.tanh(x)
+
+    return fast if x == types.float32 else exact

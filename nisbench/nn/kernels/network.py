@@ -22,11 +22,12 @@ import numpy as np
 from numba import prange
 
 from nisbench.nn.kernels.functions import exp, log1p, tanh
-from nisbench.nn.kernels.jit import FAST, U0, U1, U, kernel
+from nisbench.nn.kernels.jit import FAST, U0, U1, U2, U, kernel
 from nisbench.nn.kernels.lattice import PARTS, aligned, gather, scatter
 from nisbench.nn.kernels.products import TILE, multiply
+from nisbench.nn.kernels.vectors import address
 
-__all__ = ["PANEL", "Net", "draw_network", "evaluate", "gather_all", "shape", "tile_of"]
+__all__ = ["PANEL", "Arrays", "draw_network", "evaluate", "gather_all", "net_of", "tile_memory", "tile_of"]
 
 PANEL = 16
 """Spins of a panel."""
@@ -35,7 +36,7 @@ RUN = U(8)
 _TILE, _PANEL = U(TILE), U(PANEL)
 
 
-class Net(NamedTuple):
+class Arrays(NamedTuple):
     """The masked matrices of a network. A part that is absent is an array without elements."""
 
     first: Any
@@ -54,34 +55,88 @@ class Net(NamedTuple):
     """units of each spin"""
 
 
+class Net(NamedTuple):
+    """Addresses of the matrices, and their extents."""
+
+    first: Any
+    last: Any
+    skip: Any
+    bias: Any
+    last_bias: Any
+    slopes: Any
+    has_skip: Any
+    has_bias: Any
+    has_last_bias: Any
+    has_slopes: Any
+    n_spins: Any
+    """K"""
+    n_border: Any
+    """B"""
+    n_inputs: Any
+    """N, the length of the rows of first and skip"""
+    n_units: Any
+    """U, the length of the rows of last"""
+    width: Any
+    """units of each spin"""
+    before: Any
+    """U - K width, the number of units that see the border alone"""
+    zero: Any
+    """0 of the type of the network; with 0 as an integer the compiler would compute in double precision"""
+
+
 class Tile(NamedTuple):
-    """Inputs, units and logits of TILE samples, as flat arrays with the samples contiguous."""
+    """Addresses of the inputs, units and logits of TILE samples, as flat arrays with the samples contiguous."""
 
     x: Any
     """(N, TILE)"""
     h: Any
     """(U, TILE)"""
-    z: Any
-    """(U, TILE) the units before the activation, or an array without elements, which are then not kept"""
     y: Any
     """(K, TILE)"""
+    z: Any
+    """(U, TILE) the units before the activation"""
+    keeps_z: Any
+    """if False, there is no memory for z"""
 
 
 @kernel()
-def tile_of(net: Any, kept: Any) -> Any:
-    """Return memory for one tile; `kept` of the units are kept before their activation, all or none."""
-    n_spins, units, inputs = U(net.last.shape[0]), U(net.last.shape[1]), U(net.first.shape[1])
-    x = aligned(inputs * _TILE, net.first)
-    x[:] = 0  # samples beyond the last one
-    h, z = aligned(units * _TILE, net.first), aligned(kept * _TILE, net.first)
-    return Tile(x, h, z, aligned(n_spins * _TILE, net.first))
+def net_of(arrays: Any, n_border: Any) -> Any:
+    """Return the `Net` of `Arrays`, which the caller keeps alive."""
+    first, last, skip = arrays.first, arrays.last, arrays.skip
+    bias, last_bias, slopes = arrays.bias, arrays.last_bias, arrays.slopes
+    n_spins, n_units, width = U(last.shape[0]), U(last.shape[1]), U(arrays.width)
+    return Net(
+        address(first, U0), address(last, U0), address(skip, U0),
+        address(bias, U0), address(last_bias, U0), address(slopes, U0),
+        skip.size > 0, bias.size > 0, last_bias.size > 0, slopes.size > 0,
+        n_spins, U(n_border), U(first.shape[1]), n_units, width, n_units - n_spins * width,
+        first.dtype.type(0),
+    )  # fmt: skip
+
+
+@kernel()
+def tile_memory(net: Any, keeps_z: Any, like: Any) -> Any:
+    """Return memory for one tile, filled with zeros."""
+    numbers = net.n_inputs + net.n_units + net.n_spins + (net.n_units if keeps_z else U0)
+    memory = aligned(numbers * _TILE, like)
+    memory[:] = 0
+    return memory
+
+
+@kernel()
+def tile_of(net: Any, keeps_z: Any, memory: Any) -> Any:
+    """Return the `Tile` in the memory, which the caller keeps alive."""
+    h = net.n_inputs * _TILE
+    y = h + net.n_units * _TILE
+    z = y + net.n_spins * _TILE
+    return Tile(address(memory, U0), address(memory, h), address(memory, y), address(memory, z), keeps_z)
 
 
 @kernel(error_model="numpy", fastmath=FAST)
-def _begin(out: Any, at: Any, rows: Any, bias: Any) -> None:
+def _begin(out: Any, at: Any, rows: Any, has_bias: Any, bias: Any, zero: Any) -> None:
     """out[at + r, :] = bias[at + r] for r < rows, or 0."""
     for r in range(at, at + rows):
-        value = bias[r] if len(bias) else out.dtype.type(0)
+        value = bias[r] if has_bias else zero
         for e in range(_TILE):
             out[r * _TILE + e] = value
 
@@ -89,68 +144,61 @@ def _begin(out: Any, at: Any, rows: Any, bias: Any) -> None:
 @kernel()
 def _add_units(net: Any, tile: Any, unit: Any, rows: Any, start: Any, stop: Any) -> None:
     """h += first x for the units unit ... unit + rows and the inputs start ... stop."""
-    inputs = U(net.first.shape[1])
-    at = unit * inputs + start
-    multiply(
-        tile.h, unit * _TILE, _TILE, net.first, at, inputs, tile.x, start * _TILE, _TILE, rows, stop - start, _TILE
-    )
+    h, x = address(tile.h, unit * _TILE), address(tile.x, start * _TILE)
+    first = address(net.first, unit * net.n_inputs + start)
+    multiply(h, _TILE, first, net.n_inputs, x, _TILE, rows, stop - start, _TILE)
 
 
 @kernel()
 def _add_logits(net: Any, tile: Any, spin: Any, rows: Any, start: Any, stop: Any, unit: Any, after: Any) -> None:
     """y += skip x + last h for the spins spin ... spin + rows, inputs start ... stop and units unit ... after."""
-    inputs, units, o = U(net.first.shape[1]), U(net.last.shape[1]), spin * _TILE
-    if len(net.skip):
-        at = spin * inputs + start
-        multiply(tile.y, o, _TILE, net.skip, at, inputs, tile.x, start * _TILE, _TILE, rows, stop - start, _TILE)
-    at = spin * units + unit
-    multiply(tile.y, o, _TILE, net.last, at, units, tile.h, unit * _TILE, _TILE, rows, after - unit, _TILE)
+    y = address(tile.y, spin * _TILE)
+    if net.has_skip:
+        skip, x = address(net.skip, spin * net.n_inputs + start), address(tile.x, start * _TILE)
+        multiply(y, _TILE, skip, net.n_inputs, x, _TILE, rows, stop - start, _TILE)
+    last, h = address(net.last, spin * net.n_units + unit), address(tile.h, unit * _TILE)
+    multiply(y, _TILE, last, net.n_units, h, _TILE, rows, after - unit, _TILE)
 
 
 @kernel(error_model="numpy", fastmath=FAST)
 def _activate(net: Any, tile: Any, unit: Any, rows: Any) -> None:
     """h = act(h) for the units unit ... unit + rows; z = h before, if it is kept."""
     h, z, begin, end = tile.h, tile.z, unit * _TILE, (unit + rows) * _TILE
-    if len(z):
+    if tile.keeps_z:
         for i in range(begin, end):
             z[i] = h[i]
-    if len(net.slopes) == 0:
-        tanh(h, begin, end)
+    if not net.has_slopes:
+        for i in range(begin, end):
+            h[i] = tanh(h[i])
         return
+    zero = net.zero
     for u in range(unit, unit + rows):
         slope = net.slopes[u]
         for e in range(_TILE):
             value = h[u * _TILE + e]
-            h[u * _TILE + e] = max(value, 0) + slope * min(value, 0)
+            h[u * _TILE + e] = max(value, zero) + slope * min(value, zero)
 
 
 @kernel()
-def shape(net: Any, sites: Any) -> Any:
-    """Return K, B, the number of units that see the border alone, and the units of each spin."""
-    n_spins, width = U(net.last.shape[0]), U(net.width)
-    return n_spins, U(sites.border.shape[0]), U(net.last.shape[1]) - n_spins * width, width
-
-
-@kernel()
-def _border_units(net: Any, tile: Any, n_border: Any, rows: Any) -> None:
+def _border_units(net: Any, tile: Any) -> None:
     """Complete the units that see the border alone, which are the first ones."""
-    _begin(tile.h, U0, rows, net.bias)
-    _add_units(net, tile, U0, rows, U0, n_border)
-    _activate(net, tile, U0, rows)
+    _begin(tile.h, U0, net.before, net.has_bias, net.bias, net.zero)
+    _add_units(net, tile, U0, net.before, U0, net.n_border)
+    _activate(net, tile, U0, net.before)
 
 
 @kernel(error_model="numpy", fastmath=FAST)
-def _draw(net: Any, tile: Any, shape: Any, thresholds: Any, begin: Any, m: Any) -> None:
+def _draw(net: Any, tile: Any, thresholds: Any, begin: Any, m: Any) -> None:
     """Draw m samples: x contains the border on entry and the spins as well on return; h and y are filled."""
-    n_spins, n_border, before, width = shape
+    n_spins, n_border, before, width = net.n_spins, net.n_border, net.before, net.width
     x, y = tile.x, tile.y
-    _border_units(net, tile, n_border, before)
+    _border_units(net, tile)
     for start in range(U0, n_spins, _PANEL):
         stop, known, inner = min(start + _PANEL, n_spins), n_border + start, before + start * width
         rows = (stop - start) * width
-        _begin(tile.h, inner, rows, net.bias)
+        _begin(tile.h, inner, rows, net.has_bias, net.bias, net.zero)
         _add_units(net, tile, inner, rows, U0, known)
-        _begin(y, start, stop - start, net.last_bias)
+        _begin(y, start, stop - start, net.has_last_bias, net.last_bias, net.zero)
         _add_logits(net, tile, start, stop - start, U0, known, U0, inner)
         for k in range(start, stop):  # the triangle inside the panel
             unit, site = before + k * width, n_border + k
@@ -162,84 +210,85 @@ def _draw(net: Any, tile: Any, shape: Any, thresholds: Any, begin: Any, m: Any) 
 
 
 @kernel()
-def evaluate(net: Any, tile: Any, shape: Any) -> None:
+def evaluate(net: Any, tile: Any) -> None:
     """Fill h and y, and z if it is kept, of a tile whose x contains the border and the spins.
 
     The rows of a panel are multiplied with all sites up to the end of the panel, masked zeros included.
     """
-    n_spins, n_border, before, width = shape
-    _border_units(net, tile, n_border, before)
+    n_spins, width = net.n_spins, net.width
+    _border_units(net, tile)
     for start in range(U0, n_spins, _PANEL):
-        stop, inner = min(start + _PANEL, n_spins), before + start * width
-        rows, known = (stop - start) * width, n_border + stop
-        _begin(tile.h, inner, rows, net.bias)
+        stop, inner = min(start + _PANEL, n_spins), net.before + start * width
+        rows, known = (stop - start) * width, net.n_border + stop
+        _begin(tile.h, inner, rows, net.has_bias, net.bias, net.zero)
         _add_units(net, tile, inner, rows, U0, known)
         _activate(net, tile, inner, rows)
-        _begin(tile.y, start, stop - start, net.last_bias)
+        _begin(tile.y, start, stop - start, net.has_last_bias, net.last_bias, net.zero)
         _add_logits(net, tile, start, stop - start, U0, known, U0, inner + rows)
 
 
 @kernel(error_model="numpy", fastmath=FAST)
-def _log_prob(tile: Any, n_border: Any, n_spins: Any, total: Any) -> None:
-    """total = sum_k ln sigmoid(s_k y_k), (TILE,) float64.
+def _log_prob(net: Any, tile: Any, low: Any, more: Any, total: Any) -> None:
+    """total = sum_k ln sigmoid(s_k y_k), (TILE,) float64; low and more are memory, (TILE,).
 
     ln sigmoid(a) = min(a, 0) - ln(1 + exp(-|a|)), and a sum of logarithms is the logarithm of a product.
     """
-    x, y = tile.x, tile.y
-    low, more = np.zeros(TILE, dtype=y.dtype), np.zeros(TILE, dtype=y.dtype)
-    total[:] = 0
+    x, y, n_border, n_spins, zero = tile.x, tile.y, net.n_border, net.n_spins, net.zero
+    for e in range(_TILE):
+        total[e], low[e], more[e] = 0, zero, zero
     for k in range(n_spins):
         o, s = k * _TILE, (n_border + k) * _TILE
         for e in range(_TILE):
             a = x[s + e] * y[o + e]
             small = exp(-abs(a))
-            low[e] += min(a, 0)
+            low[e] += min(a, zero)
             more[e] += small + small * more[e]  # 1 + more = product of 1 + small; small numbers keep their digits
         if k % RUN == RUN - U1 or k == n_spins - U1:
             for e in range(_TILE):
                 total[e] += low[e] - log1p(more[e])
-                low[e] = 0
-                more[e] = 0
+                low[e] = zero
+                more[e] = zero
 
 
 @kernel()
-def gather_all(tile: Any, sites: Any, n_border: Any, begin: Any, m: Any) -> None:
+def gather_all(net: Any, tile: Any, sites: Any, begin: Any, m: Any) -> None:
     """Copy border and spins of m samples into x."""
     gather(tile.x, U0, _TILE, sites.lattice, sites.border, begin, m)
-    gather(tile.x, n_border, _TILE, sites.lattice, sites.drawn, begin, m)
+    gather(tile.x, net.n_border, _TILE, sites.lattice, sites.drawn, begin, m)
 
 
 @kernel()
-def _draw_part(net: Any, sites: Any, thresholds: Any, log_prob: Any, first: Any, last: Any) -> None:
-    """Draw or evaluate the tiles first ... last."""
-    extents = shape(net, sites)
-    n_spins, n_border = extents[0], extents[1]
-    tile, total = tile_of(net, U0), np.empty(TILE, dtype=np.float64)
+def _draw_part(arrays: Any, sites: Any, thresholds: Any, log_prob: Any, first: Any, last: Any) -> Any:
+    """Draw or evaluate the tiles first ... last; return the memory, which must live until then."""
+    net = net_of(arrays, sites.border.shape[0])
+    memory, sums = tile_memory(net, False, arrays.first), aligned(U2 * _TILE, arrays.first)
+    tile, total = tile_of(net, False, memory), np.empty(TILE, dtype=np.float64)
     for begin in range(first * _TILE, min(last * _TILE, U(log_prob.size)), _TILE):
         m = min(_TILE, U(log_prob.size) - begin)
         if thresholds.size:
             gather(tile.x, U0, _TILE, sites.lattice, sites.border, begin, m)
-            _draw(net, tile, extents, thresholds, begin, m)
-            scatter(tile.x, n_border, _TILE, sites.lattice, sites.drawn, begin, m)
+            _draw(net, tile, thresholds, begin, m)
+            scatter(tile.x, net.n_border, _TILE, sites.lattice, sites.drawn, begin, m)
         else:
-            gather_all(tile, sites, n_border, begin, m)
-            evaluate(net, tile, extents)
-        _log_prob(tile, n_border, n_spins, total)
+            gather_all(net, tile, sites, begin, m)
+            evaluate(net, tile)
+        _log_prob(net, tile, sums[:_TILE], sums[_TILE:], total)
         for e in range(m):
             log_prob[begin + e] = total[e]
+    return memory
 
 
 @kernel(parallel=True)
-def draw_network(net: Any, sites: Any, thresholds: Any, log_prob: Any) -> None:
+def draw_network(arrays: Any, sites: Any, thresholds: Any, log_prob: Any) -> None:
     """Draw all blocks of a level into the lattice, or evaluate the spins that are there.
 
     Parameters
     ----------
-    net, sites : `Net`, `Sites`
+    arrays, sites : `Arrays`, `Sites`
     thresholds : (K, n_blocks n); without elements, the spins of the lattice are evaluated
     log_prob : (n_blocks n,) float64, the result
     """
     tiles = (log_prob.size + TILE - 1) // TILE
     parts = min(tiles, PARTS)
     for part in prange(parts):
-        _draw_part(net, sites, thresholds, log_prob, U(part * tiles // parts), U((part + 1) * tiles // parts))
+        _draw_part(arrays, sites, thresholds, log_prob, U(part * tiles // parts), U((part + 1) * tiles // parts))

@@ -1,13 +1,13 @@
 """Products of matrices, the work of the network kernels.
 
-All matrices are row-major. A part of a matrix is its array, the place of its first number and the distance between its
-rows. A tile is a matrix (units, TILE): row u has the unit u of TILE samples.
+All matrices are row-major. A part of a matrix is the address of its first number and the distance between its rows. A
+tile is a matrix (units, TILE): row u has the unit u of TILE samples.
 """
 
 from typing import Any
 
 from nisbench.nn.kernels.jit import FAST, FAST_SUMS, LANES, U0, U1, U2, U3, U4, WIDE, U, kernel
-from nisbench.nn.kernels.vectors import add_scaled, load, store
+from nisbench.nn.kernels.vectors import add_scaled, address, load, store
 
 __all__ = ["TILE", "multiply", "row_sums", "transpose"]
 
@@ -20,17 +20,14 @@ def _product(size: int) -> Any:
     """Compile `multiply` for `size` columns."""
 
     @kernel(error_model="numpy", fastmath=FAST)
-    def product(
-        out: Any, o: Any, so: Any, w: Any, i: Any, sw: Any, x: Any, k: Any, sx: Any, rows: Any, terms: Any
-    ) -> None:
+    def product(out: Any, so: Any, w: Any, sw: Any, x: Any, sx: Any, rows: Any, terms: Any) -> None:
         r, four = U0, rows // U4 * U4
         while r < four:  # four rows share each load of x
-            o0, i0 = o + r * so, i + r * sw
-            o1, o2, o3 = o0 + so, o0 + U2 * so, o0 + U3 * so
-            i1, i2, i3 = i0 + sw, i0 + U2 * sw, i0 + U3 * sw
+            o0, o1, o2, o3 = r * so, (r + U1) * so, (r + U2) * so, (r + U3) * so
+            i0, i1, i2, i3 = r * sw, (r + U1) * sw, (r + U2) * sw, (r + U3) * sw
             s0, s1, s2, s3 = load(out, o0, size), load(out, o1, size), load(out, o2, size), load(out, o3, size)
             for j in range(terms):
-                row = load(x, k + j * sx, size)
+                row = load(x, j * sx, size)
                 s0 = add_scaled(s0, w, i0 + j, row)
                 s1 = add_scaled(s1, w, i1 + j, row)
                 s2 = add_scaled(s2, w, i2 + j, row)
@@ -41,10 +38,10 @@ def _product(size: int) -> Any:
             store(out, o3, s3)
             r += U4
         while r < rows:
-            s0 = load(out, o + r * so, size)
+            s0 = load(out, r * so, size)
             for j in range(terms):
-                s0 = add_scaled(s0, w, i + r * sw + j, load(x, k + j * sx, size))
-            store(out, o + r * so, s0)
+                s0 = add_scaled(s0, w, r * sw + j, load(x, j * sx, size))
+            store(out, r * so, s0)
             r += U1
 
     return product
@@ -54,28 +51,25 @@ _wide, _narrow = _product(WIDE), _product(LANES)
 
 
 @kernel()
-def multiply(
-    out: Any, o: Any, so: Any, w: Any, i: Any, sw: Any, x: Any, k: Any, sx: Any, rows: Any, terms: Any, columns: Any
-) -> None:
+def multiply(out: Any, so: Any, w: Any, sw: Any, x: Any, sx: Any, rows: Any, terms: Any, columns: Any) -> None:
     """out[r, c] += sum_j w[r, j] x[j, c] for r < rows, j < terms and c < columns, a multiple of LANES.
 
-    The parts of the matrices begin at the numbers o, i and k of their arrays; their rows are so, sw and sx numbers
-    apart.
+    out, w and x are the addresses of the first numbers; the rows of the matrices are so, sw and sx numbers apart.
     """
     c = U0
     while c + _WIDE <= columns:
-        _wide(out, o + c, so, w, i, sw, x, k + c, sx, rows, terms)
+        _wide(address(out, c), so, w, sw, address(x, c), sx, rows, terms)
         c += _WIDE
     while c < columns:
-        _narrow(out, o + c, so, w, i, sw, x, k + c, sx, rows, terms)
+        _narrow(address(out, c), so, w, sw, address(x, c), sx, rows, terms)
         c += _LANES
 
 
 @kernel(error_model="numpy", fastmath=FAST_SUMS)
-def row_sums(out: Any, a: Any, rows: Any) -> None:
-    """out[r] += sum_e a[r, e] for the first rows of a tile."""
+def row_sums(out: Any, a: Any, rows: Any, zero: Any) -> None:
+    """out[r] += sum_e a[r, e] for the first rows of a tile; `zero` has their type."""
     for r in range(rows):
-        total = out.dtype.type(0)
+        total = zero
         for e in range(_TILE):
             total += a[r * _TILE + e]
         out[r] += total

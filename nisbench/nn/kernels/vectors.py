@@ -1,22 +1,25 @@
-"""Several consecutive numbers of an array as one value, which the compiler keeps in vector registers.
+"""Addresses of numbers, and several consecutive numbers as one value, which the compiler keeps in vector registers.
 
 numba vectorises the innermost loop of a product only, and then loads and stores the sums in every turn of the loop.
 With a vector as a value the sums of a product stay in registers from its first term to its last.
 
-Arrays are row-major; `at` counts their numbers from the first one.
+numba counts references to each array that a function receives, which costs as much as a short product. An address has
+no count; whoever takes it must keep the array alive.
 """
 
 from typing import Any
 
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
-__all__ = ["add_scaled", "load", "store"]
+__all__ = ["add_scaled", "address", "load", "store"]
+
+_compiled: Any = intrinsic  # a function of compiled code, whose first argument here is the compiler's
 
 
-class Vector(types.Type):  # type: ignore[misc]
+class Vector(types.Type):
     """`size` numbers of one type."""
 
     def __init__(self, dtype: Any, size: int) -> None:
@@ -25,55 +28,61 @@ class Vector(types.Type):  # type: ignore[misc]
 
 
 @register_model(Vector)
-class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]
+class _VectorModel(models.PrimitiveModel):
     """One value of the compiler."""
 
     def __init__(self, manager: Any, kind: Vector) -> None:
-        super().__init__(manager, kind, ir.VectorType(manager.lookup(kind.dtype).get_value_type(), kind.size))
+        number = manager.lookup(kind.dtype).get_value_type()
+        super().__init__(manager, kind, ir.VectorType(number, kind.size))  # type: ignore[no-untyped-call]
 
 
-def _pointer(context: Any, builder: Any, kind: Any, array: Any, at: Any) -> Any:
-    """Address of a number of an array."""
-    return builder.gep(cgutils.create_struct_proxy(kind)(context, builder, array).data, [at])
-
-
-@intrinsic(prefer_literal=True)
-def load(context: Any, array: Any, at: Any, size: Any) -> Any:
-    """The vector array[at : at + size]; `size` is a constant."""
-    vector = Vector(array.dtype, size.literal_value)
+@_compiled
+def address(context: Any, array: Any, at: Any) -> Any:
+    """Address of the number `at` of a row-major array, or of the number `at` after another address."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        kind = context.get_value_type(vector)
-        address = builder.bitcast(_pointer(context, builder, array, args[0], args[1]), kind.as_pointer())
-        return builder.load(address, align=array.dtype.bitwidth // 8)
+        base = args[0]
+        if isinstance(array, types.Array):
+            base = cgutils.create_struct_proxy(array)(context, builder, base).data  # type: ignore[no-untyped-call]
+        return builder.gep(base, [args[1]])
 
-    return vector(array, at, size), generate
+    return types.CPointer(array.dtype)(array, at), generate
 
 
-@intrinsic
-def store(context: Any, array: Any, at: Any, vector: Any) -> Any:
-    """array[at : at + size] = vector"""
+@_compiled(prefer_literal=True)
+def load(context: Any, numbers: Any, at: Any, size: Any) -> Any:
+    """The vector of the `size` numbers from the number `at` on; `size` is a constant."""
+    vector = Vector(numbers.dtype, size.literal_value)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        kind = context.get_value_type(vector)
-        address = builder.bitcast(_pointer(context, builder, array, args[0], args[1]), kind.as_pointer())
-        builder.store(args[2], address, align=array.dtype.bitwidth // 8)
+        pointer = builder.bitcast(builder.gep(args[0], [args[1]]), context.get_value_type(vector).as_pointer())
+        return builder.load(pointer, align=numbers.dtype.bitwidth // 8)
+
+    return vector(numbers, at, size), generate
+
+
+@_compiled
+def store(context: Any, numbers: Any, at: Any, vector: Any) -> Any:
+    """Write a vector to the numbers from the number `at` on."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pointer = builder.bitcast(builder.gep(args[0], [args[1]]), context.get_value_type(vector).as_pointer())
+        builder.store(args[2], pointer, align=numbers.dtype.bitwidth // 8)
         return context.get_dummy_value()
 
-    return types.void(array, at, vector), generate
+    return types.void(numbers, at, vector), generate
 
 
-@intrinsic
-def add_scaled(context: Any, total: Any, array: Any, at: Any, vector: Any) -> Any:
-    """The vector total + array[at] vector, by fused multiply-adds where the processor has them."""
+@_compiled
+def add_scaled(context: Any, total: Any, numbers: Any, at: Any, vector: Any) -> Any:
+    """The vector total + numbers[at] vector, by fused multiply-adds where the processor has them."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         kind = context.get_value_type(vector)
-        number = builder.load(_pointer(context, builder, array, args[1], args[2]))
+        number = builder.load(builder.gep(args[1], [args[2]]))
         first = builder.insert_element(ir.Constant(kind, ir.Undefined), number, ir.IntType(32)(0))
         lanes = ir.Constant(ir.VectorType(ir.IntType(32), vector.size), [0] * vector.size)
         repeated = builder.shuffle_vector(first, ir.Constant(kind, ir.Undefined), lanes)
-        scaled = builder.fmul(repeated, args[3], flags=("contract",))
-        return builder.fadd(args[0], scaled, flags=("contract",))
+        return builder.fadd(args[0], builder.fmul(repeated, args[3], flags=("contract",)), flags=("contract",))
 
-    return total(total, array, at, vector), generate
+    return total(total, numbers, at, vector), generate
