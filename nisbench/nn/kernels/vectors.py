@@ -14,7 +14,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
-__all__ = ["add_scaled", "address", "load", "store"]
+__all__ = ["add_scaled", "address", "load", "plus", "scaled", "store", "times"]
 
 _compiled: Any = intrinsic  # a function of compiled code, whose first argument here is the compiler's
 
@@ -73,16 +73,51 @@ def store(context: Any, numbers: Any, at: Any, vector: Any) -> Any:
     return types.void(numbers, at, vector), generate
 
 
+def _repeated(context: Any, builder: Any, vector: Any, numbers: Any, at: Any) -> Any:
+    """The vector with one number in all places."""
+    kind = context.get_value_type(vector)
+    number = builder.load(builder.gep(numbers, [at]))
+    first = builder.insert_element(ir.Constant(kind, ir.Undefined), number, ir.IntType(32)(0))
+    lanes = ir.Constant(ir.VectorType(ir.IntType(32), vector.size), [0] * vector.size)
+    return builder.shuffle_vector(first, ir.Constant(kind, ir.Undefined), lanes)
+
+
+@_compiled
+def scaled(context: Any, numbers: Any, at: Any, vector: Any) -> Any:
+    """The vector numbers[at] vector."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.fmul(_repeated(context, builder, vector, args[0], args[1]), args[2], flags=("contract",))
+
+    return vector(numbers, at, vector), generate
+
+
 @_compiled
 def add_scaled(context: Any, total: Any, numbers: Any, at: Any, vector: Any) -> Any:
     """The vector total + numbers[at] vector, by fused multiply-adds where the processor has them."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        kind = context.get_value_type(vector)
-        number = builder.load(builder.gep(args[1], [args[2]]))
-        first = builder.insert_element(ir.Constant(kind, ir.Undefined), number, ir.IntType(32)(0))
-        lanes = ir.Constant(ir.VectorType(ir.IntType(32), vector.size), [0] * vector.size)
-        repeated = builder.shuffle_vector(first, ir.Constant(kind, ir.Undefined), lanes)
-        return builder.fadd(args[0], builder.fmul(repeated, args[3], flags=("contract",)), flags=("contract",))
+        product = builder.fmul(_repeated(context, builder, vector, args[1], args[2]), args[3], flags=("contract",))
+        return builder.fadd(args[0], product, flags=("contract",))
 
     return total(total, numbers, at, vector), generate
+
+
+@_compiled
+def times(context: Any, a: Any, b: Any) -> Any:
+    """The vector of the products of the numbers of two vectors."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.fmul(*args, flags=("contract",))
+
+    return a(a, b), generate
+
+
+@_compiled
+def plus(context: Any, a: Any, b: Any) -> Any:
+    """The sum of two vectors."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.fadd(*args, flags=("contract",))
+
+    return a(a, b), generate
