@@ -19,7 +19,7 @@ from nisbench.nn.kernels.transfer_matrix import solve_blocks
 
 __all__ = ["block_draw", "block_log_z", "largest_beta", "solve_blocks_torch"]
 
-LARGEST_FLOAT32 = 3.0
+LARGEST_FLOAT32 = 1.0
 """Largest beta at which float32 weights are used: the error of ln Z is 1e-6 up to here."""
 
 
@@ -27,7 +27,7 @@ def block_log_z(lattice: Tensor, border: Tensor, beta: float, dtype: torch.dtype
     """Return ln Z of the blocks in a batch of lattices, (n_blocks, n) float64.
 
     With float64 weights it is exact up to rounding. With float32 weights the error is 1e-6 (4e-6 with torch operations)
-    up to beta = 3. Beyond that, float32 weights of unlikely rows would underflow, and float64 is used. Raises
+    up to beta = 1. Beyond that, float64 is used. Raises
     InvalidValue beyond `largest_beta(side)`, where float64 weights would underflow.
 
     Parameters

@@ -190,36 +190,38 @@ def _copy(out: Any, v: Any, count: Any) -> None:
 def _sum_columns(v: Any, sums: Any, like: Any, side: Any) -> None:
     """Sum the weights of a row over its spins from the left.
 
-    `sums` receives (2^side, LANES), (2^(side - 1), LANES), ... (1, LANES), one after the other; `like[2 c + spin]` is
-    the bond of spin c to the spin below it.
+    `sums` receives (2^(side - 1), LANES), ... (2, LANES), one after the other; `like[2 c + spin]` is the bond of spin c
+    to the spin below it.
     """
     # P(spins c ... side - 1) needs the sum over the spins 0 ... c - 1, so that all partial sums are kept
-    count, source = U1 << side, sums
-    _copy(sums, v, count * _LANES)
-    for column in range(side):
-        target = address(source, count * _LANES)
-        count >>= U1
+    count, source, target = U1 << (side - U1), v, sums
+    for column in range(side - U1):
         down, up = load(like, U2 * column * _LANES, LANES), load(like, (U2 * column + U1) * _LANES, LANES)
         for x in range(count):
             a = times(load(source, U2 * x * _LANES, LANES), down)
             b = times(load(source, (U2 * x + U1) * _LANES, LANES), up)
             store(target, x * _LANES, plus(a, b))
-        source = target
+        source, target = target, address(target, count * _LANES)
+        count >>= U1
 
 
 @kernel(fastmath=FAST, error_model="numpy")
-def _draw_row(spins: Any, odds: Any, side: Any, row: Any, first: Any, m: Any, sums: Any, like: Any, state: Any) -> None:
+def _draw_row(
+    spins: Any, odds: Any, side: Any, row: Any, first: Any, m: Any, v: Any, sums: Any, like: Any, state: Any
+) -> None:
     """Draw the spins of a row from the right: P(up)/P(down) is a ratio of two sums over the spins to the left."""
-    # `state` are the spins drawn so far; the sums have 2^(side + 1) - 1 rows, of which `base` is the last one
-    base = (U2 << side) - U2
+    # `state` are the spins drawn so far; the sums have 2^side - 2 rows, of which `base` is the last one
+    base = (U1 << side) - U2
     state[:] = 0
     for step in range(side):
         column = side - U1 - step
-        base -= U2 << step  # where the sums over `column` spins begin
+        if column > U0:
+            base -= U2 << step  # where the sums over `column` spins begin
+        weights = address(sums, base * _LANES) if column > U0 else v
         k, site = U2 * column * _LANES, row * side + column
         for b in range(m):
-            a = (base + U2 * state[b]) * _LANES + b
-            down, up = sums[a] * like[k + b], sums[a + _LANES] * like[k + _LANES + b]
+            a = U2 * state[b] * _LANES + b
+            down, up = weights[a] * like[k + b], weights[a + _LANES] * like[k + _LANES + b]
             drawn = up > odds[site, first + b] * down
             spins[site * _LANES + b] = 1 if drawn else -1
             state[b] = U2 * state[b] + U(drawn)
@@ -243,10 +245,10 @@ def _inside(side: Any, unlike: Any) -> Any:
 def _solve_part(sites: Any, side: Any, unlike: Any, odds: Any, log_z: Any, begin: Any, end: Any) -> Any:
     """Solve the blocks begin ... end; return the memory, which must live until then."""
     states, draw = U1 << side, odds.size > 0
-    memory = aligned((side * states + states + U2 * side + U(7) + U2 * states + U2 * side) * _LANES, unlike)
+    memory = aligned((side * states + states + U2 * side + U(7) + states + U2 * side) * _LANES, unlike)
     rows, work = address(memory, U0), address(memory, side * states * _LANES)
     sums = address(work, (states + U2 * side + U(7)) * _LANES)
-    below = address(sums, U2 * states * _LANES)
+    below = address(sums, states * _LANES)
     insides = _inside(side, unlike)
     border, spins = np.ones(U(4) * side * _LANES, dtype=np.int8), np.empty(side * side * _LANES, dtype=np.int8)
     size, state = np.empty(LANES), np.empty(LANES, dtype=np.uint64)
@@ -265,8 +267,9 @@ def _solve_part(sites: Any, side: Any, unlike: Any, odds: Any, log_z: Any, begin
                     below[i] = 1
             else:
                 _bonds(below, spins, (row + U1) * side, side, unlike[row + U1])
-            _sum_columns(address(rows, row * states * _LANES), sums, below, side)
-            _draw_row(spins, odds, side, row, first, m, sums, below, state)
+            v = address(rows, row * states * _LANES)
+            _sum_columns(v, sums, below, side)
+            _draw_row(spins, odds, side, row, first, m, v, sums, below, state)
         scatter(spins, U0, _LANES, sites.lattice, sites.drawn, first, m)
     return memory, insides
 
