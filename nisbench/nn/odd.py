@@ -108,9 +108,9 @@ class AutoregressiveOdd(nn.Module):
             first = first + _spread(self.first_kernel, self.classes).transpose(1, 2).reshape(k * w, -1)
             last = last + _spread(self.last_kernel, drawn).reshape(k, k * w)  # (K, K, w) -> (K, K w)
         rates = self.rates
-        skip = skip * (2 * beta * rates.skip * self.skip_mask.to(skip.dtype))
-        first = first * (rates.first * self.first_mask.to(first.dtype))
-        last = last * (rates.last * self.last_mask.to(last.dtype))
+        skip = skip * self.skip_mask.to(skip.dtype).mul_(2 * beta * rates.skip)
+        first = first * self.first_mask.to(first.dtype).mul_(rates.first)
+        last = last * self.last_mask.to(last.dtype).mul_(rates.last)
         if not self.constants:
             return Matrices(first, last, skip, None, None, None, self.width)
         return Matrices(first[:, 1:], last, skip[:, 1:], first[:, 0], skip[:, 0], None, self.width)

@@ -95,8 +95,8 @@ def _deactivate(net: Any, tile: Any, d_h: Any, d_slopes: Any) -> None:
     h, z, zero = tile.h, tile.z, net.zero
     one = exp(zero)
     if not net.has_slopes:
-        for i in range(net.n_units * _TILE):
-            d_h[i] *= one - h[i] * h[i]
+        for at in range(net.n_units * _TILE):
+            d_h[at] *= one - h[at] * h[at]
         return
     for u in range(net.n_units):
         slope, total = net.slopes[u], zero

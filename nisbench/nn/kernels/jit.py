@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from llvmlite.binding import get_host_cpu_features
+from llvmlite.binding import get_host_cpu_features  # type: ignore[import-untyped]
 from numba import config, njit
 
 __all__ = ["FAST", "FAST_SUMS", "LANES", "U0", "U1", "U2", "U3", "U4", "WIDE", "U", "kernel"]
@@ -36,9 +36,9 @@ WIDE = 4 * LANES if _LONG else 2 * LANES
 """Columns of a product that are summed together. Four rows of them fit into the 32 registers of AVX-512, or into the 16
 of other processors."""
 
-if _LONG and config.CPU_FEATURES is None:
+if _LONG and config.CPU_FEATURES is None:  # type: ignore[attr-defined]
     # the compiler prefers half of each register on some processors of Intel
-    config.CPU_FEATURES = _FEATURES.flatten() + ",-prefer-256-bit"
+    config.CPU_FEATURES = _FEATURES.flatten() + ",-prefer-256-bit"  # type: ignore[attr-defined]
 
 _FILES = sorted(Path(__file__).parent.glob("*.py"))
 _STAMP = tuple((path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in _FILES)

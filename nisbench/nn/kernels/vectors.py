@@ -46,7 +46,7 @@ def address(context: Any, array: Any, at: Any) -> Any:
             base = cgutils.create_struct_proxy(array)(context, builder, base).data  # type: ignore[no-untyped-call]
         return builder.gep(base, [args[1]])
 
-    return types.CPointer(array.dtype)(array, at), generate
+    return types.CPointer(array.dtype)(array, at), generate  # type: ignore[no-untyped-call]
 
 
 @_compiled(prefer_literal=True)
