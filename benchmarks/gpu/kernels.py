@@ -12,7 +12,8 @@ from torch import Generator, Tensor
 from benchmarks.gpu.process import Task
 from nisbench.nn.dense import AutoregressiveDense
 from nisbench.nn.exact_block import block_draw, solve_blocks_torch
-from nisbench.nn.fused import draw_dense_fused, draw_fused
+from nisbench.nn.formula import Matrices, logits, units
+from nisbench.nn.fused import draw_fused
 from nisbench.nn.hierarchy import known_neighbours, levels
 from nisbench.nn.odd import AutoregressiveOdd
 
@@ -51,11 +52,7 @@ def dense(
     """Spins and logits of the fused draw against one full pass over the drawn spins."""
     torch.manual_seed(n_spins)
     net = AutoregressiveDense(n_spins, n_border, width=width).to(device, dtype)
-    limits, border = (_random(rows, n, dtype, device) for rows in (n_spins, n_border))
-    border = _signs(border)
-    with torch.no_grad():
-        spins, logits = draw_dense_fused(net.matrices(), limits, border)
-        return _compared(spins, logits, net(spins, border), limits, TOLERANCES[dtype] * n_spins)
+    return _drawn(net.matrices(), n, TOLERANCES[dtype] * n_spins)
 
 
 def odd(device: torch.device, L: int, level: int, width: int, n: int, dtype: torch.dtype) -> Mapping[str, Any]:
@@ -64,15 +61,19 @@ def odd(device: torch.device, L: int, level: int, width: int, n: int, dtype: tor
     net = AutoregressiveOdd(known_neighbours(levels(L)[level], L), width=width).to(dtype)
     net.last.data += torch.randn_like(net.last) / 4
     net = net.to(device)
-    limits, border = (_random(rows, n, dtype, device) for rows in (net.n_spins, net.n_border))
-    border = _signs(border)
+    matrices = net.matrices(BETA)
+    return _drawn(matrices, n, TOLERANCES[dtype] * len(matrices.first))
+
+
+def _drawn(net: Matrices, n: int, tolerance: float) -> Mapping[str, Any]:
+    """Compare a draw of n samples with one full pass."""
     with torch.no_grad():
-        skip, first, last = net.weights(BETA)
-        inputs = torch.cat([border, torch.zeros_like(limits)])
-        hidden = limits.new_zeros(len(first), n)
-        logits = draw_fused(first, last, limits, inputs, hidden, width=width, skip=skip)
-        spins = inputs[net.n_border :]
-        return _compared(spins, logits, net(spins, border, beta=BETA), limits, TOLERANCES[dtype] * len(first))
+        like = net.first
+        limits, border = (_random(rows, n, like.dtype, like.device) for rows in (len(net.last), net.n_border))
+        inputs = torch.cat([_signs(border), torch.zeros_like(limits)])
+        found = draw_fused(net, limits, inputs)
+        full = logits(net, inputs, units(net, inputs))
+        return _compared(inputs[net.n_border :], found, full, limits, tolerance)
 
 
 def blocks(device: torch.device, side: int, dtype: torch.dtype, n: int = 129) -> Mapping[str, Any]:
@@ -80,7 +81,10 @@ def blocks(device: torch.device, side: int, dtype: torch.dtype, n: int = 129) ->
     border, limits = _signs(_random(4 * side, n, dtype, device)), _random(side * side, n, dtype, device)
     spins, log_z = solve_blocks_torch(border, side, [math.exp(-2 * BETA)] * side, limits.exp())
     log_z = log_z.cpu() + BETA * (2 * side * (side - 1) + 4 * side)  # bonds were counted relative to exp(beta)
-    expected_spins, expected = block_draw(border.cpu().double(), side, BETA, limits.cpu().double())
+    lattice = torch.cat([border, torch.zeros_like(limits)]).to("cpu", torch.int8)
+    sites = torch.arange(len(lattice)).unsqueeze(1)
+    expected = block_draw(lattice, sites[4 * side :], sites[: 4 * side], BETA, limits.cpu().double().exp())[0]
+    expected_spins = lattice[4 * side :].to(dtype)
     error = float((log_z - expected).abs().max())
     unlike = int((spins.cpu() != expected_spins).sum())
     if not error < BLOCK_TOLERANCES[dtype]:

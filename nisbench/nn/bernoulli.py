@@ -1,15 +1,22 @@
-"""Spins from logits: s = +1 with probability sigmoid(logit), in log space throughout."""
+"""Random numbers and spins: s = +1 with probability sigmoid(logit), in log space throughout."""
 
 import math
+from collections.abc import Callable
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from nisbench.nn.kernels.heat_bath import draw_isolated
-from nisbench.nn.kernels.logistic import fill_thresholds
+from nisbench.nn.kernels.logistic import fill_odds, fill_thresholds
 
-__all__ = ["configurations", "forcing", "heat_bath", "signs", "spin_log_prob", "thresholds", "z2_average", "z2_flip"]
+__all__ = ["configurations", "odds", "on_cpu", "signs", "spin_log_prob", "thresholds", "z2_average", "z2_flip"]
+
+
+def on_cpu(tensor: Tensor) -> bool:
+    """True if the compiled kernels serve the tensor; torch operations and Triton serve other devices."""
+    return tensor.device.type == "cpu"
 
 
 def thresholds(rows: int, n: int, *, like: Tensor, generator: Generator) -> Tensor:
@@ -19,11 +26,25 @@ def thresholds(rows: int, n: int, *, like: Tensor, generator: Generator) -> Tens
     generator, seeded from `generator`, is four times as fast as uniform numbers and their logit in torch; it has the
     resolution of float32 whatever the dtype.
     """
-    if like.device.type != "cpu":
+    if not on_cpu(like):
         return torch.rand(rows, n, dtype=like.dtype, device=like.device, generator=generator).logit_()
+    return _filled(fill_thresholds, rows, n, like, generator)
+
+
+def odds(rows: int, n: int, *, like: Tensor, generator: Generator) -> Tensor:
+    """Draw (rows, n) numbers u/(1 - u), u uniform on (0, 1), as `thresholds` draws their logarithms."""
+    if not on_cpu(like):
+        return thresholds(rows, n, like=like, generator=generator).exp_()
+    return _filled(fill_odds, rows, n, like, generator)
+
+
+def _filled(
+    fill: Callable[[NDArray[np.float32], int], None], rows: int, n: int, like: Tensor, generator: Generator
+) -> Tensor:
+    """(rows, n) numbers of a compiled generator, which is seeded from `generator`."""
     seed = int(torch.randint(2**62, (), generator=generator))
     result = torch.empty(rows, n, dtype=torch.float32)
-    fill_thresholds(result.view(-1).numpy(), seed)
+    fill(result.view(-1).numpy(), seed)
     return result.to(like.dtype)
 
 
@@ -35,39 +56,6 @@ def signs(up: Tensor, *, like: Tensor) -> Tensor:
 def spin_log_prob(spins: Tensor, logits: Tensor) -> Tensor:
     """sum_k ln sigmoid(s_k logit_k): (k, n) spins and logits -> (n,) float64."""
     return functional.logsigmoid(spins * logits).sum(0, dtype=torch.float64)
-
-
-def heat_bath(lattice: Tensor, sites: Tensor, neighbours: Tensor, *, beta: float, thresholds: Tensor) -> Tensor:
-    """Draw isolated Ising spins in place, q(+1) = 1/(1 + exp(-2 beta sum of neighbours)); return their ln q.
-
-    Thresholds from `forcing` leave the spins as they are.
-
-    Parameters
-    ----------
-    lattice : (all sites, n) int8
-    sites, neighbours : (k,), (4, k) rows of the lattice
-    thresholds : (k, n)
-
-    Returns
-    -------
-    log_prob : (n,) float64
-    """
-    if lattice.device.type == "cpu":
-        log_prob = torch.empty(lattice.shape[1], dtype=torch.float64)
-        coupling = torch.tensor(2 * beta, dtype=thresholds.dtype).numpy()[()]  # a float64 would make the kernel slower
-        arrays = (lattice, sites, neighbours, thresholds.contiguous(), log_prob)
-        grid, rows, around, limits, result = (tensor.numpy() for tensor in arrays)
-        draw_isolated(grid, rows, around, coupling, limits, result)
-        return log_prob
-    logits = 2 * beta * lattice[neighbours].sum(0).to(thresholds.dtype)  # (4, k, n) -> (k, n)
-    spins = signs(logits > thresholds, like=thresholds)
-    lattice[sites] = spins.to(lattice.dtype)
-    return spin_log_prob(spins, logits)
-
-
-def forcing(spins: Tensor) -> Tensor:
-    """Thresholds for which a draw repeats the spins: -inf for +1, +inf for -1."""
-    return spins * -torch.inf
 
 
 def configurations(lattice: Tensor) -> Tensor:

@@ -13,49 +13,42 @@ import torch
 from torch import Tensor
 
 from nisbench.errors import InvalidValue
-from nisbench.nn.bernoulli import signs
+from nisbench.nn.bernoulli import on_cpu, signs
+from nisbench.nn.kernels.lattice import Sites
 from nisbench.nn.kernels.transfer_matrix import solve_blocks
 
-__all__ = ["block_draw", "block_energy", "block_log_z", "largest_beta", "solve_blocks_torch"]
+__all__ = ["block_draw", "block_log_z", "largest_beta", "solve_blocks_torch"]
 
-LARGEST_FLOAT32 = 3.0
+LARGEST_FLOAT32 = 1.0
 """Largest beta at which float32 weights are used: the error of ln Z is 1e-6 up to here."""
 
 
-def block_log_z(border: Tensor, side: int, beta: float) -> Tensor:
-    """Return ln Z of n blocks, (n,) float64.
+def block_log_z(lattice: Tensor, border: Tensor, beta: float, dtype: torch.dtype) -> Tensor:
+    """Return ln Z of the blocks in a batch of lattices, (n_blocks, n) float64.
 
-    With float64 borders it is exact up to rounding. With float32 borders the error is 1e-6 (4e-6 with torch operations)
-    up to beta = 3. Beyond that, float32 weights of unlikely rows would underflow, and float64 is used. Raises
+    With float64 weights it is exact up to rounding. With float32 weights the error is 1e-6 (4e-6 with torch operations)
+    up to beta = 1. Beyond that, float64 is used. Raises
     InvalidValue beyond `largest_beta(side)`, where float64 weights would underflow.
 
     Parameters
     ----------
-    border : (4 side, n) float of -1, +1: above (from the left), right (from above), below, left
-    side : extent of the block; 2^side weights are kept for each block
+    lattice : (all sites, n) int8
+    border : (4 side, n_blocks) sites: above (from the left), right (from above), below, left
+    dtype : of the weights, of which 2^side are kept for each block
     """
-    return _solve(border, side, beta, border.new_empty(0, border.shape[1]))[1]
+    none = lattice.new_empty(0, border.shape[1] * lattice.shape[1], dtype=dtype)
+    return _solve(lattice, border.new_empty(0, border.shape[1]), border, beta, none)
 
 
-def block_draw(border: Tensor, side: int, beta: float, thresholds: Tensor) -> tuple[Tensor, Tensor]:
-    """Draw the spins of n blocks from exp(-beta E)/Z(border), (side^2, n) row by row; also return `block_log_z`.
+def block_draw(lattice: Tensor, drawn: Tensor, border: Tensor, beta: float, odds: Tensor) -> Tensor:
+    """Draw the spins of the blocks from exp(-beta E)/Z(border) into the lattices; return `block_log_z`.
 
-    `thresholds` (side^2, n) are logit(u), u uniform on (0, 1).
+    Parameters
+    ----------
+    drawn : (side^2, n_blocks) sites, row by row
+    odds : (side^2, n_blocks n) of the type of the weights, u/(1 - u) with u uniform on (0, 1)
     """
-    return _solve(border, side, beta, thresholds.exp())
-
-
-def block_energy(spins: Tensor, border: Tensor, side: int) -> Tensor:
-    """(n,) float64 energy of the bonds inside n blocks and to their borders, exact.
-
-    `spins` (side^2, n) are row by row, `border` (4 side, n) is as for `block_log_z`.
-    """
-    grid = spins.view(side, side, -1)
-    above, right, below, left = border.view(4, side, -1)
-    inside = (grid[1:] * grid[:-1]).sum((0, 1)) + (grid[:, 1:] * grid[:, :-1]).sum((0, 1))
-    outside = (grid[0] * above + grid[:, -1] * right + grid[-1] * below + grid[:, 0] * left).sum(0)
-    total: Tensor = inside + outside  # (n,), exact in float32: less than 2^24 terms of +-1
-    return -total.double()
+    return _solve(lattice, drawn, border, beta, odds)
 
 
 def largest_beta(side: int, dtype: torch.dtype = torch.float64) -> float:
@@ -67,23 +60,27 @@ def largest_beta(side: int, dtype: torch.dtype = torch.float64) -> float:
     return (-math.log(torch.finfo(dtype).tiny) - side * math.log(2)) / (2 * (2 * side + 1))
 
 
-def _solve(border: Tensor, side: int, beta: float, odds: Tensor) -> tuple[Tensor, Tensor]:
-    """Spins, (side^2, n), and ln Z, (n,); odds = u/(1 - u), or (0, n) for no draw."""
+def _solve(lattice: Tensor, drawn: Tensor, border: Tensor, beta: float, odds: Tensor) -> Tensor:
+    """ln Z, (n_blocks, n); with odds the spins are drawn as well."""
+    side, (n_blocks, n) = len(border) // 4, (border.shape[1], lattice.shape[1])
     if beta > largest_beta(side):
         limit = f"they work up to beta = {largest_beta(side):.4g}"
         raise InvalidValue(f"beta = {beta:g} is too large for exact blocks of side {side}: {limit}")
-    if border.dtype == torch.float32 and beta > min(LARGEST_FLOAT32, largest_beta(side, torch.float32)):
-        spins, log_z = _solve(border.double(), side, beta, odds.double())
-        return spins.float(), log_z
-    unlike = _rounded(math.exp(-2 * beta), side, border.dtype)
-    if border.device.type == "cpu":
-        spins, log_z = border.new_empty(odds.shape), border.new_empty(border.shape[1], dtype=torch.float64)
-        arrays = (x.contiguous().numpy() for x in (unlike, odds, spins, log_z))
-        solve_blocks(border.contiguous().numpy(), side, *arrays)
+    if odds.dtype == torch.float32 and beta > min(LARGEST_FLOAT32, largest_beta(side, torch.float32)):
+        odds = odds.double()
+    unlike = _rounded(math.exp(-2 * beta), side, odds.dtype)
+    if on_cpu(lattice):
+        log_z = torch.empty(n_blocks, n, dtype=torch.float64)
+        sites = Sites(lattice.numpy(), drawn.numpy(), border.numpy())
+        solve_blocks(sites, side, unlike.numpy(), odds.contiguous().numpy(), log_z.view(-1).numpy())
     else:
-        spins, log_z = solve_blocks_torch(border, side, unlike.tolist(), odds)
+        around = lattice[border].flatten(1).to(odds.dtype)  # (4 side, n_blocks n)
+        spins, log_z = solve_blocks_torch(around, side, unlike.tolist(), odds)
+        log_z = log_z.view(n_blocks, n)
+        if len(odds):
+            lattice[drawn] = spins.to(torch.int8).view(*drawn.shape, n)
     # each of the 2 side (side - 1) inner bonds and 4 side bonds to the border counted relative to exp(beta)
-    return spins, log_z + beta * (2 * side * (side - 1) + 4 * side)
+    return log_z + beta * (2 * side * (side - 1) + 4 * side)
 
 
 def _rounded(value: float, side: int, dtype: torch.dtype) -> Tensor:
@@ -101,7 +98,7 @@ def _rounded(value: float, side: int, dtype: torch.dtype) -> Tensor:
 
 
 def solve_blocks_torch(border: Tensor, side: int, unlike: Sequence[float], odds: Tensor) -> tuple[Tensor, Tensor]:
-    """Spins and ln Z as from `kernels.transfer_matrix.solve_blocks`, with torch operations and without synchronising.
+    """Spins, (side^2, n), and ln Z, (n,), of n blocks with borders (4 side, n); torch operations without synchronising.
 
     The step from one row to the next is one matrix product over the 2^side states.
     """

@@ -29,6 +29,8 @@ class Level(nn.Module):
     """(n_drawn, n_blocks)"""
     border: Tensor
     """(n_border, n_blocks)"""
+    bonds: Tensor
+    """(2, n_bonds, n_blocks) the two ends of each bond between a drawn site and the border or an earlier drawn site"""
 
     def __init__(self, drawn: _Lines, border: _Lines, corners: Sequence[_Site], L: int) -> None:
         """`drawn` and `border` are relative to the corners, one for each block."""
@@ -36,6 +38,9 @@ class Level(nn.Module):
         for name, lines in (("drawn", drawn), ("border", border)):
             sites = [_flat(chain(*lines), corner, L) for corner in corners]
             self.register_buffer(name, _sites(sites).T.contiguous(), persistent=False)
+        later, earlier = _sites(_bonded(self, L)).T
+        ends = torch.stack([self.drawn[later], torch.cat([self.border, self.drawn])[earlier]])
+        self.register_buffer("bonds", ends, persistent=False)
         self.lengths = [len(line) for line in (*border, *drawn)]
         """Numbers of sites of the straight lines that make up the border and then the drawn sites."""
 
@@ -74,17 +79,10 @@ def exact_blocks(L: int, *, lines: int = 2, largest: int) -> tuple[int, Level]:
 
 
 def known_neighbours(level: Level, L: int) -> Tensor:
-    """(n_drawn, n_border + n_drawn) float: 1 where a border or an earlier drawn site is a neighbour of a drawn site.
-
-    A site that appears twice in the border counts once.
-    """
-    drawn, border = level.drawn[:, 0].tolist(), level.border[:, 0].tolist()
-    place = {site: i for i, site in reversed(list(enumerate([*border, *drawn])))}  # the first place of each site
-    result = torch.zeros(len(drawn), len(border) + len(drawn))
-    for k, site in enumerate(drawn):
-        for neighbour in _flat([(-1, 0), (0, 1), (1, 0), (0, -1)], divmod(site, L), L):
-            if neighbour in place and place[neighbour] < len(border) + k:
-                result[k, place[neighbour]] += 1
+    """(n_drawn, n_border + n_drawn) float: 1 where a border or an earlier drawn site is a neighbour of a drawn site."""
+    result = torch.zeros(len(level.drawn), len(level.border) + len(level.drawn))
+    for k, j in _bonded(level, L):
+        result[k, j] += 1
     return result
 
 
@@ -114,8 +112,26 @@ def heat_bath_sites(L: int) -> tuple[Tensor, Tensor]:
     """The L^2/4 isolated sites that remain after the levels with smallest = 3, (n,), and their neighbours, (4, n)."""
     _check_extent(L)
     sites = [(r, c) for r in range(1, L, 2) for c in range(1, L, 2)]
-    around = [_flat([(-1, 0), (0, 1), (1, 0), (0, -1)], site, L) for site in sites]
+    around = [_flat(_around((0, 0)), site, L) for site in sites]
     return _sites([r * L + c for r, c in sites]), _sites(around).T.contiguous()
+
+
+def _bonded(level: Level, L: int) -> list[tuple[int, int]]:
+    """Each drawn site with each neighbour that is on the border or drawn before it: places in drawn, border + drawn.
+
+    A site that appears twice in the border counts once.
+    """
+    drawn, border = level.drawn[:, 0].tolist(), level.border[:, 0].tolist()
+    place = {site: i for i, site in reversed(list(enumerate([*border, *drawn])))}  # the first place of each site
+    around = ((k, r, c) for k, site in enumerate(drawn) for r, c in _around(divmod(site, L)))
+    pairs = ((k, place.get(r % L * L + c % L, len(border) + len(drawn))) for k, r, c in around)
+    return [(k, j) for k, j in pairs if j < len(border) + k]
+
+
+def _around(site: _Site) -> list[_Site]:
+    """The four neighbours of a site, which may lie beyond the edges."""
+    r, c = site
+    return [(r - 1, c), (r, c + 1), (r + 1, c), (r, c - 1)]
 
 
 def _check_extent(L: int) -> None:

@@ -1,22 +1,15 @@
-"""The masked layers of the dense network, and its matrices as the sampling paths take them.
+"""The masked layers of the dense networks.
 
 Layout: units by samples. Inputs, hidden units and logits are (units, n) with the samples contiguous, so that a layer is
 one matrix product W @ x and consecutive spins are a contiguous slice.
 """
 
-from dataclasses import dataclass
-from typing import Protocol
-
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-__all__ = ["ChannelLinear", "DenseMatrices", "MaskedLinear", "Parametrisation", "UnitPReLU", "prelu"]
+from nisbench.nn.formula import prelu
 
-
-def prelu(z: Tensor, slope: Tensor) -> Tensor:
-    """max(z, 0) + slope min(z, 0): (units, n), (units,) -> (units, n)."""
-    return functional.prelu(z.unsqueeze(0), slope).squeeze(0)  # torch expects the channels in the second dimension
+__all__ = ["ChannelLinear", "MaskedLinear", "UnitPReLU", "site_mask", "widen"]
 
 
 class MaskedLinear(nn.Module):
@@ -60,6 +53,10 @@ class ChannelLinear(MaskedLinear):
     def __init__(self, n_sites: int, width: int, *, bias: bool = True) -> None:
         super().__init__(torch.kron(torch.eye(n_sites), torch.ones(width, width)).bool(), bias=bias)
 
+    def of_units(self, x: Tensor, which: slice) -> Tensor:
+        """The outputs of the units of some sites, from their inputs: (k, n) -> (k, n)."""
+        return torch.addmm(self.bias_vector()[which, None], self.masked_weight()[which, which], x)
+
 
 class UnitPReLU(nn.Module):
     """max(z, 0) + slope_u min(z, 0) with one slope for each unit, 1/2 at the start."""
@@ -68,67 +65,18 @@ class UnitPReLU(nn.Module):
         super().__init__()
         self.slope = nn.Parameter(torch.full((n_units,), 0.5))
 
-    def forward(self, z: Tensor) -> Tensor:
-        """(n_units, n) -> (n_units, n)"""
-        return prelu(z, self.slope)
+    def of_units(self, z: Tensor, which: slice) -> Tensor:
+        """The outputs of some units: (k, n) -> (k, n)."""
+        return prelu(z, self.slope[which])
 
 
-@dataclass(frozen=True)
-class DenseMatrices:
-    """The masked matrices of a dense network, from the first layer to the last, or the gradient by them."""
-
-    weights: tuple[Tensor, ...]
-    """(units, n_sites), (units, units) ..., (n_spins, units); units = n_sites width"""
-    biases: tuple[Tensor, ...]
-    """(units,) ..., (n_spins,)"""
-    slopes: tuple[Tensor, ...]
-    """(units,) after each layer but the last"""
-    channels: tuple[Tensor, ...] = ()
-    """(units, units) of each residual layer"""
-    channel_biases: tuple[Tensor, ...] = ()
-    """(units,)"""
-    residual: bool = False
-
-    @property
-    def depth(self) -> int:
-        """Number of masked layers."""
-        return len(self.weights)
-
-    @property
-    def n_sites(self) -> int:
-        """Border sites and spins."""
-        return self.weights[0].shape[1]
-
-    @property
-    def n_spins(self) -> int:
-        """Drawn spins, the last of the sites."""
-        return len(self.weights[-1])
-
-    @property
-    def n_border(self) -> int:
-        """Border sites, the first of the sites."""
-        return self.n_sites - self.n_spins
-
-    @property
-    def width(self) -> int:
-        """Hidden units of each site; 1 without a hidden layer."""
-        return len(self.slopes[0]) // self.n_sites if self.slopes else 1
+def site_mask(n_sites: int, n_border: int, *, strict: bool) -> Tensor:
+    """(n_sites, n_sites) bool, [to, from]: True where site `from` may feed site `to`."""
+    to, source = torch.arange(n_sites).unsqueeze(1), torch.arange(n_sites).unsqueeze(0)
+    earlier = source < to if strict else source <= to
+    return torch.where(source < n_border, torch.ones((), dtype=torch.bool), earlier & (to >= n_border))
 
 
-class Parametrisation(Protocol):
-    """Maps parameters to matrices, and the gradient by the matrices to the gradient by the parameters."""
-
-    def trained(self) -> list[Tensor]:
-        """Parameters that the matrices depend on."""
-        ...
-
-    def matrices(self) -> DenseMatrices:
-        """Matrices for the present parameters."""
-        ...
-
-    def pull_back(self, gradient: DenseMatrices) -> list[Tensor]:
-        """Gradient by each parameter of `trained`, from the gradient by the matrices.
-
-        Rows of the gradient by a weight may be longer than those of the weight.
-        """
-        ...
+def widen(mask: Tensor, n_out: int, n_in: int) -> Tensor:
+    """Repeat each site n_out times along the rows and n_in times along the columns."""
+    return mask.repeat_interleave(n_out, 0).repeat_interleave(n_in, 1)

@@ -17,16 +17,19 @@ Differences this code uses logits; the paper clips probabilities by an epsilon. 
             seeds are 0.89 at a third of the default rate, 0.95 at the default and 0.91 at three times the default.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Generator, Tensor
 
 from nisbench.api import Model, ModelDraws, Target, TrainingBatch, other_than_uniform_torus
-from nisbench.nn.bernoulli import configurations, forcing, heat_bath, thresholds, z2_average, z2_flip
+from nisbench.nn.bernoulli import configurations, thresholds, z2_average, z2_flip
 from nisbench.nn.dense import AutoregressiveDense
-from nisbench.nn.hierarchy import Level, heat_bath_sites, levels
+from nisbench.nn.formula import Matrices
+from nisbench.nn.hierarchy import heat_bath_sites, levels
+from nisbench.nn.ising import forcing, heat_bath
 from nisbench.nn.modules import Stack
+from nisbench.nn.network import draw, score
 from nisbench_plugins.registration import HierOptions
 
 __all__ = ["Hier"]
@@ -63,10 +66,11 @@ class Hier(Model):
     def sample(self, n: int, *, beta: float, generator: Generator) -> ModelDraws:
         """Draw n configurations level by level, with their ln q; see the base class."""
         with torch.no_grad():
-            lattice, log_prob, inner = self._draw(n, beta, generator)
+            matrices = self._matrices()
+            lattice, log_prob, inner = self._draw(n, matrices, beta, generator)
             spins = configurations(lattice)
             if self.options.z2:
-                log_prob = z2_average(log_prob, self._score(-lattice, inner))
+                log_prob = z2_average(log_prob, self._score(-lattice, matrices, inner))
                 spins = z2_flip(spins, generator)
         return ModelDraws(spins, log_prob)
 
@@ -76,17 +80,19 @@ class Hier(Model):
         # thresholds that make the heat bath draw exactly these spins, which gives their ln q on the fast path
         forced = forcing(lattice[self.isolated].to(self._like.dtype))
         inner = heat_bath(lattice, self.isolated, self.neighbours, beta=beta, thresholds=forced)
-        log_prob = self._score(lattice, inner)
-        return z2_average(log_prob, self._score(-lattice, inner)) if self.options.z2 else log_prob
+        matrices = self._matrices()
+        log_prob = self._score(lattice, matrices, inner)
+        return z2_average(log_prob, self._score(-lattice, matrices, inner)) if self.options.z2 else log_prob
 
     def training_batch(self, n: int, *, beta: float, generator: Generator) -> TrainingBatch:
         """Draw a batch for the reverse-KL loss.
 
         Same numbers as the base class; ln q comes from the drawing itself, so the networks are not evaluated again.
         """
-        lattice, log_prob, inner = self._draw(n, beta, generator)
+        matrices = self._matrices()
+        lattice, log_prob, inner = self._draw(n, matrices, beta, generator)
         if self.options.z2:
-            log_prob = z2_average(log_prob, self._score(-lattice, inner))
+            log_prob = z2_average(log_prob, self._score(-lattice, matrices, inner))
         energy = self.target.energy(configurations(lattice))
         return TrainingBatch(log_prob, log_prob.detach() + beta * energy)
 
@@ -96,7 +102,8 @@ class Hier(Model):
         A multiply-add counts as two operations. Masked zeros are left out. The Z2 average doubles the operations.
         """
         passes = 2 if self.options.z2 else 1
-        operations = sum(2 * net.multiply_adds() * level.n_blocks for net, level in self._scales())
+        scales = zip(self.networks, self.levels, strict=True)
+        operations = sum(2 * net.multiply_adds() * level.n_blocks for net, level in scales)
         return {
             "flops_per_draw": float(passes * operations),
             "network_calls_per_draw": float(sum(net.n_spins for net in self.networks)),
@@ -107,11 +114,13 @@ class Hier(Model):
         """A parameter, for the dtype and device of new tensors."""
         return next(self.parameters())
 
-    def _scales(self) -> Iterator[tuple[AutoregressiveDense, Level]]:
-        """Return the network and the sites of each level, from the largest scale down."""
-        return zip(self.networks, self.levels, strict=True)
+    def _matrices(self) -> list[Matrices]:
+        """Return the masked matrices of each network, from the largest scale down; all calls of a step share them."""
+        return [net.matrices() for net in self.networks]
 
-    def _draw(self, n: int, beta: float, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
+    def _draw(
+        self, n: int, matrices: Sequence[Matrices], beta: float, generator: Generator
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Draw n lattices before the Z2 flip.
 
         Returns the lattices (sites, n) int8, their ln q (n,) with gradient, and the part of ln q that belongs to the
@@ -120,18 +129,19 @@ class Hier(Model):
         like = self._like
         lattice = torch.empty(self.target.n_sites, n, dtype=torch.int8, device=like.device)
         parts = []
-        for net, level in self._scales():
+        for net, level in zip(matrices, self.levels, strict=True):
             # the network sees every block of every lattice as one sample: n_blocks n columns
-            limits = thresholds(net.n_spins, level.n_blocks * n, like=like, generator=generator)
-            parts.append(net.draw_blocks(lattice, level.drawn, level.border, limits))
+            limits = thresholds(len(level.drawn), level.n_blocks * n, like=like, generator=generator)
+            parts.append(draw(net, lattice, level.drawn, level.border, limits).sum(0))
         limits = thresholds(len(self.isolated), n, like=like, generator=generator)
         inner = heat_bath(lattice, self.isolated, self.neighbours, beta=beta, thresholds=limits)
         return lattice, torch.stack(parts).sum(0) + inner, inner
 
-    def _score(self, lattice: Tensor, inner: Tensor) -> Tensor:
+    def _score(self, lattice: Tensor, matrices: Sequence[Matrices], inner: Tensor) -> Tensor:
         """Return ln q of lattices (sites, n) before the Z2 average, (n,), differentiable.
 
         `inner` (n,) is the part of the isolated spins. It is the same for s and -s, so callers compute it once.
         """
-        parts = [net.score_blocks(lattice, level.drawn, level.border) for net, level in self._scales()]
+        scales = zip(matrices, self.levels, strict=True)
+        parts = [score(net, lattice, level.drawn, level.border).sum(0) for net, level in scales]
         return torch.stack(parts).sum(0) + inner

@@ -31,11 +31,14 @@ import torch
 from torch import Generator, Tensor
 
 from nisbench.api import LevelModel, LocalPairs, ModelDraws, Target, TrainingBatch, other_than_uniform_torus
-from nisbench.nn.bernoulli import configurations, spin_log_prob, thresholds
-from nisbench.nn.exact_block import block_draw, block_energy, block_log_z
+from nisbench.nn.bernoulli import configurations, odds, thresholds
+from nisbench.nn.exact_block import block_draw, block_log_z
+from nisbench.nn.formula import Matrices
 from nisbench.nn.hierarchy import displacements, exact_blocks, known_neighbours, levels
+from nisbench.nn.ising import bond_energy
 from nisbench.nn.modules import Stack
-from nisbench.nn.odd import AutoregressiveOdd, OddRates, OddTrace, OddWeights
+from nisbench.nn.network import draw, score
+from nisbench.nn.odd import AutoregressiveOdd, OddRates
 from nisbench_plugins.registration import HierExactOptions
 
 __all__ = ["HierExact"]
@@ -51,7 +54,7 @@ class HierExact(LevelModel):
     """Sampler of exactly normalised configurations, with the networks that `training_batch` trains.
 
     Upper spins are drawn by the networks, inner spins by the exact blocks. Inside this class a batch of lattices is a
-    tensor (sites, n), so that gathering a border copies whole rows. 0 marks a spin that is not drawn yet.
+    tensor (sites, n) int8, so that gathering a border copies whole rows.
     """
 
     def __init__(self, target: Target, options: HierExactOptions) -> None:
@@ -60,10 +63,11 @@ class HierExact(LevelModel):
         self.levels, self.n_levels = Stack(scales), len(scales)
         self.networks = Stack(
             AutoregressiveOdd(
-                self._inputs(known_neighbours(level, target.L)),
+                known_neighbours(level, target.L),
                 width=options.width,
-                classes=self._inputs(displacements(level, target.L)) if options.shared else None,
+                classes=displacements(level, target.L) if options.shared else None,
                 skip=options.skip,
+                bias=not options.odd,
                 rates=RATES if options.rates else None,
             )
             for level in scales
@@ -82,31 +86,28 @@ class HierExact(LevelModel):
     def sample(self, n: int, *, beta: float, generator: Generator) -> ModelDraws:
         """Draw n configurations with their ln q: first the levels, then the exact blocks; see the base class."""
         with torch.no_grad():
-            lattice, weights = self._empty(n), self._weights(beta)
-            log_prob = self._draw_levels(lattice, range(self.n_levels), weights, generator)
-            return self._with_blocks(lattice, log_prob, beta, generator)
+            lattice, matrices = self._empty(n), self._matrices(beta)
+            parts = self._draw_levels(lattice, range(self.n_levels), matrices, generator)
+            return self._with_blocks(lattice, parts, beta, generator)
 
     def draw_pairs(self, n: int, *, level: int, beta: float, generator: Generator) -> tuple[ModelDraws, ModelDraws]:
         """Draw the levels before `level` once, the others and the blocks twice (section 7); see the base class."""
         with torch.no_grad():
-            first, weights = self._empty(n), self._weights(beta)
-            shared = self._draw_levels(first, range(level), weights, generator)
-            second = first.clone()
-            rest = range(level, self.n_levels)
-            drawn = [(one, shared + self._draw_levels(one, rest, weights, generator)) for one in (first, second)]
-            a, b = (self._with_blocks(lattice, log_prob, beta, generator) for lattice, log_prob in drawn)
+            first, matrices = self._empty(n), self._matrices(beta)
+            shared = self._draw_levels(first, range(level), matrices, generator)
+            rest, lattices = range(level, self.n_levels), (first, first.clone())
+            drawn = [shared + self._draw_levels(one, rest, matrices, generator) for one in lattices]
+            pair = zip(lattices, drawn, strict=True)
+            a, b = (self._with_blocks(lattice, parts, beta, generator) for lattice, parts in pair)
         return a, b
 
     def log_prob(self, spins: Tensor, *, beta: float) -> Tensor:
         """Return ln q(s) = ln q(u) - beta E(inner bonds) - sum of ln Z(border), (n,) float64 (section 4)."""
-        n = len(spins)
-        lattice = spins.reshape(n, -1).T.to(self._like.dtype)  # (n, L, L) -> (sites, n)
-        parts = [self._log_prob_of_level(lattice, i, beta) for i in range(self.n_levels)]
-        border, inside = (self._gather(lattice, sites) for sites in (self.blocks.border, self.blocks.drawn))
-        log_z = block_log_z(border, self.side, beta)
-        # (n_blocks n,) energy of the bonds with an end in each block -> (n,)
-        inner = self._per_lattice(block_energy(inside, border, self.side), n)
-        return torch.stack(parts).sum(0) - beta * inner - self._per_lattice(log_z, n)
+        lattice = spins.reshape(len(spins), -1).T.contiguous()  # (n, L, L) -> (sites, n)
+        scales = zip(self._matrices(beta), self.levels, strict=True)
+        parts = [score(net, lattice, level.drawn, level.border) for net, level in scales]
+        log_z = block_log_z(lattice, self.blocks.border, beta, self._like.dtype)
+        return self._joined(lattice, parts, log_z, beta)
 
     def training_batch(self, n: int, *, beta: float, generator: Generator) -> TrainingBatch:
         """Draw n sets of upper spins; return ln q with gradient and the signals of sections 5 and 6.
@@ -115,26 +116,28 @@ class HierExact(LevelModel):
         the pairs. Without, all levels are trained by the signal of the whole lattice.
         """
         # the masked matrices are the same for all draws of a step, so they are built once
-        lattice, weights = self._empty(n), self._weights(beta)
-        traces = [self._draw_level(lattice, i, weights, generator) for i in range(self.n_levels)]
-        signals = self._signals(lattice, traces, beta)
+        lattice, matrices = self._empty(n), self._matrices(beta)
         paired = range(1 if self.options.pairs else self.n_levels, self.n_levels)
-        log_prob = torch.stack([self._log_prob_of_trace(i, traces[i], weights, n).sum(0) for i in range(paired.start)])
+        whole = self._draw_levels(lattice, range(paired.start), matrices, generator)
+        with torch.no_grad():
+            drawn = whole + self._draw_levels(lattice, paired, matrices, generator)
+            signals = self._signals(lattice, drawn, beta)
         pairs = []
         for i in paired:
             # m lattices contain about PAIRS n blocks of this level, however large the lattice is
             m = max(1, min(n, PAIRS * n // self.levels[i].n_blocks))
+            first = lattice[:, :m].contiguous()
+            level = self.levels[i].drawn, self.levels[i].border
+            log_prob = score(matrices[i], first, *level, known=drawn[i][:, :m])
             # the second draw keeps the spins before level i and overwrites level i and all levels after it
-            again = lattice[:, :m].clone()
-            others = [self._draw_level(again, j, weights, generator) for j in range(i, self.n_levels)]
-            both = self._of_first(traces[i], n, m), others[0]
-            pairs.append(
-                LocalPairs(
-                    torch.stack([self._log_prob_of_trace(i, trace, weights, m) for trace in both]),
-                    torch.stack([signals[i][:, :m], self._signals(again, others, beta)[0]]),
-                )
-            )
-        return TrainingBatch(log_prob.sum(0), signals[0].sum(0), pairs)
+            second = first.clone()
+            again = self._draw_levels(second, range(i, i + 1), matrices, generator)
+            with torch.no_grad():
+                rest = self._draw_levels(second, range(i + 1, self.n_levels), matrices, generator)
+                signal = self._signals(second, again + rest, beta)[0]
+            pairs.append(LocalPairs(torch.stack([log_prob, *again]), torch.stack([signals[i][:, :m], signal])))
+        log_prob = torch.stack([part.sum(0) for part in whole]).sum(0)
+        return TrainingBatch(log_prob, signals[0].sum(0), pairs)
 
     def costs(self) -> Mapping[str, float]:
         """Return the operations and the sequential network calls of one draw.
@@ -156,94 +159,50 @@ class HierExact(LevelModel):
         """A parameter, for the dtype and device of new tensors."""
         return next(self.parameters())
 
-    def _inputs(self, sites: Tensor) -> Tensor:
-        """Put a column of zeros for the constant before a table (n_drawn, n_inputs), unless the networks are odd."""
-        return sites if self.options.odd else torch.nn.functional.pad(sites, (1, 0))
-
-    def _border(self, lattice: Tensor, level: int) -> Tensor:
-        """Return the border of a level, (n_border, n_blocks n), after a row of ones unless the networks are odd."""
-        border = self._gather(lattice, self.levels[level].border)
-        return border if self.options.odd else torch.nn.functional.pad(border, (0, 0, 1, 0), value=1.0)
-
     def _empty(self, n: int) -> Tensor:
-        """Return a batch of lattices (sites, n) with no spin drawn."""
-        return self._like.new_zeros(self.target.n_sites, n)
+        """Return memory for a batch of lattices, (sites, n) int8."""
+        return torch.empty(self.target.n_sites, n, dtype=torch.int8, device=self._like.device)
 
-    def _weights(self, beta: float) -> list[OddWeights]:
+    def _matrices(self, beta: float) -> list[Matrices]:
         """Return the masked matrices of each network at this beta."""
-        return [net.weights(beta) for net in self.networks]
-
-    def _draw_level(self, lattice: Tensor, level: int, weights: Sequence[OddWeights], generator: Generator) -> OddTrace:
-        """Draw all blocks of a level into the lattice in place; return the trace of its network."""
-        drawn = self.levels[level].drawn  # (n_drawn, n_blocks)
-        # the network sees every block of every lattice as one sample: n_blocks n columns, the lattice index is fastest
-        limits = thresholds(len(drawn), drawn.shape[1] * lattice.shape[1], like=lattice, generator=generator)
-        trace: OddTrace = self.networks[level].sample(limits, self._border(lattice, level), weights[level])
-        # (n_drawn, n_blocks n) -> (n_drawn, n_blocks, n) -> rows of (sites, n)
-        lattice[drawn] = trace.spins.view(*drawn.shape, lattice.shape[1])
-        return trace
+        return [net.matrices(beta) for net in self.networks]
 
     def _draw_levels(
-        self, lattice: Tensor, which: Iterable[int], weights: Sequence[OddWeights], generator: Generator
-    ) -> Tensor:
-        """Draw the levels `which` into the lattice in place; return their ln q, (n,) float64."""
-        n = lattice.shape[1]
-        log_prob = lattice.new_zeros(n, dtype=torch.float64)
+        self, lattice: Tensor, which: Iterable[int], matrices: Sequence[Matrices], generator: Generator
+    ) -> list[Tensor]:
+        """Draw the levels `which` into the lattice in place; return ln q of each block, (n_blocks, n) float64 each."""
+        parts = []
         for i in which:
-            log_prob += self._per_lattice(self._draw_level(lattice, i, weights, generator).log_prob(), n)
-        return log_prob
+            level = self.levels[i]
+            # the network sees every block of every lattice as one sample: n_blocks n columns
+            columns = level.n_blocks * lattice.shape[1]
+            limits = thresholds(len(level.drawn), columns, like=self._like, generator=generator)
+            parts.append(draw(matrices[i], lattice, level.drawn, level.border, limits))
+        return parts
 
-    def _signals(self, lattice: Tensor, traces: Sequence[OddTrace], beta: float) -> list[Tensor]:
-        """Return the signal S of each block, (n_blocks, n) for each traced level (section 6).
+    def _signals(self, lattice: Tensor, log_prob: Sequence[Tensor], beta: float) -> list[Tensor]:
+        """Return the signal S of each block, (n_blocks, n) for each level (section 6).
 
         S(block) = ln q + beta E of the spins drawn in the block + sum of S over the blocks inside it. An exact block
-        has S = -ln Z(border). `traces` belong to the last len(traces) levels.
+        has S = -ln Z(border). `log_prob` (n_blocks, n) belong to the last levels.
         """
-        n = lattice.shape[1]
-        # from the smallest scale up; (n_exact_blocks n,) -> (n_exact_blocks, n)
-        inside, result = -block_log_z(self._gather(lattice, self.blocks.border), self.side, beta).view(-1, n), []
-        for i, trace in zip(reversed(range(self.n_levels)), reversed(traces), strict=False):
-            # (n_blocks n,) -> (n_blocks, n)
-            drawn = (trace.log_prob() + beta * self.networks[i].energy(trace)).view(-1, n)
+        # from the smallest scale up, (n_blocks, n)
+        inside, result = -block_log_z(lattice, self.blocks.border, beta, self._like.dtype), []
+        for level, log_q in zip(reversed(self.levels), reversed(log_prob), strict=False):
+            energy = bond_energy(lattice, level.bonds)
             # the four blocks inside block b have the numbers 4 b to 4 b + 3; the frame contains all first blocks
-            inside = drawn + inside.view(len(drawn), -1, n).sum(1)
+            inside = log_q + beta * energy + inside.view(len(log_q), -1, lattice.shape[1]).sum(1)
             result.append(inside)
         return result[::-1]
 
-    def _log_prob_of_trace(self, level: int, trace: OddTrace, weights: Sequence[OddWeights], n: int) -> Tensor:
-        """Return ln q of each block of a level, (n_blocks, n) float64 with gradient, from a trace of these weights."""
-        log_prob: Tensor = self.networks[level].log_prob(trace, weights[level])
-        return log_prob.view(-1, n)
+    def _with_blocks(self, lattice: Tensor, parts: Sequence[Tensor], beta: float, generator: Generator) -> ModelDraws:
+        """Draw the exact blocks into a lattice of upper spins, in place; `parts` are ln q of the levels."""
+        columns = self.blocks.n_blocks * lattice.shape[1]
+        limits = odds(len(self.blocks.drawn), columns, like=self._like, generator=generator)
+        log_z = block_draw(lattice, self.blocks.drawn, self.blocks.border, beta, limits)
+        return ModelDraws(configurations(lattice), self._joined(lattice, parts, log_z, beta))
 
-    @staticmethod
-    def _of_first(trace: OddTrace, n: int, m: int) -> OddTrace:
-        """Return the part of a trace that belongs to the first m of its n lattices."""
-        # (rows, n_blocks n) -> (rows, n_blocks, n) -> (rows, n_blocks, m) -> (rows, n_blocks m)
-        parts = (x.view(len(x), -1, n)[:, :, :m].reshape(len(x), -1) for x in vars(trace).values())
-        return OddTrace(*parts)
-
-    def _with_blocks(self, lattice: Tensor, log_upper: Tensor, beta: float, generator: Generator) -> ModelDraws:
-        """Draw the exact blocks into a lattice of upper spins, in place; `log_upper` (n,) is ln q of these spins."""
-        n, border = lattice.shape[1], self._gather(lattice, self.blocks.border)
-        limits = thresholds(len(self.blocks.drawn), self.blocks.n_blocks * n, like=lattice, generator=generator)
-        spins, log_z = block_draw(border, self.side, beta, limits)
-        lattice[self.blocks.drawn] = spins.view(*self.blocks.drawn.shape, n)  # (side^2, n_blocks n) -> rows
-        # (n_blocks n,) energy of the bonds with an end in each block -> (n,)
-        inner = self._per_lattice(block_energy(spins, border, self.side), n)
-        return ModelDraws(configurations(lattice), log_upper - beta * inner - self._per_lattice(log_z, n))
-
-    def _log_prob_of_level(self, lattice: Tensor, level: int, beta: float) -> Tensor:
-        """Return ln q of the spins of a level, (n,) float64, differentiable; evaluates the network once more."""
-        spins, border = self._gather(lattice, self.levels[level].drawn), self._border(lattice, level)
-        log_prob = spin_log_prob(spins, self.networks[level](spins, border, beta=beta))
-        return self._per_lattice(log_prob, lattice.shape[1])
-
-    @staticmethod
-    def _gather(lattice: Tensor, sites: Tensor) -> Tensor:
-        """Gather sites (k, n_blocks) of a lattice (sites, n) as (k, n_blocks n), the index of the lattice fastest."""
-        return lattice[sites].view(len(sites), sites.shape[1] * lattice.shape[1])
-
-    @staticmethod
-    def _per_lattice(values: Tensor, n: int) -> Tensor:
-        """Sum over the blocks: (n_blocks n,) -> (n,)."""
-        return values.view(-1, n).sum(0)
+    def _joined(self, lattice: Tensor, parts: Sequence[Tensor], log_z: Tensor, beta: float) -> Tensor:
+        """Return ln q of whole lattices, (n,), from ln q of the levels and ln Z of the blocks, (n_blocks, n) each."""
+        inner = log_z + beta * bond_energy(lattice, self.blocks.bonds)
+        return torch.stack([*(part.sum(0) for part in parts), -inner.sum(0)]).sum(0)

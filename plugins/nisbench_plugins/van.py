@@ -25,6 +25,7 @@ from torch import Generator, Tensor
 from nisbench.api import Model, ModelDraws, Target, TrainingBatch
 from nisbench.nn.bernoulli import configurations, thresholds, z2_average, z2_flip
 from nisbench.nn.conv import AutoregressiveConv
+from nisbench.nn.deep import AutoregressiveDeep
 from nisbench.nn.dense import AutoregressiveDense
 from nisbench_plugins.registration import VanOptions
 
@@ -40,9 +41,11 @@ class Van(Model):
     def __init__(self, target: Target, options: VanOptions) -> None:
         super().__init__(target, options)
         self.z2 = options.z2 and target.z2  # in a field, q(s) = q(-s) would be wrong for every s
-        self.network: AutoregressiveDense | AutoregressiveConv
-        if options.net == "dense":
-            self.network = AutoregressiveDense(
+        self.network: AutoregressiveDense | AutoregressiveDeep | AutoregressiveConv
+        if options.net == "dense" and options.depth == 2 and not options.residual:
+            self.network = AutoregressiveDense(target.n_sites, width=options.width, bias=options.bias)
+        elif options.net == "dense":
+            self.network = AutoregressiveDeep(
                 target.n_sites,
                 depth=options.depth,
                 width=options.width,

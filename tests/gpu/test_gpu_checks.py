@@ -38,23 +38,22 @@ def task(folder: Path, seconds: float = 3600, settings: Any = DRY) -> Task:
 
 def test_a_wrong_logit_or_spin_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     assert kernels.dense(WHERE, 7, 4, 1, 5, torch.float64)["passed"]
-    draw, solve = kernels.draw_dense_fused, kernels.draw_fused
+    assert kernels.odd(WHERE, 16, 2, 1, 5, torch.float64)["passed"]
+    draw = kernels.draw_fused
 
-    def off(*args: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        spins, logits = draw(*args)
-        return spins, logits + 1e-6
+    def off(*args: Any) -> torch.Tensor:
+        return draw(*args) + 1e-6
 
-    def flipped(*args: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        spins, logits = draw(*args)
-        spins[-1, 0] *= -1  # a later logit does not depend on the last spin
-        return spins, logits
+    def flipped(net: Any, limits: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
+        logits = draw(net, limits, inputs)
+        inputs[-1, 0] *= -1  # a later logit does not depend on the last spin
+        return logits
 
     for wrong, reason in ((off, "a logit is off by 1e-06"), (flipped, "1 spins are on the wrong side")):
-        monkeypatch.setattr(kernels, "draw_dense_fused", wrong)
+        monkeypatch.setattr(kernels, "draw_fused", wrong)
         with pytest.raises(kernels.WrongError, match=reason):
             kernels.dense(WHERE, 7, 4, 1, 5, torch.float64)
-    assert kernels.odd(WHERE, 16, 2, 1, 5, torch.float64)["passed"]
-    monkeypatch.setattr(kernels, "draw_fused", lambda *args, **given: solve(*args, **given) + 1e-6)
+    monkeypatch.setattr(kernels, "draw_fused", off)
     with pytest.raises(kernels.WrongError, match="a logit is off"):
         kernels.odd(WHERE, 16, 2, 1, 5, torch.float64)
 

@@ -12,9 +12,11 @@ import pytest
 import torch
 
 from benchmarks import work
-from nisbench.nn.bernoulli import heat_bath, spin_log_prob
+from nisbench.nn.bernoulli import spin_log_prob
 from nisbench.nn.exact_block import block_draw, block_log_z
 from nisbench.nn.hierarchy import heat_bath_sites, known_neighbours, levels
+from nisbench.nn.ising import heat_bath
+from nisbench.nn.network import draw, score
 from nisbench.nn.odd import AutoregressiveOdd
 
 SPINS, DRAWS = 64, 256
@@ -115,27 +117,37 @@ def test_gradient_naive(benchmark, network, thresholds):
 
 @pytest.fixture
 def odd():
+    """A network, lattices of one block, its sites, and thresholds."""
     torch.manual_seed(1)
     network = AutoregressiveOdd(known_neighbours(levels(32)[1], 32), width=8)
     network.last.data += torch.randn_like(network.last) / 8
-    border = torch.randint(0, 2, (network.n_border, DRAWS)).float() * 2 - 1
-    return network, torch.randn(network.n_spins, DRAWS), border
+    sites = torch.arange(network.n_border + network.n_spins).unsqueeze(1)
+    lattice = torch.randint(0, 2, (len(sites), DRAWS), dtype=torch.int8) * 2 - 1
+    at = sites[network.n_border :], sites[: network.n_border]
+    return network, lattice, at, torch.randn(network.n_spins, DRAWS)
 
 
-def naive_odd_draw(network, thresholds, border):
+def naive_odd_draw(network, lattice, at, thresholds):
     """Return spins, drawn with one full forward pass per spin."""
-    spins = torch.zeros_like(thresholds)
+    spins, border = torch.zeros_like(thresholds), lattice[: network.n_border]
     with torch.no_grad():
         for k in range(len(spins)):
             spins[k] = torch.where(network(spins, border, beta=0.44)[k] > thresholds[k], 1.0, -1.0)
     return spins
 
 
+def naive_odd_log_prob(network, lattice):
+    """Return ln q by one full forward pass."""
+    spins = lattice[network.n_border :].float()
+    return spin_log_prob(spins, network(spins, lattice[: network.n_border], beta=0.44))
+
+
 @pytest.mark.benchmark(group="odd draw")
 def test_odd_draw(benchmark, odd):
-    network, thresholds, border = odd
-    trace = benchmark(lambda: network.sample(thresholds, border, network.weights(0.44)))
-    assert (trace.spins == naive_odd_draw(*odd)).all(0).float().mean() > 0.98
+    network, lattice, at, thresholds = odd
+    with torch.no_grad():
+        benchmark(lambda: draw(network.matrices(0.44), lattice, *at, thresholds))
+    assert (lattice[network.n_border :] == naive_odd_draw(*odd)).all(0).float().mean() > 0.98
 
 
 @pytest.mark.benchmark(group="odd draw")
@@ -145,24 +157,21 @@ def test_odd_draw_naive(benchmark, odd):
 
 @pytest.mark.benchmark(group="odd gradient")
 def test_odd_gradient(benchmark, odd):
-    network, thresholds, border = odd
-    trace = network.sample(thresholds, border, network.weights(0.44))
-    found = benchmark(lambda: gradient(network.log_prob(trace, network.weights(0.44)), network))
-    plain = spin_log_prob(trace.spins, network(trace.spins, border, beta=0.44))
-    for a, b in zip(found, gradient(plain, network), strict=True):
+    network, lattice, at, _ = odd
+    found = benchmark(lambda: gradient(score(network.matrices(0.44), lattice, *at), network))
+    for a, b in zip(found, gradient(naive_odd_log_prob(network, lattice), network), strict=True):
         torch.testing.assert_close(a, b, rtol=2e-3, atol=2e-3)
 
 
 @pytest.mark.benchmark(group="odd gradient")
 def test_odd_gradient_naive(benchmark, odd):
-    network, thresholds, border = odd
-    spins = network.sample(thresholds, border, network.weights(0.44)).spins
-    benchmark(lambda: gradient(spin_log_prob(spins, network(spins, border, beta=0.44)), network))
+    network, lattice, _, _ = odd
+    benchmark(lambda: gradient(naive_odd_log_prob(network, lattice), network))
 
 
 @pytest.fixture
 def block_border():
-    return torch.randint(0, 2, (12, 64), generator=torch.Generator().manual_seed(1)).float() * 2 - 1
+    return torch.randint(0, 2, (12, 64), generator=torch.Generator().manual_seed(1), dtype=torch.int8) * 2 - 1
 
 
 def naive_block_log_z(border, beta):
@@ -177,7 +186,7 @@ def naive_block_log_z(border, beta):
 
 @pytest.mark.benchmark(group="block ln Z")
 def test_block_log_z(benchmark, block_border):
-    found = benchmark(block_log_z, block_border, 3, 0.44)
+    found = benchmark(block_log_z, block_border, torch.arange(12).unsqueeze(1), 0.44, torch.float32)[0]
     torch.testing.assert_close(found, naive_block_log_z(block_border, 0.44), rtol=0, atol=1e-5)
 
 
@@ -188,9 +197,10 @@ def test_block_log_z_naive(benchmark, block_border):
 
 @pytest.mark.benchmark(group="block draw")
 def test_block_draw(benchmark, block_border):
-    limits = torch.randn(9, 64, generator=torch.Generator().manual_seed(2))
-    spins, log_z = benchmark(block_draw, block_border, 3, 0.44, limits)
-    assert set(spins.unique().tolist()) == {-1.0, 1.0}
+    odds = torch.randn(9, 64, generator=torch.Generator().manual_seed(2)).exp()
+    lattice, sites = torch.cat([block_border, block_border[:9]]), torch.arange(21).unsqueeze(1)
+    log_z = benchmark(block_draw, lattice, sites[12:], sites[:12], 0.44, odds)[0]
+    assert torch.equal(lattice[:12], block_border)
     torch.testing.assert_close(log_z, naive_block_log_z(block_border, 0.44), rtol=0, atol=1e-5)
 
 

@@ -11,8 +11,11 @@ from scipy.special import logsumexp
 from scipy.stats import chi2
 
 from nisbench.errors import InvalidValue
+from nisbench.nn import exact_block
 from nisbench.nn.bernoulli import thresholds
-from nisbench.nn.exact_block import _rounded, block_draw, block_energy, block_log_z, largest_beta, solve_blocks_torch
+from nisbench.nn.exact_block import _rounded, largest_beta, solve_blocks_torch
+from nisbench.nn.hierarchy import exact_blocks
+from nisbench.nn.ising import bond_energy
 
 
 def inner_states(side: int) -> NDArray[np.int64]:
@@ -50,6 +53,20 @@ def row_transfer_log_z(border: NDArray[np.float64], beta: float) -> float:
     return scale
 
 
+def block_log_z(border: torch.Tensor, side: int, beta: float) -> torch.Tensor:
+    """ln Z, (n,), of lattices that are borders (4 side, n); the weights have the type of the border."""
+    sites = torch.arange(4 * side).unsqueeze(1)
+    return exact_block.block_log_z(border.to(torch.int8), sites, beta, border.dtype)[0]
+
+
+def block_draw(border: torch.Tensor, side: int, beta: float, limits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Spins, (side^2, n), and ln Z, (n,), of one block in each lattice; `limits` are logit(u)."""
+    lattice = torch.cat([border, torch.zeros_like(limits)]).to(torch.int8)
+    sites = torch.arange(len(lattice)).unsqueeze(1)
+    log_z = exact_block.block_draw(lattice, sites[4 * side :], sites[: 4 * side], beta, limits.exp())
+    return lattice[4 * side :].to(border.dtype), log_z[0]
+
+
 def borders(side: int, n: int, seed: int) -> torch.Tensor:
     """(4 side, n) random, the first all +1, the second alternating."""
     border = torch.randint(0, 2, (4 * side, n), generator=torch.Generator().manual_seed(seed)) * 2.0 - 1
@@ -58,15 +75,22 @@ def borders(side: int, n: int, seed: int) -> torch.Tensor:
     return border.double()
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("side", [1, 3])
-def test_block_energy_is_the_sum_of_its_bonds(side: int, dtype: torch.dtype) -> None:
-    states = inner_states(side)
-    spins = torch.from_numpy(states.reshape(len(states), -1).T).to(dtype)  # (side^2, n_states)
-    for column in borders(side, 5, seed=side).to(dtype).T:
-        energy = block_energy(spins, column[:, None].expand(-1, len(states)).contiguous(), side)
-        assert energy.dtype == torch.float64
-        np.testing.assert_array_equal(energy.numpy(), -minus_energy(states, column.double().numpy()))
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize(("L", "lines", "side"), [(8, 2, 3), (4, 1, 3), (8, 2, 1)])
+def test_the_energy_of_blocks_is_the_sum_of_their_bonds(
+    L: int, lines: int, side: int, compiled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not compiled:
+        monkeypatch.setattr("nisbench.nn.ising.on_cpu", lambda _: False)
+    found_side, blocks = exact_blocks(L, lines=lines, largest=side)
+    assert found_side == side
+    lattice = torch.randint(0, 2, (L * L, 600), generator=torch.Generator().manual_seed(1), dtype=torch.int8) * 2 - 1
+    energy = bond_energy(lattice, blocks.bonds)
+    for b in range(blocks.n_blocks):
+        states = lattice[blocks.drawn[:, b]].T.view(-1, side, side).long().numpy()
+        for c in range(0, 600, 199):
+            border = lattice[blocks.border[:, b], c].double().numpy()
+            assert float(energy[b, c]) == -minus_energy(states[c : c + 1], border)[0]
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.1, 0.44, 1.0, 2.0])
@@ -209,9 +233,12 @@ def test_cold_blocks_of_float32_networks(beta: float) -> None:
     np.testing.assert_allclose(found.numpy(), exact, rtol=1e-12)
     limits = thresholds(49, 40, like=border, generator=torch.Generator().manual_seed(1))
     spins, log_z = block_draw(border, 7, beta, limits)
-    assert spins.dtype == torch.float32
     assert torch.equal(log_z, found)
-    assert (-beta * block_energy(spins, border, 7) - found).max() <= 1e-9, "no state has more weight than all"
+    weights = [
+        beta * minus_energy(spins[:, i].view(1, 7, 7).long().numpy(), border[:, i].double().numpy())[0]
+        for i in range(40)
+    ]
+    assert (torch.tensor(weights) - found).max() <= 1e-9, "no state has more weight than all"
 
 
 def test_a_beta_that_no_float_bears_is_refused_with_the_largest() -> None:

@@ -1,6 +1,5 @@
 """The GPU kernel agrees with the plain forward pass. Without a GPU it runs in the interpreter and is compiled only."""
 
-import math
 import os
 import subprocess
 import sys
@@ -8,10 +7,10 @@ import sys
 import pytest
 import torch
 
-from nisbench.nn import exact_block, odd
+from nisbench.nn import exact_block, ising, network
 from nisbench.nn.dense import AutoregressiveDense
-from nisbench.nn.exact_block import solve_blocks_torch
-from nisbench.nn.fused import draw_dense_fused, draw_fused
+from nisbench.nn.formula import Matrices, draw_plain, logits, units
+from nisbench.nn.fused import draw_fused
 from nisbench.nn.hierarchy import known_neighbours, levels
 from nisbench.nn.odd import AutoregressiveOdd
 from nisbench.physics.ising import Ising
@@ -36,6 +35,25 @@ def signs(rows: int, n: int, dtype: torch.dtype) -> torch.Tensor:
     return torch.randint(0, 2, (rows, n), generator=torch.Generator().manual_seed(n)).to(dtype) * 2 - 1
 
 
+def fused(net: Matrices, limits: torch.Tensor, border: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Inputs and logits of a draw of the kernel."""
+    parts = (part.to(DEVICE) if isinstance(part, torch.Tensor) else part for part in net)
+    inputs = torch.cat([border, torch.zeros_like(limits)]).to(DEVICE)
+    result = draw_fused(Matrices(*parts), limits.to(DEVICE), inputs)  # type: ignore[arg-type]
+    return inputs.cpu(), result.cpu()
+
+
+def compare(net: Matrices, limits: torch.Tensor, border: torch.Tensor, tolerance: float) -> None:
+    """Spins and logits of the kernel are those of the torch operations and of one full pass."""
+    with torch.no_grad():
+        inputs, found = fused(net, limits, border)
+        plain = torch.cat([border, torch.zeros_like(limits)])
+        draw_plain(net, limits, plain)
+        assert torch.equal(inputs, plain)
+        full = logits(net, inputs, units(net, inputs))
+    torch.testing.assert_close(found, full, rtol=0, atol=tolerance * len(net.first))
+
+
 @pytest.mark.parametrize(("dtype", "tolerance"), TYPES)
 @pytest.mark.parametrize(
     ("n_spins", "n_border", "width", "n"), [(1, 0, 1, 1), (40, 0, 1, 33), (7, 12, 1, 5), (32, 4, 2, 16), (19, 8, 3, 17)]
@@ -45,14 +63,7 @@ def test_dense_draws_are_those_of_the_plain_pass(
 ) -> None:
     torch.manual_seed(n_spins)
     net = AutoregressiveDense(n_spins, n_border, width=width).to(dtype)
-    limits, border = thresholds(n_spins, n, dtype), signs(n_border, n, dtype)
-    on_device = [tensor.to(DEVICE) for tensor in (limits, border)]
-    with torch.no_grad():
-        spins, logits = (tensor.cpu() for tensor in draw_dense_fused(net.to(DEVICE).matrices(), *on_device))
-        assert torch.equal(spins, net.cpu().draw(limits, border)[0])
-        of_full_pass = net(spins, border)
-    assert torch.equal(spins > 0, of_full_pass > limits)
-    torch.testing.assert_close(logits, of_full_pass, rtol=0, atol=tolerance * n_spins)
+    compare(net.matrices(), thresholds(n_spins, n, dtype), signs(n_border, n, dtype), tolerance)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), TYPES)
@@ -61,18 +72,9 @@ def test_odd_draws_are_those_of_the_plain_pass(
     dtype: torch.dtype, tolerance: float, level: int, width: int, n: int
 ) -> None:
     torch.manual_seed(width)
-    net = AutoregressiveOdd(known_neighbours(levels(16)[level], 16), width=width).to(dtype)
+    net = AutoregressiveOdd(known_neighbours(levels(16)[level], 16), width=width, bias=n == 3).to(dtype)
     net.last.data += torch.randn_like(net.last) / 4
-    limits, border = thresholds(net.n_spins, n, dtype), signs(net.n_border, n, dtype)
-    trace = net.sample(limits, border, net.weights(0.4))
-    skip, first, last = (weight.to(DEVICE) for weight in net.weights(0.4))
-    inputs = torch.cat([border, torch.zeros_like(limits)]).to(DEVICE)
-    hidden = torch.zeros(len(first), n, dtype=dtype, device=DEVICE)
-    with torch.no_grad():
-        logits = draw_fused(first, last, limits.to(DEVICE), inputs, hidden, width=width, skip=skip)
-    assert torch.equal(inputs.cpu(), trace.inputs)
-    torch.testing.assert_close(hidden.cpu(), trace.hidden, rtol=0, atol=tolerance)
-    torch.testing.assert_close(logits.cpu(), trace.logits, rtol=0, atol=tolerance * len(first))
+    compare(net.matrices(0.4), thresholds(net.n_spins, n, dtype), signs(net.n_border, n, dtype), tolerance)
 
 
 def test_a_wrong_weight_is_seen() -> None:
@@ -81,9 +83,9 @@ def test_a_wrong_weight_is_seen() -> None:
     net = AutoregressiveDense(20, 4).double()
     limits, border = thresholds(20, 16, torch.float64), signs(4, 16, torch.float64)
     with torch.no_grad():
-        expected = net(net.draw(limits, border)[0], border)
-        net.layers[1].weight[19, 21] += 1e-3
-        found = draw_dense_fused(net.to(DEVICE).matrices(), limits.to(DEVICE), border.to(DEVICE))[1].cpu()
+        expected = fused(net.matrices(), limits, border)[1]
+        net.last.weight[19, 21] += 1e-3
+        found = fused(net.matrices(), limits, border)[1]
     assert (found - expected).abs().max() > 1e-6
 
 
@@ -124,10 +126,6 @@ def test_it_compiles_for_a_gpu_and_fits_into_its_shared_memory() -> None:
 def test_a_training_batch_of_the_device_is_that_of_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """hier-exact with the kernel and with blocks of torch operations: the same draws, signals and gradient."""
 
-    def blocks(border: torch.Tensor, side: int, beta: float, odds: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        spins, log_z = solve_blocks_torch(border, side, [math.exp(-2 * beta)] * side, odds)
-        return spins, log_z + beta * 2 * side * (side + 1)
-
     torch.manual_seed(1)
     model = HierExact(Ising(16), HierExactOptions(lines=1, width=2)).double()
     for parameter in model.parameters():
@@ -135,8 +133,9 @@ def test_a_training_batch_of_the_device_is_that_of_the_cpu(monkeypatch: pytest.M
     found = []
     for device in (False, True):
         if device:
-            monkeypatch.setattr(odd, "can_fuse", lambda *_: True)
-            monkeypatch.setattr(exact_block, "_solve", blocks)
+            monkeypatch.setattr(network, "can_fuse", lambda *_: True)
+            for module in (network, exact_block, ising):
+                monkeypatch.setattr(module, "on_cpu", lambda *_: False)
         batch = model.training_batch(5, beta=0.44, generator=torch.Generator().manual_seed(2))
         gradient = torch.autograd.grad(batch.loss(), list(model.parameters()))
         found.append([batch.signal, *(pair.signal for pair in batch.terms), *gradient])

@@ -5,8 +5,9 @@ from functools import partial
 import pytest
 import torch
 
-from nisbench.nn.bernoulli import forcing, heat_bath, spin_log_prob, thresholds
+from nisbench.nn.bernoulli import spin_log_prob, thresholds
 from nisbench.nn.hierarchy import exact_blocks, heat_bath_sites, levels
+from nisbench.nn.ising import forcing, heat_bath
 from nisbench.physics.ising import Ising
 from nisbench_plugins.hier import Hier
 from nisbench_plugins.registration import HierOptions
@@ -91,14 +92,26 @@ def test_the_compiled_heat_bath_equals_its_formula(n: int, dtype: torch.dtype) -
     L, beta = 8, 0.37
     sites, neighbours = heat_bath_sites(L)
     generator = torch.Generator().manual_seed(n)
-    lattice = torch.randint(0, 2, (L * L, n), generator=generator).to(dtype) * 2 - 1
-    limits = thresholds(len(sites), n, like=lattice, generator=generator)
-    logits = 2 * beta * lattice[neighbours].sum(0)
+    lattice = torch.randint(0, 2, (L * L, n), generator=generator, dtype=torch.int8) * 2 - 1
+    limits = thresholds(len(sites), n, like=torch.zeros((), dtype=dtype), generator=generator)
+    logits = 2 * beta * lattice[neighbours].sum(0).to(dtype)
     expected = lattice.clone()
-    expected[sites] = torch.where(logits > limits, 1.0, -1.0).to(dtype)
+    expected[sites] = torch.where(logits > limits, 1, -1).to(torch.int8)
     log_prob = heat_bath(lattice, sites, neighbours, beta=beta, thresholds=limits)
     assert torch.equal(lattice, expected)
-    torch.testing.assert_close(log_prob, spin_log_prob(expected[sites], logits), rtol=0, atol=2e-5)
-    again = heat_bath(lattice, sites, neighbours, beta=beta, thresholds=forcing(lattice[sites]))
+    exact = spin_log_prob(expected[sites].double(), logits.double())
+    torch.testing.assert_close(log_prob, exact, rtol=0, atol=1e-10 if dtype == torch.float64 else 2e-6)
+    again = heat_bath(lattice, sites, neighbours, beta=beta, thresholds=forcing(lattice[sites].to(dtype)))
     assert torch.equal(lattice, expected)
     assert torch.equal(again, log_prob)
+
+
+@pytest.mark.parametrize("n_spins", [1, 31, 70])
+def test_the_heat_bath_counts_many_sites(n_spins: int) -> None:
+    """All neighbours up: sums of four neighbours beyond the range of int8."""
+    lattice = torch.ones(n_spins + 4, 600, dtype=torch.int8)
+    sites, neighbours = torch.arange(n_spins), (n_spins + torch.arange(4)).unsqueeze(1).repeat(1, n_spins)
+    limits = torch.full((n_spins, 600), -torch.inf)
+    log_prob = heat_bath(lattice, sites, neighbours, beta=0.4, thresholds=limits)
+    expected = n_spins * torch.nn.functional.logsigmoid(torch.tensor(3.2, dtype=torch.float64))
+    torch.testing.assert_close(log_prob, expected.expand(600), rtol=1e-6, atol=0)

@@ -84,12 +84,12 @@ def test_known_neighbours_are_the_bonds_between_upper_spins(lines: int) -> None:
 def test_the_sum_over_all_frames_is_z(L: int, lines: int, beta: float) -> None:
     """exp(-beta E(frame)) times the Z(border) of the blocks, over all 2^7, 2^12 and 2^15 frames."""
     (frame,) = levels(L, lines=lines, smallest=L)
-    side, blocks = exact_blocks(L, lines=lines, largest=7)
+    _, blocks = exact_blocks(L, lines=lines, largest=7)
     sites = frame.drawn[:, 0]
     bits = torch.arange(2 ** len(sites)) >> torch.arange(len(sites)).unsqueeze(1) & 1  # (n_sites, n)
     lattice = torch.zeros(L * L, bits.shape[1], dtype=torch.float64)
     lattice[sites] = 2 * bits.double() - 1
-    inner = block_log_z(lattice[blocks.border].flatten(1), side, beta).view(-1, bits.shape[1]).sum(0)
+    inner = block_log_z(lattice.to(torch.int8), blocks.border, beta, torch.float64).sum(0)
     energy = bond_energy(lattice.T.reshape(-1, L, L))
     assert float(torch.logsumexp(inner - beta * energy, 0)) == pytest.approx(log_z(L, beta), abs=1e-10)
 
@@ -344,10 +344,12 @@ def test_the_signal_of_a_block_is_the_part_inside_it() -> None:
     """
     L, n, beta = 16, 5, 0.4
     net = model(L, 3, 2)
-    lattice, weights, source = net._empty(n), net._weights(beta), generator(9)
-    traces = [net._draw_level(lattice, i, weights, source) for i in range(net.n_levels)]
-    signal = net._signals(lattice, traces, beta)[1]
-    log_z = block_log_z(lattice[net.blocks.border].flatten(1), net.side, beta).view(-1, n)
+    spins = net._empty(n)
+    with torch.no_grad():
+        parts = net._draw_levels(spins, range(net.n_levels), net._matrices(beta), generator(9))
+        signal = net._signals(spins, parts, beta)[1]
+    log_z = block_log_z(spins, net.blocks.border, beta, torch.float64)
+    lattice = spins.double()
     level, network = net.levels[1], net.networks[1]
     assert signal.shape == (4, n)
     for b in range(4):

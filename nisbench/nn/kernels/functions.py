@@ -1,7 +1,7 @@
-"""exp, ln, sigmoid, ln sigmoid and tanh inside the compiled kernels.
+"""exp, ln and tanh inside the compiled kernels.
 
 In float32 they are polynomials in plain arithmetic, because the compiler vectorises plain arithmetic only; in float64
-they are the library's functions. `sigmoid` and `log_sigmoid` can be called from compiled code only.
+they are the library's functions. `exp`, `log1p` and `tanh` can be called from compiled code only.
 """
 
 import math
@@ -13,9 +13,9 @@ from numba.extending import overload
 
 from nisbench.nn.kernels.jit import kernel
 
-__all__ = ["log", "log_sigmoid", "sigmoid", "tanh"]
+__all__ = ["exp", "log", "log1p", "tanh"]
 
-_ZERO, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
+_HALF, _ONE = np.float32(0.5), np.float32(1)
 _LN2 = np.float32(math.log(2))
 _SQRT_HALF_BITS = np.int32(np.float32(math.sqrt(0.5)).view(np.int32))
 _LOG = tuple(
@@ -78,8 +78,9 @@ _LOWEST = np.float32(-87)
 
 @kernel(inline="always")
 def _exp(x: Any) -> Any:
-    """exp x of a float32 in [-87, 0], to 1e-7."""
+    """exp x of a float32 x <= 0, to 1e-7; below -87 it is exp(-87)."""
     # x = n ln 2 + r with |r| <= ln(2)/2
+    x = max(x, _LOWEST)
     rounded = x * _LOG2E + _ROUND
     n = rounded - _ROUND
     r = x - n * _LN2_HIGH - n * _LN2_LOW
@@ -95,43 +96,40 @@ def _exp(x: Any) -> Any:
     return y * np.int32(exponent << np.int32(23)).view(np.float32)
 
 
-def sigmoid(x: Any) -> Any:
-    """1/(1 + exp(-x))"""
-    raise NotImplementedError("sigmoid can be called from compiled code only")
+def exp(x: Any) -> Any:
+    """exp x of x <= 0"""
+    raise NotImplementedError("exp can be called from compiled code only")
 
 
-@overload(sigmoid)
-def _compile_sigmoid(x: Any) -> Any:
-    """Return the form of `sigmoid` for the type of x."""
+@overload(exp, inline="always")
+def _compile_exp(x: Any) -> Any:
+    """Return the form of `exp` for the type of x."""
 
     def fast(x: Any) -> Any:
-        small = _exp(max(-abs(x), _LOWEST))
-        return (_ONE if x > 0 else small) / (_ONE + small)
+        return _exp(x)
 
     def exact(x: Any) -> Any:
-        small = math.exp(-abs(x))
-        return (1.0 if x > 0 else small) / (1.0 + small)
+        return math.exp(x)
 
     return fast if x == types.float32 else exact
 
 
-def log_sigmoid(x: Any) -> Any:
-    """ln sigmoid(x) = min(x, 0) - ln(1 + exp(-|x|))"""
-    raise NotImplementedError("log_sigmoid can be called from compiled code only")
+def log1p(x: Any) -> Any:
+    """ln(1 + x) of x >= 0"""
+    raise NotImplementedError("log1p can be called from compiled code only")
 
 
-@overload(log_sigmoid)
-def _compile_log_sigmoid(x: Any) -> Any:
-    """Return the form of `log_sigmoid` for the type of x."""
+@overload(log1p, inline="always")
+def _compile_log1p(x: Any) -> Any:
+    """Return the form of `log1p` for the type of x."""
 
     def fast(x: Any) -> Any:
-        small = _exp(max(-abs(x), _LOWEST))
-        whole = _ONE + small
-        # ln(1 + small) = ln(whole) + (the part of `small` that the sum lost by rounding)/whole
-        return min(x, _ZERO) - (log(whole) + (small - (whole - _ONE)) / whole)
+        whole = _ONE + x
+        # ln(1 + x) = ln(whole) + (the part of x that the sum lost by rounding)/whole
+        return log(whole) + (x - (whole - _ONE)) / whole
 
     def exact(x: Any) -> Any:
-        return min(x, 0.0) - math.log1p(math.exp(-abs(x)))
+        return math.log1p(x)
 
     return fast if x == types.float32 else exact
 
@@ -156,26 +154,38 @@ _Q = tuple(
 """Rational form of the Eigen library: tanh x = x P(x^2)/Q(x^2)."""
 
 
-@kernel(fastmath={"contract", "nsz", "nnan", "ninf"}, error_model="numpy")
-def tanh(values: Any, start: Any, stop: Any) -> None:
-    """Replace values[start:stop] by their tanh; to 3e-7 in float32."""
-    if values.itemsize == 4:
-        for i in range(start, stop):
-            x = values[i]
-            x = min(max(x, -_CLAMP), _CLAMP)
-            z = x * x
-            p = _P[0]
-            p = p * z + _P[1]
-            p = p * z + _P[2]
-            p = p * z + _P[3]
-            p = p * z + _P[4]
-            p = p * z + _P[5]
-            p = p * z + _P[6]
-            q = _Q[0]
-            q = q * z + _Q[1]
-            q = q * z + _Q[2]
-            q = q * z + _Q[3]
-            values[i] = x * p / q
-    else:
-        for i in range(start, stop):
-            values[i] = math.tanh(values[i])
+@kernel(inline="always")
+def _tanh(x: Any) -> Any:
+    """tanh x of a float32, to 3e-7."""
+    x = min(max(x, -_CLAMP), _CLAMP)
+    z = x * x
+    p = _P[0]
+    p = p * z + _P[1]
+    p = p * z + _P[2]
+    p = p * z + _P[3]
+    p = p * z + _P[4]
+    p = p * z + _P[5]
+    p = p * z + _P[6]
+    q = _Q[0]
+    q = q * z + _Q[1]
+    q = q * z + _Q[2]
+    q = q * z + _Q[3]
+    return x * p / q
+
+
+def tanh(x: Any) -> Any:
+    """tanh x"""
+    raise NotImplementedError("tanh can be called from compiled code only")
+
+
+@overload(tanh, inline="always")
+def _compile_tanh(x: Any) -> Any:
+    """Return the form of `tanh` for the type of x."""
+
+    def fast(x: Any) -> Any:
+        return _tanh(x)
+
+    def exact(x: Any) -> Any:
+        return math.tanh(x)
+
+    return fast if x == types.float32 else exact

@@ -1,13 +1,19 @@
-"""The transfer matrix of the exact block, compiled for the CPU: many blocks at a time, site by site.
+"""The transfer matrix of the exact block, compiled for the CPU: LANES blocks at a time, row by row.
 
-The state i of a row of `side` spins has spin c up where bit c of i is 1. The weights of the 2^side states are kept for
-TILE blocks together, as a flat array of shape (states, TILE). For a site (r, c) whose spin s has the bonds w_s to its
-left neighbour and to the border,
+The state i of a row of `side` spins has spin c up where bit c of i is 1. A bond has weight 1 where its ends are alike
+and u where they differ. With v the weights of the 2^side states of a row, one step to the next row is
 
-    row 0:   v'(.. s ..) = v(.. ..) w_s                          the state grows by the spin s
-    below:   v'(.. s ..) = w_s sum_t unlike^[s != t] v(.. t ..)  s replaces the spin t above it, which is summed over
+    v'(i) = ends(i) inside(i) sum_j u^(unlike bonds between i and j) v(j)
 
-so that after the last row ln Z = ln sum_i v(i), up to a constant. Spins are drawn backwards, row by row from below.
+The sum over j is done spin by spin: for each pair of states that differ in spin c alone,
+
+    v(.. down ..), v(.. up ..) = v(.. down ..) + u v(.. up ..), v(.. up ..) + u v(.. down ..)
+
+`inside` are the bonds of the row, `ends` its bonds to the border on the left and right. Row 0 has the border above in
+the place of the sum, and the last row is multiplied by its bonds to the border below. After the last row
+ln Z = ln sum_i v(i), up to a constant. Spins are drawn backwards, row by row from below.
+
+Arrays of the weights are flat, (states, LANES).
 """
 
 from typing import Any
@@ -15,203 +21,275 @@ from typing import Any
 import numpy as np
 from numba import prange
 
-from nisbench.nn.kernels.jit import FAST, U0, U1, U2, U4, U, kernel
+from nisbench.nn.kernels.jit import FAST, LANES, U0, U1, U2, U3, U, kernel
+from nisbench.nn.kernels.lattice import PARTS, aligned, gather, scatter
+from nisbench.nn.kernels.vectors import add_scaled, address, load, plus, scaled, store, times
 
 __all__ = ["solve_blocks"]
 
-TILE = U(64)
-"""Blocks that advance together."""
+_LANES = U(LANES)
 
 
 @kernel(fastmath=FAST, error_model="numpy")
-def _site_weights(weights: Any, border: Any, side: int, row: int, column: int, first: Any, m: Any, unlike: Any) -> None:
-    """weights[2 left + spin]: the bonds to the border and to the left neighbour, `unlike` for each unlike pair.
+def _bonds(like: Any, spins: Any, at: Any, count: Any, unlike: Any) -> None:
+    """like[2 c + spin] = weight of the bond between a spin and the spin `at + c` of a tile of spins, for c < count."""
+    one = unlike / unlike
+    for c in range(count):
+        for b in range(_LANES):
+            up = spins[(at + c) * _LANES + b] > 0
+            like[U2 * c * _LANES + b] = unlike if up else one
+            like[(U2 * c + U1) * _LANES + b] = one if up else unlike
 
-    weights : (4, TILE); without a left neighbour only the first two rows are filled.
+
+@kernel()
+def _spread(v: Any, like: Any, side: Any) -> None:
+    """v(i) = product over the spins c of like[2 c + spin c]."""
+    store(v, U0, load(like, U0, LANES))
+    store(v, _LANES, load(like, _LANES, LANES))
+    for c in range(U1, side):
+        down, up = load(like, U2 * c * _LANES, LANES), load(like, (U2 * c + U1) * _LANES, LANES)
+        for i in range(U1 << c):
+            weight = load(v, i * _LANES, LANES)
+            store(v, i * _LANES, times(weight, down))
+            store(v, (i | U1 << c) * _LANES, times(weight, up))
+
+
+@kernel()
+def _sum_one(v: Any, column: Any, side: Any, u: Any) -> None:
+    """The sum over one spin of the row above; u is the address of the weight of unlike spins."""
+    step = _LANES << column
+    for high in range(U1 << (side - U1 - column)):
+        for low in range(U1 << column):
+            at = ((high << (column + U1)) | low) * _LANES
+            down, up = load(v, at, LANES), load(v, at + step, LANES)
+            store(v, at, add_scaled(down, u, U0, up))
+            store(v, at + step, add_scaled(up, u, U0, down))
+
+
+@kernel()
+def _sum_three(v: Any, column: Any, side: Any, u: Any) -> None:
+    """The sums over three successive spins, with the eight states that mix in registers."""
+    step = _LANES << column
+    for high in range(U1 << (side - U3 - column)):
+        for low in range(U1 << column):
+            at = ((high << (column + U3)) | low) * _LANES
+            a, b = load(v, at, LANES), load(v, at + step, LANES)
+            c, d = load(v, at + U(2) * step, LANES), load(v, at + U(3) * step, LANES)
+            e, f = load(v, at + U(4) * step, LANES), load(v, at + U(5) * step, LANES)
+            g, h = load(v, at + U(6) * step, LANES), load(v, at + U(7) * step, LANES)
+            a, b = add_scaled(a, u, U0, b), add_scaled(b, u, U0, a)
+            c, d = add_scaled(c, u, U0, d), add_scaled(d, u, U0, c)
+            e, f = add_scaled(e, u, U0, f), add_scaled(f, u, U0, e)
+            g, h = add_scaled(g, u, U0, h), add_scaled(h, u, U0, g)
+            a, c = add_scaled(a, u, U0, c), add_scaled(c, u, U0, a)
+            b, d = add_scaled(b, u, U0, d), add_scaled(d, u, U0, b)
+            e, g = add_scaled(e, u, U0, g), add_scaled(g, u, U0, e)
+            f, h = add_scaled(f, u, U0, h), add_scaled(h, u, U0, f)
+            store(v, at, add_scaled(a, u, U0, e))
+            store(v, at + step, add_scaled(b, u, U0, f))
+            store(v, at + U(2) * step, add_scaled(c, u, U0, g))
+            store(v, at + U(3) * step, add_scaled(d, u, U0, h))
+            store(v, at + U(4) * step, add_scaled(e, u, U0, a))
+            store(v, at + U(5) * step, add_scaled(f, u, U0, b))
+            store(v, at + U(6) * step, add_scaled(g, u, U0, c))
+            store(v, at + U(7) * step, add_scaled(h, u, U0, d))
+
+
+@kernel()
+def _weigh(out: Any, v: Any, side: Any, inside: Any, ends: Any, total: Any) -> None:
+    """out(i) = v(i) inside(i) ends(first spin, last spin); total += sum of out(i), (LANES,)."""
+    last, whole = side - U1, load(total, U0, LANES)
+    for i in range(U1 << side):
+        end = load(ends, ((i & U1) | ((i >> last) & U1) << U1) * _LANES, LANES)
+        weight = times(scaled(inside, i, load(v, i * _LANES, LANES)), end)
+        store(out, i * _LANES, weight)
+        whole = plus(whole, weight)
+    store(total, U0, whole)
+
+
+@kernel(fastmath=FAST, error_model="numpy")
+def _end_weights(ends: Any, like: Any, border: Any, row: Any, side: Any, unlike: Any, scale: Any) -> None:
+    """ends[first + 2 last] = scale times the bonds of the first and the last spin of a row to the border."""
+    _bonds(like, border, U3 * side + row, U1, unlike)  # left
+    _bonds(address(like, U2 * _LANES), border, side + row, U1, unlike)  # right
+    for k in range(4):
+        for b in range(_LANES):
+            first, last = like[U(k % 2) * _LANES + b], like[U(2 + k // 2) * _LANES + b]
+            ends[U(k) * _LANES + b] = scale[b] * first * last
+
+
+@kernel(fastmath=FAST, error_model="numpy")
+def _sum_rows(border: Any, side: Any, unlike: Any, insides: Any, rows: Any, work: Any, log_z: Any) -> None:
+    """Move through LANES blocks row by row; `log_z` becomes ln Z, (LANES,) float64.
+
+    insides : (side, 2^side) weights of the bonds inside each row
+    rows : address of (side, 2^side, LANES), receives the weights of each row
     """
-    for b in range(TILE):
-        weights[b] = 1
-        weights[TILE + b] = 1
-    for edge in range(4):  # above, right, below, left
-        touches = (row == 0, column == side - 1, row == side - 1, column == 0)[edge]
-        if touches:
-            outside = border[edge * side + (row if edge % 2 else column)]
-            for b in range(m):
-                s = outside[first + b]
-                weights[b] *= unlike if s > 0 else 1
-                weights[TILE + b] *= 1 if s > 0 else unlike
-    if column > 0:
-        for b in range(TILE):
-            weights[U2 * TILE + b] = weights[b] * unlike
-            weights[U(3) * TILE + b] = weights[TILE + b]
-            weights[TILE + b] *= unlike
+    states, every = U1 << side, unlike.itemsize == 8
+    v, like = work, address(work, states * _LANES)
+    ends = address(like, (U2 * side + U2) * _LANES)
+    scale = address(ends, U(4) * _LANES)
+    size = np.ones(LANES)
+    one = unlike.dtype.type(1)
+    for b in range(_LANES):
+        scale[b], log_z[b] = one, 0
+    for row in range(side):
+        out, u = address(rows, row * states * _LANES), address(unlike, row)
+        if row == U0:
+            _bonds(like, border, U0, side, unlike[row])
+            _spread(v, like, side)
+        else:
+            column = U0
+            while column + U3 <= side:
+                _sum_three(v, column, side, u)
+                column += U3
+            while column < side:
+                _sum_one(v, column, side, u)
+                column += U1
+        _end_weights(ends, like, border, row, side, unlike[row], scale)
+        for b in range(_LANES):
+            scale[b] = 0
+        _weigh(out, v, side, address(insides, row * states), ends, scale)
+        if row == side - U1:
+            _bonds(like, border, U2 * side, side, unlike[row])
+            _spread(v, like, side)
+            _finish(out, v, states, size, log_z)
+            return
+        _copy(v, out, states * _LANES)
+        for b in range(_LANES):
+            # of the rounded scale: what rounding took from the weights is not lost in ln Z
+            scale[b] = one / scale[b]
+            size[b] /= scale[b]
+        if every:  # in float32 beta is small enough for the product of all sums
+            for b in range(_LANES):
+                log_z[b] += np.log(size[b])
+                size[b] = 1
 
 
 @kernel(fastmath=FAST, error_model="numpy")
-def _grow(source: Any, target: Any, column: int, weights: Any) -> None:
-    """Add a site of the first row: (2^column, TILE) -> (2^(column + 1), TILE)."""
-    bit = U1 << U(column)
-    for state in range(bit):
-        left = U2 * TILE * (state >> U(column - 1)) if column > 0 else U0
-        down, up = state * TILE, (state | bit) * TILE
-        for b in range(TILE):
-            weight = source[down + b]
-            target[down + b] = weight * weights[left + b]
-            target[up + b] = weight * weights[left + TILE + b]
+def _finish(out: Any, v: Any, states: Any, size: Any, log_z: Any) -> None:
+    """Multiply the last row by its bonds to the border below, v; log_z += ln(size sum of out(i))."""
+    total = np.zeros(LANES)  # float64: an error of this sum would be one of ln Z
+    for i in range(states):
+        for b in range(_LANES):
+            weight = out[i * _LANES + b] * v[i * _LANES + b]
+            out[i * _LANES + b] = weight
+            total[b] += weight
+    for b in range(_LANES):
+        log_z[b] += np.log(size[b] * total[b])
 
 
-@kernel(fastmath=FAST, error_model="numpy")
-def _advance(source: Any, target: Any, side: int, column: int, weights: Any, unlike: Any) -> None:
-    """Replace the spin above a site by the spin of the site: (2^side, TILE) -> (2^side, TILE)."""
-    # state = high bits: spins to the right, of the row above; bit `column`: the site; low bits: spins to the left
-    bit = U1 << U(column)
-    for high in range(U1 << U(side - 1 - column)):
-        for low in range(bit):
-            state = (high << U(column + 1)) | low
-            left = U2 * TILE * (low >> U(column - 1)) if column > 0 else U0
-            a, c = state * TILE, (state | bit) * TILE
-            for b in range(TILE):
-                down, up = source[a + b], source[c + b]
-                target[a + b] = (down + unlike * up) * weights[left + b]
-                target[c + b] = (unlike * down + up) * weights[left + TILE + b]
+@kernel()
+def _copy(out: Any, v: Any, count: Any) -> None:
+    """Copy numbers, LANES at a time."""
+    for i in range(U0, count, _LANES):
+        store(out, i, load(v, i, LANES))
 
 
-@kernel(fastmath=FAST, error_model="numpy")
-def _normalise(vector: Any, scale: Any, sums: Any, size: Any) -> None:
-    """scale = 1/sum of the weights of the states, (TILE,); `size` collects the sum of the logarithms of the sums.
-
-    The next site applies the scale, which saves a pass over the states.
-    """
-    for b in range(TILE):
-        sums[b] = 0
-    for state in range(U(len(vector)) // TILE):
-        for b in range(TILE):
-            sums[b] += vector[state * TILE + b]
-    for b in range(TILE):
-        scale[b] = 1 / sums[b]
-        size[b] -= np.log(
-            np.float64(scale[b])
-        )  # of the rounded scale: what rounding took from the weights is not lost in ln Z
-
-
-@kernel(fastmath=FAST, error_model="numpy")
-def _sum_columns(vector: Any, sums: Any, like: Any, side: int) -> None:
+@kernel()
+def _sum_columns(v: Any, sums: Any, like: Any, side: Any) -> None:
     """Sum the weights of a row over its spins from the left.
 
-    `sums` receives (2^side, TILE), (2^(side - 1), TILE), ... (1, TILE), one after the other; `like[2 c + spin]` is the
-    bond of spin c to the spin below it.
+    `sums` receives (2^(side - 1), LANES), ... (2, LANES), one after the other; `like[2 c + spin]` is the bond of spin c
+    to the spin below it.
     """
     # P(spins c ... side - 1) needs the sum over the spins 0 ... c - 1, so that all partial sums are kept
-    count = U1 << U(side)
-    for x in range(count * TILE):
-        sums[x] = vector[x]
-    offset = U0
-    for column in range(side):
-        k = U(2 * column) * TILE
-        count >>= U1
+    count, source, target = U1 << (side - U1), v, sums
+    for column in range(side - U1):
+        down, up = load(like, U2 * column * _LANES, LANES), load(like, (U2 * column + U1) * _LANES, LANES)
         for x in range(count):
-            a, t = (offset + U2 * x) * TILE, (offset + U2 * count + x) * TILE
-            for b in range(TILE):
-                down, up = sums[a + b] * like[k + b], sums[a + TILE + b] * like[k + TILE + b]
-                sums[t + b] = down + up
-        offset += U2 * count
+            a = times(load(source, U2 * x * _LANES, LANES), down)
+            b = times(load(source, (U2 * x + U1) * _LANES, LANES), up)
+            store(target, x * _LANES, plus(a, b))
+        source, target = target, address(target, count * _LANES)
+        count >>= U1
 
 
 @kernel(fastmath=FAST, error_model="numpy")
-def _bonds_below(like: Any, spins: Any, side: int, row: int, first: Any, m: Any, unlike: Any) -> None:
-    """like[2 c + spin] = the bond of spin c of a row to the drawn spin below it, 1 in the last row."""
-    for column in range(side):
-        k = U(2 * column) * TILE
-        for b in range(TILE):
-            like[k + b] = 1
-            like[k + TILE + b] = 1
-        if row < side - 1:
-            below = spins[(row + 1) * side + column]
-            for b in range(m):
-                s = below[first + b]
-                like[k + b] = unlike if s > 0 else 1
-                like[k + TILE + b] = 1 if s > 0 else unlike
-
-
-@kernel(fastmath=FAST, error_model="numpy")
-def _draw_row(spins: Any, odds: Any, side: int, row: int, first: Any, m: Any, sums: Any, like: Any) -> None:
+def _draw_row(
+    spins: Any, odds: Any, side: Any, row: Any, first: Any, m: Any, v: Any, sums: Any, like: Any, state: Any
+) -> None:
     """Draw the spins of a row from the right: P(up)/P(down) is a ratio of two sums over the spins to the left."""
-    for b in range(m):
-        # `state` are the spins drawn so far; the sums have 2^(side + 1) - 1 rows, of which `base` is the last one
-        state, base = U0, (U2 << U(side)) - U2
-        for step in range(side):
-            column = side - 1 - step
-            base -= U2 << U(step)  # where the sums over `column` spins begin
-            k, a = U(2 * column) * TILE + b, (base + U2 * state) * TILE + b
-            down, up = sums[a] * like[k], sums[a + TILE] * like[k + TILE]
-            site = row * side + column
-            if up > odds[site, first + b] * down:
-                spins[site, first + b] = 1
-                state = U2 * state + U1
-            else:
-                spins[site, first + b] = -1
-                state = U2 * state
+    # `state` are the spins drawn so far; the sums have 2^side - 2 rows, of which `base` is the last one
+    base = (U1 << side) - U2
+    state[:] = 0
+    for step in range(side):
+        column = side - U1 - step
+        if column > U0:
+            base -= U2 << step  # where the sums over `column` spins begin
+        weights = address(sums, base * _LANES) if column > U0 else v
+        k, site = U2 * column * _LANES, row * side + column
+        for b in range(m):
+            a = U2 * state[b] * _LANES + b
+            down, up = weights[a] * like[k + b], weights[a + _LANES] * like[k + _LANES + b]
+            drawn = up > odds[site, first + b] * down
+            spins[site * _LANES + b] = 1 if drawn else -1
+            state[b] = U2 * state[b] + U(drawn)
 
 
 @kernel(fastmath=FAST, error_model="numpy")
-def _sum_rows(border: Any, side: int, unlike: Any, rows: Any, size: Any, first: Any, m: Any) -> None:
-    """Move through TILE blocks site by site; `size`, 0 on entry, becomes ln Z.
-
-    rows : (side, 2^side TILE) receives the weights of each row, or (2, 2^side TILE) those of the last two rows
-    """
-    # the two arrays that the sites of a row write to in turn, so that no loop reads and writes the same states
-    even, odd = np.empty(len(rows[0]), dtype=rows.dtype), np.empty(len(rows[0]), dtype=rows.dtype)
-    weights = np.empty(U4 * TILE, dtype=rows.dtype)
-    scale, sums = np.empty(TILE, dtype=rows.dtype), np.empty(TILE)
-    even[:TILE] = 1  # no spin yet: one state of weight 1
+def _inside(side: Any, unlike: Any) -> Any:
+    """(side, 2^side) weights of the bonds inside each row."""
+    result = np.ones((int(side), 1 << int(side)), dtype=unlike.dtype)
     for row in range(side):
-        last = rows[row % len(rows)]
-        source = even if row == 0 else rows[(row - 1) % len(rows)]
-        for column in range(side):
-            target = last if column == side - 1 else (even if column % 2 else odd)
-            _site_weights(weights, border, side, row, column, first, m, unlike[row])
-            if row == 0:
-                _grow(source, target, column, weights)
+        for i in range(U1 << side):
+            weight = 1.0  # float64, so that it is rounded once
+            for c in range(U1, side):
+                if (i >> c ^ i >> (c - U1)) & U1:
+                    weight *= unlike[row]
+            result[row, i] = weight
+    return result
+
+
+@kernel(fastmath=FAST, error_model="numpy")
+def _solve_part(sites: Any, side: Any, unlike: Any, odds: Any, log_z: Any, begin: Any, end: Any) -> Any:
+    """Solve the blocks begin ... end; return the memory, which must live until then."""
+    states, draw = U1 << side, odds.size > 0
+    memory = aligned((side * states + states + U2 * side + U(7) + states + U2 * side) * _LANES, unlike)
+    rows, work = address(memory, U0), address(memory, side * states * _LANES)
+    sums = address(work, (states + U2 * side + U(7)) * _LANES)
+    below = address(sums, states * _LANES)
+    insides = _inside(side, unlike)
+    border, spins = np.ones(U(4) * side * _LANES, dtype=np.int8), np.empty(side * side * _LANES, dtype=np.int8)
+    size, state = np.empty(LANES), np.empty(LANES, dtype=np.uint64)
+    for first in range(begin, end, _LANES):
+        m = min(_LANES, end - first)
+        gather(border, U0, _LANES, sites.lattice, sites.border, first, m)
+        _sum_rows(border, side, unlike, address(insides, U0), rows, work, size)
+        for b in range(m):
+            log_z[first + b] = size[b]
+        if not draw:
+            continue
+        for back in range(side):
+            row = side - U1 - back
+            if back == U0:
+                for i in range(U2 * side * _LANES):  # the border below is part of the weights
+                    below[i] = 1
             else:
-                if column == 0:  # the normalisation of the row above
-                    for b in range(TILE):
-                        weights[b] *= scale[b]
-                        weights[TILE + b] *= scale[b]
-                _advance(source, target, side, column, weights, unlike[row])
-            source = target
-        _normalise(last, scale, sums, size)
+                _bonds(below, spins, (row + U1) * side, side, unlike[row + U1])
+            v = address(rows, row * states * _LANES)
+            _sum_columns(v, sums, below, side)
+            _draw_row(spins, odds, side, row, first, m, v, sums, below, state)
+        scatter(spins, U0, _LANES, sites.lattice, sites.drawn, first, m)
+    return memory, insides
 
 
-@kernel(parallel=True, fastmath=FAST, error_model="numpy")
-def solve_blocks(border: Any, side: int, unlike: Any, odds: Any, spins: Any, log_z: Any) -> None:
-    """Compute ln Z of blocks for the spins around them and, where `spins` has rows, draw the spins inside.
+@kernel(parallel=True)
+def solve_blocks(sites: Any, side: int, unlike: Any, odds: Any, log_z: Any) -> None:
+    """Compute ln Z of blocks for the spins around them and, if there are odds, draw the spins inside into the lattice.
 
     A bond has weight 1 where its ends are alike and `unlike[row]` = exp(-2 beta) where they differ; `row` is the row of
     its lower end.
 
     Parameters
     ----------
-    border : (4 side, n) of -1, +1: above, right, below, left
+    sites : `Sites` of the blocks: the border is above, right, below, left; the drawn sites are row by row
     unlike : (side,)
-    odds : (side^2, n) u/(1 - u) with u uniform; (0, n) for no draw
-    spins : (side^2, n), the draw, row by row; (0, n) for none
-    log_z : (n,), the result
+    odds : (side^2, n_blocks n) u/(1 - u) with u uniform; without elements nothing is drawn
+    log_z : (n_blocks n,), the result
     """
-    n, numbers, draw = border.shape[1], TILE << U(side), len(spins) > 0
-    step = int(TILE)
-    for tile in prange((n + step - 1) // step):
-        first = U(tile) * TILE
-        m = min(TILE, U(n) - first)
-        rows = np.empty((side if draw else 2, numbers), dtype=border.dtype)
-        size = np.zeros(TILE)
-        _sum_rows(border, side, unlike, rows, size, first, m)
-        for b in range(m):
-            log_z[first + b] = size[b]
-        if draw:
-            sums = np.empty(U2 * numbers, dtype=border.dtype)
-            like = np.empty(U(2 * side) * TILE, dtype=border.dtype)
-            for back in range(side):
-                row = side - 1 - back
-                _bonds_below(like, spins, side, row, first, m, unlike[min(row + 1, side - 1)])
-                _sum_columns(rows[row], sums, like, side)
-                _draw_row(spins, odds, side, row, first, m, sums, like)
+    tiles = (log_z.size + LANES - 1) // LANES
+    parts = min(tiles, PARTS)
+    for part in prange(parts):
+        begin, end = U(part * tiles // parts) * _LANES, U((part + 1) * tiles // parts) * _LANES
+        _solve_part(sites, U(side), unlike, odds, log_z, begin, min(end, U(log_z.size)))
