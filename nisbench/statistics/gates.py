@@ -32,6 +32,10 @@ LARGEST_Z = 5.0
 Among the thousands of values of a report, a deviation of 5 by chance (6e-7 each) is not expected.
 """
 
+NEARLY_EQUAL = 0.99
+"""From this ess_fraction on, the tail of the weights is not judged. A weight that is 0.1 sqrt(n) times the mean would
+lower the ESS more; smaller weights of a discrete distribution can have any k and change no estimate."""
+
 RATIO_TOLERANCE = 0.3
 """Largest |ln(ess_fraction/ess_fraction_p)| that is accepted whatever the errors are: agreement within 35 %."""
 
@@ -47,7 +51,8 @@ def validity(kind: Kind, quantities: Mapping[str, Estimate]) -> list[Doubt]:
 
     - a series contains NaN or infinity, or a required quantity is missing;
     - ess_fraction or ess_fraction_p is below 10/n;
-    - pareto_k exceeds 0.7: the tail of the weights is too heavy for a mean with an error;
+    - pareto_k exceeds 0.7, and ess_fraction is below 0.99: the tail of the weights is too heavy for a mean with an
+      error;
     - a chain, the NMCMC chain of a model included, is shorter than 50 tau_int;
     - energy, log_z_per_site or free_energy_p is more than 5 standard errors from the exact value;
     - sample_exponent is more than 5 standard errors from 1: the draws are not those of ln q;
@@ -101,8 +106,9 @@ def _short(quantities: Mapping[str, Estimate]) -> list[Doubt]:
             floor = f"{ESS_FLOOR / ess.n:.2g}"
             few = f"{name} {beyond(ess.value, float(floor))} is below {ESS_FLOOR}/n = {floor}"
             doubts.append(Doubt(Gate.FEW_SAMPLES, few))
-    k = quantities.get(PARETO_K)
-    if k and k.value is not None and k.value > LARGEST_K:
+    k, ess = quantities.get(PARETO_K), quantities.get(ESS_FRACTION)
+    equal = ess is not None and ess.value is not None and ess.value >= NEARLY_EQUAL
+    if k and k.value is not None and k.value > LARGEST_K and not equal:
         value = beyond(k.value, LARGEST_K, ".2f")
         tail = f"pareto_k = {value} exceeds {LARGEST_K}: the largest weights were probably not drawn"
         doubts.append(Doubt(Gate.HEAVY_TAIL, tail))
