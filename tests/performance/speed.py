@@ -1,4 +1,4 @@
-"""Measures how fast `hier` and `van` draw and train on the CPU, compared with matrix products, all in one process.
+"""Measures how fast `hier`, `hier-exact` and `van` draw and train on the CPU beside matrix products, in one process.
 
 Every time is the shortest of several rounds in which all contestants take turns. GEMM is a float32 product of two
 1024 x 1024 matrices. `of GEMM` is the rate of useful operations of a draw (`Model.costs`, without masked zeros) divided
@@ -7,7 +7,8 @@ the same batch size. `naive` is one full forward pass per spin of the same netwo
 
 The process has the environment of a process that runs a cell, and like it sets numbers below 1e-38 to zero.
 
-Run with `python -m tests.performance.speed [--sizes 16,32,64,128] [--van 16,32] [--large 256:32,512:8]`.
+Run with `python -m tests.performance.speed [--sizes 16,32,64,128] [--exact 16,32,64,128] [--van 16,32]
+[--large 256:32,512:8]`.
 """
 
 import argparse
@@ -27,7 +28,8 @@ from nisbench.harness.execute import worker_environment
 from nisbench.nn.dense import AutoregressiveDense
 from nisbench.physics.ising import Ising
 from nisbench_plugins.hier import Hier
-from nisbench_plugins.registration import HierOptions
+from nisbench_plugins.hier_exact import HierExact
+from nisbench_plugins.registration import HierExactOptions, HierOptions
 
 GEMM = 1024
 
@@ -36,6 +38,7 @@ def main() -> None:
     """Print the Markdown tables for hier, van and the large lattices."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", default="16,32,64,128", help="of hier")
+    parser.add_argument("--exact", default="16,32,64,128", help="sizes of hier-exact")
     parser.add_argument("--van", default="16,32", help="sizes of van; the naive form at L = 32 takes a minute")
     parser.add_argument("--large", default="256:32,512:8", help="sizes of hier and their batches, for the memory")
     parser.add_argument("--batch", type=int, default=1000)
@@ -52,6 +55,11 @@ def main() -> None:
     for L in map(int, filter(None, given.sizes.split(","))):
         say(f"{hier(L, given.batch, given.rounds, two=cores > 1)}\n")
         sys.stdout.flush()
+    say("\n| L | hier-exact, ms per 1000 draws | of GEMM | step/draw | draws on 2 | steps on 2 | GEMM on 2 |\n")
+    say("|---:|---:|---:|---:|---:|---:|---:|\n")
+    for L in map(int, filter(None, given.exact.split(","))):
+        say(f"{exact(L, given.batch, given.rounds, two=cores > 1)}\n")
+        sys.stdout.flush()
     say("\n| L | van, ms per 1000 draws | naive, ms per 1000 draws | ratio |\n|---:|---:|---:|---:|\n")
     for L in map(int, filter(None, given.van.split(","))):
         say(f"{van(L, given.batch)}\n")
@@ -65,23 +73,33 @@ def main() -> None:
 def hier(L: int, batch: int, rounds: int, *, two: bool) -> str:
     """Return the table row of hier at one size; `two` adds the times on two threads."""
     plain, averaged = (Hier(Ising(L), HierOptions(z2=z2)) for z2 in (False, True))
+    return row(plain, batch, rounds, two=two, averaged=averaged)
+
+
+def exact(L: int, batch: int, rounds: int, *, two: bool) -> str:
+    """Return the table row of hier-exact at one size."""
+    return row(HierExact(Ising(L), HierExactOptions()), batch, rounds, two=two)
+
+
+def row(model: Model, batch: int, rounds: int, *, two: bool, averaged: Model | None = None) -> str:
+    """Return the table row of a model; `averaged` is the same with the Z2 average."""
     matrix = torch.ones(GEMM, GEMM)
     works: dict[str, tuple[int, Work]] = {
         "gemm": (1, lambda: torch.mm(matrix, matrix)),
-        "draw": (1, drawing(plain, batch)),
-        "step": (1, training(plain, batch)),
-        "draw z2": (1, drawing(averaged, batch)),
-        "step z2": (1, training(averaged, batch)),
+        "draw": (1, drawing(model, batch)),
+        "step": (1, training(model, batch)),
     }
+    if averaged is not None:
+        works |= {"draw z2": (1, drawing(averaged, batch)), "step z2": (1, training(averaged, batch))}
     if two:
         works |= {f"{name} on 2": (2, works[name][1]) for name in ("draw", "step", "gemm")}
     best = least(works, rounds)
     rate = 2 * GEMM**3 / best["gemm"]
-    fraction = plain.costs()["flops_per_draw"] * batch / best["draw"] / rate
-    ratios = [best["step"] / best["draw"], best["step z2"] / best["draw z2"]]
+    fraction = model.costs()["flops_per_draw"] * batch / best["draw"] / rate
+    ratios = [best[f"step{kind}"] / best[f"draw{kind}"] for kind in ("", " z2") if f"step{kind}" in best]
     gains = [f"{best[name] / best[f'{name} on 2']:.2f} x" if two else "one core" for name in ("draw", "step", "gemm")]
     cells = [
-        f"{L}",
+        f"{model.target.L}",
         f"{1e6 * best['draw'] / batch:.1f}",
         f"{100 * fraction:.0f} %",
         *(f"{r:.2f}" for r in ratios),

@@ -55,20 +55,20 @@ def _spread(v: Any, like: Any, side: Any) -> None:
 
 
 @kernel()
-def _sum_one(v: Any, column: Any, side: Any, u: Any) -> None:
-    """The sum over one spin of the row above; u is the address of the weight of unlike spins."""
+def _sum_one(out: Any, v: Any, column: Any, side: Any, u: Any) -> None:
+    """out = the sum over one spin of the row above, v; u is the address of the weight of unlike spins."""
     step = _LANES << column
     for high in range(U1 << (side - U1 - column)):
         for low in range(U1 << column):
             at = ((high << (column + U1)) | low) * _LANES
             down, up = load(v, at, LANES), load(v, at + step, LANES)
-            store(v, at, add_scaled(down, u, U0, up))
-            store(v, at + step, add_scaled(up, u, U0, down))
+            store(out, at, add_scaled(down, u, U0, up))
+            store(out, at + step, add_scaled(up, u, U0, down))
 
 
 @kernel()
-def _sum_three(v: Any, column: Any, side: Any, u: Any) -> None:
-    """The sums over three successive spins, with the eight states that mix in registers."""
+def _sum_three(out: Any, v: Any, column: Any, side: Any, u: Any) -> None:
+    """out = the sums over three successive spins, with the eight states that mix in registers."""
     step = _LANES << column
     for high in range(U1 << (side - U3 - column)):
         for low in range(U1 << column):
@@ -85,19 +85,19 @@ def _sum_three(v: Any, column: Any, side: Any, u: Any) -> None:
             b, d = add_scaled(b, u, U0, d), add_scaled(d, u, U0, b)
             e, g = add_scaled(e, u, U0, g), add_scaled(g, u, U0, e)
             f, h = add_scaled(f, u, U0, h), add_scaled(h, u, U0, f)
-            store(v, at, add_scaled(a, u, U0, e))
-            store(v, at + step, add_scaled(b, u, U0, f))
-            store(v, at + U(2) * step, add_scaled(c, u, U0, g))
-            store(v, at + U(3) * step, add_scaled(d, u, U0, h))
-            store(v, at + U(4) * step, add_scaled(e, u, U0, a))
-            store(v, at + U(5) * step, add_scaled(f, u, U0, b))
-            store(v, at + U(6) * step, add_scaled(g, u, U0, c))
-            store(v, at + U(7) * step, add_scaled(h, u, U0, d))
+            store(out, at, add_scaled(a, u, U0, e))
+            store(out, at + step, add_scaled(b, u, U0, f))
+            store(out, at + U(2) * step, add_scaled(c, u, U0, g))
+            store(out, at + U(3) * step, add_scaled(d, u, U0, h))
+            store(out, at + U(4) * step, add_scaled(e, u, U0, a))
+            store(out, at + U(5) * step, add_scaled(f, u, U0, b))
+            store(out, at + U(6) * step, add_scaled(g, u, U0, c))
+            store(out, at + U(7) * step, add_scaled(h, u, U0, d))
 
 
 @kernel()
 def _weigh(out: Any, v: Any, side: Any, inside: Any, ends: Any, total: Any) -> None:
-    """out(i) = v(i) inside(i) ends(first spin, last spin); total += sum of out(i), (LANES,)."""
+    """out(i) = v(i) inside(i) ends(first spin, last spin); total = sum of out(i), (LANES,), 0 on entry."""
     last, whole = side - U1, load(total, U0, LANES)
     for i in range(U1 << side):
         end = load(ends, ((i & U1) | ((i >> last) & U1) << U1) * _LANES, LANES)
@@ -119,11 +119,12 @@ def _end_weights(ends: Any, like: Any, border: Any, row: Any, side: Any, unlike:
 
 
 @kernel(fastmath=FAST, error_model="numpy")
-def _sum_rows(border: Any, side: Any, unlike: Any, insides: Any, rows: Any, work: Any, log_z: Any) -> None:
+def _sum_rows(border: Any, side: Any, unlike: Any, insides: Any, rows: Any, kept: Any, work: Any, log_z: Any) -> None:
     """Move through LANES blocks row by row; `log_z` becomes ln Z, (LANES,) float64.
 
     insides : (side, 2^side) weights of the bonds inside each row
     rows : address of (side, 2^side, LANES), receives the weights of each row
+    kept : distance between the rows; 0 keeps the last row alone, which then stays in the cache
     """
     states, every = U1 << side, unlike.itemsize == 8
     v, like = work, address(work, states * _LANES)
@@ -134,18 +135,20 @@ def _sum_rows(border: Any, side: Any, unlike: Any, insides: Any, rows: Any, work
     for b in range(_LANES):
         scale[b], log_z[b] = one, 0
     for row in range(side):
-        out, u = address(rows, row * states * _LANES), address(unlike, row)
+        out, u = address(rows, row * kept), address(unlike, row)
         if row == U0:
             _bonds(like, border, U0, side, unlike[row])
             _spread(v, like, side)
         else:
-            column = U0
-            while column + U3 <= side:
-                _sum_three(v, column, side, u)
-                column += U3
+            column, source = U0, address(rows, (row - U1) * kept)
             while column < side:
-                _sum_one(v, column, side, u)
-                column += U1
+                if column + U3 <= side:
+                    _sum_three(v, source, column, side, u)
+                    column += U3
+                else:
+                    _sum_one(v, source, column, side, u)
+                    column += U1
+                source = v
         _end_weights(ends, like, border, row, side, unlike[row], scale)
         for b in range(_LANES):
             scale[b] = 0
@@ -155,7 +158,6 @@ def _sum_rows(border: Any, side: Any, unlike: Any, insides: Any, rows: Any, work
             _spread(v, like, side)
             _finish(out, v, states, size, log_z)
             return
-        _copy(v, out, states * _LANES)
         for b in range(_LANES):
             # of the rounded scale: what rounding took from the weights is not lost in ln Z
             scale[b] = one / scale[b]
@@ -177,13 +179,6 @@ def _finish(out: Any, v: Any, states: Any, size: Any, log_z: Any) -> None:
             total[b] += weight
     for b in range(_LANES):
         log_z[b] += np.log(size[b] * total[b])
-
-
-@kernel()
-def _copy(out: Any, v: Any, count: Any) -> None:
-    """Copy numbers, LANES at a time."""
-    for i in range(U0, count, _LANES):
-        store(out, i, load(v, i, LANES))
 
 
 @kernel()
@@ -255,7 +250,8 @@ def _solve_part(sites: Any, side: Any, unlike: Any, odds: Any, log_z: Any, begin
     for first in range(begin, end, _LANES):
         m = min(_LANES, end - first)
         gather(border, U0, _LANES, sites.lattice, sites.border, first, m)
-        _sum_rows(border, side, unlike, address(insides, U0), rows, work, size)
+        kept = states * _LANES if draw else U0
+        _sum_rows(border, side, unlike, address(insides, U0), rows, kept, work, size)
         for b in range(m):
             log_z[first + b] = size[b]
         if not draw:
