@@ -246,4 +246,4 @@ def test_the_tail_of_nearly_equal_weights_is_not_judged():
     found = model_cell(boltzmann(0.42), seed=1) | {"pareto_k": Estimate(1.82, 0.14)}
     for ess, accused in ((0.996, False), (0.98, True)):
         judged = found | {"ess_fraction": Estimate(ess, 1e-4, 10_000), "ess_fraction_p": Estimate(ess, 1e-3, 1000)}
-        assert any("pareto_k" in reason for reason in validity("model", judged)) == accused
+        assert any("pareto_k" in reason for reason in gate_reasons("model", judged)) == accused
