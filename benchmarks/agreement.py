@@ -16,6 +16,7 @@ import click
 import torch
 
 from nisbench.contract.catalog import Entry, load_catalog
+from nisbench.contract.doubts import Gate
 from nisbench.contract.interfaces import ChainSampler, Density, Target
 from nisbench.contract.quantities import ENERGY, SPECIFIC_HEAT
 from nisbench.contract.records import Estimate
@@ -142,13 +143,13 @@ def _target(name: str, options: tuple[tuple[str, Any], ...], L: int) -> Target:
 def _judged(place: Place, target: Target, entry: Entry, seeds: Sequence[int], share: float) -> Agreement:
     known = _cached_exact(target, place.beta)
     by_seed = [_measured(place, target, entry, seed, share, known) for seed in seeds]
-    doubts = [reason for quantities in by_seed for reason in validity(entry.kind or "sampler", quantities)]
+    doubts = [doubt for quantities in by_seed for doubt in validity(entry.kind or "sampler", quantities)]
     # the gate on exact values is left to the table, which states z
-    doubts = [reason for reason in doubts if "from exact" not in reason]
+    reasons = [doubt.text for doubt in doubts if doubt.gate is not Gate.FAR_FROM_EXACT]
     means = {name: combine([quantities[name] for quantities in by_seed]) for name in JUDGED}
     z = {name: mean.z for name, mean in means.items() if mean is not None and mean.z is not None}
     missing = "" if len(z) == len(JUDGED) else "no error"
-    return Agreement(place, entry.name, z, doubts[0] if doubts else missing)
+    return Agreement(place, entry.name, z, reasons[0] if reasons else missing)
 
 
 def _measured(

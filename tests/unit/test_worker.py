@@ -21,6 +21,7 @@ from nisbench.api import (
     WeightedSampler,
 )
 from nisbench.contract.catalog import Catalog, Entry, TargetEntry
+from nisbench.contract.doubts import Doubt, Gate
 from nisbench.contract.records import Budget, Cell, CellResult, Hardware, ReferenceState, Status
 from nisbench.errors import PluginError
 from nisbench.harness import densities, worker
@@ -456,7 +457,8 @@ def test_without_a_reference_the_p_side_has_a_reason(tmp_path):
 
 def test_a_reference_that_is_not_trusted_judges_nobody(tmp_path, monkeypatch):
     reference = _cell("exact", reference_draws=500, seed=0)
-    monkeypatch.setattr(worker, "validity", lambda kind, _: ["made so"] if kind == "sampler" else [])
+    made_up = Doubt(Gate.FAR_FROM_EXACT, "made so")
+    monkeypatch.setattr(worker, "validity", lambda kind, _: [made_up] if kind == "sampler" else [])
     _, (left, model) = _run(tmp_path, reference, _cell("coin", reference=reference.cell_id))
     assert left.status is Status.UNTRUSTED
     assert model.status is Status.UNTRUSTED
