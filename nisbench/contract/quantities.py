@@ -215,6 +215,13 @@ TRAIN_STEP_S = _row(
     grows=True,
     timed=True,
 )
+TRAIN_S_TO_KL = _row(
+    *("train_s_to_kl_0.1", "training until KL ≤ 0.1", Part.TIME, "m"),
+    unit="s",
+    better="lower",
+    grows=True,
+    timed=True,
+)
 TRAIN_CPU_S = _row("train_cpu_s", "training, CPU time", Part.TIME, "m", unit="s", better="lower", timed=True)
 PREPARE_S = _row("prepare_s", "preparation", Part.TIME, "mdcw", unit="s", better="lower", timed=True)
 PREPARE_CPU_S = _row("prepare_cpu_s", "preparation, CPU time", Part.TIME, "mdcw", unit="s", better="lower", timed=True)

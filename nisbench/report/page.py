@@ -38,8 +38,9 @@ from nisbench.report.sections.verdict import claims_section, verdict_section
 from nisbench.report.sections.what_to_use import what_to_use_section
 from nisbench.report.sentences import lead_sentences, verdict_sentences
 from nisbench.report.spoken import spoken, spoken_unit
-from nisbench.results.break_even import with_break_even
+from nisbench.report.tables import REASONS
 from nisbench.results.cells import Results, load
+from nisbench.results.derived import with_derived
 
 __all__ = ["build_report", "rendered"]
 
@@ -98,7 +99,7 @@ def build_report(
     paper
         Also write paper/, with figures for one column and tables in LaTeX.
     """
-    results = with_break_even(load(stores))
+    results = with_derived(load(stores))
     document = _document(results, methods_of(results, catalog), tuple(related))
     guard(out, lambda: (out / "figures").mkdir(parents=True, exist_ok=True))
     for picture in document.pictures:
@@ -107,7 +108,7 @@ def build_report(
     markdown = (
         _environment()
         .get_template("report.md.j2")
-        .render(document=document, most_rows=_MOST_ROWS, page_rows=_MOST_PAGE_ROWS)
+        .render(document=document, most_rows=_MOST_ROWS, page_rows=_MOST_PAGE_ROWS, reasons=REASONS)
     )
     write_text(out / "report.md", markdown)
     write_text(out / "report.html", rendered(document, results))

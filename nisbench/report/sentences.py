@@ -1,18 +1,20 @@
 """The verdict in words: up to how many samples which sampler, training included, and what did not finish."""
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 
+from nisbench.contract.records import Estimate
 from nisbench.report.claims import claim_sentence
 from nisbench.report.ranking import ranking
 from nisbench.report.words import by_label, labels_of, sizes_text
 from nisbench.results.advice import Advice, advice
 from nisbench.results.break_even import best_break_even, break_even_of
 from nisbench.results.cells import Results
-from nisbench.results.costs import cost_of, factor_text
+from nisbench.results.costs import cost_of, count_text, factor_text
 from nisbench.results.doubts import weak
 from nisbench.results.groups import SeedGroup
-from nisbench.results.numbers import in_words, join, seconds_text
+from nisbench.results.numbers import join, seconds_text
 from nisbench.results.rows import status_counts
 from nisbench.results.targets import beta_text
 from nisbench.results.totals import Contender, Span
@@ -21,6 +23,8 @@ __all__ = ["lead_sentences", "verdict_sentences"]
 
 _SHOWN_PLACES = 3
 """Largest number of targets, temperatures and machines that get sentences; the table contains all."""
+_NAMED_PLACES = 3
+"""Largest number of other places that are named."""
 _SHOWN_BREAK_EVENS = 4
 """Largest number of samplers whose break-even gets a sentence; the table contains all."""
 
@@ -33,7 +37,7 @@ def lead_sentences(results: Results) -> tuple[str, ...]:
     descriptions = dict.fromkeys(str(run.plan["description"]) for run in results.runs if run.plan.get("description"))
     references = sum(row.cell.reference_draws > 0 for row in results.rows)
     problems = join(_problems(results)) if len(results.problems) < 9 else f"{len(results.problems)} targets and betas"
-    counted = f"{len(results.rows)} runs (one per sampler, size and seed), {references} of them reference chains"
+    counted = f"{len(results.rows)} runs (one per sampler, size and seed), {references} of them references"
     waiting = sum(row.status is None for row in results.rows)
     empty = sum(not row.measured for row in results.rows) - waiting
     parts = [f"{waiting} not finished"] if waiting else []
@@ -66,12 +70,13 @@ def verdict_sentences(results: Results) -> tuple[str, ...]:
         where = f"{_where(results, place)}: " if len(places) > 1 else ""
         # The machine is named once.
         sentences += [where + first, *(text for text in rest if text not in sentences or not text.startswith(_TIMES))]
-    if (others := len(places) - _SHOWN_PLACES) > 0:
-        sentences.append(f"The table also contains {others} more of the targets, temperatures and machines.")
+    if others := tuple(_where(results, place) for place in places[_SHOWN_PLACES:]):
+        more = join(others) if len(others) <= _NAMED_PLACES else f"{len(others)} more targets and temperatures"
+        sentences.append(f"The table also contains {more}.")
     sentences += claim_sentence(results)
     if missing := [row for row in results.rows if not row.measured]:
         counts = status_counts(missing)
-        sentences.append(f"{len(missing)} of {len(results.rows)} cells have no numbers ({counts}).")
+        sentences.append(f"{len(missing)} of {len(results.rows)} runs have no numbers ({counts}).")
     return tuple(sentences)
 
 
@@ -108,31 +113,22 @@ def _about(results: Results, place: Sequence[Advice]) -> list[str]:
 
 
 def _changes(place: Sequence[Advice]) -> Iterator[str]:
-    """The sentences about sizes at which the best sampler depends on the number of samples."""
-    changing = [at for at in place if len(at.spans) > 1]
-    first: dict[str, list[Advice]] = {}
-    later: dict[str, list[tuple[Advice, Span]]] = {}
-    for at in changing:
-        first.setdefault(_names(at.spans[0]), []).append(at)
-        for span in at.spans[1:]:
-            later.setdefault(_names(span), []).append((at, span))
-    for name, here in first.items():
-        fewest = min(at.spans[0].last for at in here)
-        why = ": it needs no training" if not here[0].spans[0].winner.group.trained else ""
-        sizes = sizes_text(at.L for at in here)
-        yield f"Up to {in_words(fewest)} independent samples use {name} at {sizes}{why}."
-    for name, found in later.items():
-        parts = [f"at L = {at.L} from {in_words(span.first)} samples on ({_price(at, span)})" for at, span in found]
-        yield f"Beyond that {name} is cheaper: {join(parts)}."
+    """One text for each size at which the best sampler depends on the number of samples."""
+    for at in (at for at in place if len(at.spans) > 1):
+        first, last = at.spans[0], at.spans[-1]
+        why = ": it needs no training" if not first.winner.group.trained else ""
+        texts = [f"At L = {at.L} use {_names(first)} for up to {count_text(first.last)} independent samples{why}."]
+        for before, span in itertools.pairwise(at.spans):
+            until = f", up to {count_text(span.last)}" if span is not last else ""
+            texts.append(f"Beyond that use {_names(span)} ({_price(before, span)}){until}.")
+        yield " ".join(texts)
 
 
-def _price(at: Advice, span: Span) -> str:
+def _price(before: Span, span: Span) -> str:
     """Cost of a sample after the whole training, and the ratio to the sampler that was best before."""
-    before = at.spans[at.spans.index(span) - 1].winner
-    end = span.winner.stops[-1].cost
-    less = factor_text(before.stops[-1].cost, end)
-    until = f", and until {in_words(span.last)}" if math.isfinite(span.last) else ""
-    return f"{seconds_text(end.value or math.nan)} a sample, {less} times less than {before.group.label}{until}"
+    other, end = before.best[0], span.best[0].stops[-1].cost
+    less = factor_text(other.stops[-1].cost, end)
+    return f"{seconds_text(end.value or math.nan)} a sample, {less} times less than {other.group.label}"
 
 
 def _settled(place: Sequence[Advice]) -> Iterator[str]:
@@ -142,7 +138,7 @@ def _settled(place: Sequence[Advice]) -> Iterator[str]:
         if len(at.spans) == 1 and len(at.contenders) > 1:
             found.setdefault((_names(at.spans[0]), _others(at)), []).append(at)
     for (name, others), here in found.items():
-        costs = [f"{seconds_text(at.spans[0].winner.stops[-1].cost.value or 0.0)} a sample" for at in here]
+        costs = [f"{seconds_text(cost_of(at.spans[0].best[0].group))} a sample" for at in here]
         each = f"{costs[0]}" if len(here) == 1 else f"{costs[-1]} at L = {here[-1].L}"
         yield f"Use {name} at {sizes_text(at.L for at in here)} for any number of samples ({each}){others}."
 
@@ -150,7 +146,7 @@ def _settled(place: Sequence[Advice]) -> Iterator[str]:
 def _others(at: Advice) -> str:
     """The other trusted samplers that cost more, and those that cost as much but must be trained."""
     span, equal = at.spans[0], at.equal_once_trained
-    dearer = [c for c in at.contenders if c is not span.winner and c not in span.tied and c not in equal]
+    dearer = [c for c in at.contenders if c not in span.best and c not in equal]
     parts = []
     if dearer:
         parts.append(f"{labels_of(c.group for c in dearer)} {_is(dearer)} not cheaper there")
@@ -186,23 +182,23 @@ def _break_even(results: Results, trusted: Sequence[SeedGroup]) -> Iterator[str]
     """One sentence for each trained sampler on the number of samples after which the training has paid off."""
     labels = dict.fromkeys(group.label for group in trusted if group.trained)
     for label in labels if len(labels) <= _SHOWN_BREAK_EVENS else ():
-        paid: dict[str, list[tuple[int, float, float]]] = {}
+        paid: dict[str, list[tuple[int, Estimate, Estimate]]] = {}
         for group in (group for group in trusted if group.label == label):
             base = results.baselines.or_stand_in(group)[1]
             whole, best = break_even_of(results, group), best_break_even(results, group)
             if whole is None or whole.value is None or math.isinf(whole.value):
                 continue
-            stopped = best[0].value if best else None
-            paid.setdefault(base, []).append((group.L, whole.value, stopped or whole.value))
+            paid.setdefault(base, []).append((group.L, whole, best[0] if best else whole))
         for base, found in paid.items():
             yield _paid_off(label, base, found)
 
 
-def _paid_off(label: str, base: str, found: Sequence[tuple[int, float, float]]) -> str:
+def _paid_off(label: str, base: str, found: Sequence[tuple[int, Estimate, Estimate]]) -> str:
     """The sentence on L, the break-even of the whole budget, and that of the best stop."""
-    whole = join([in_words(n) for _, n, _ in found])
-    stopped = join([in_words(n) for _, _, n in found])
-    early = f", and after {stopped} if it ends at its best stop" if any(n < m for _, m, n in found) else ""
+    whole = join([count_text(n) for _, n, _ in found])
+    stopped = join([count_text(n) for _, _, n in found])
+    sooner = any((n.value or 0.0) < (m.value or 0.0) for _, m, n in found)
+    early = f", and after {stopped} if it ends at its best stop" if sooner else ""
     where = f"against {base} at {sizes_text(L for L, _, _ in found)}"
     return f"The training of {label} pays off {where} after {whole} samples with the budget of the plan{early}."
 
@@ -228,7 +224,7 @@ def _stand_ins(results: Results, trusted: Sequence[SeedGroup]) -> list[str]:
 
 def _names(span: Span) -> str:
     """The winner and the samplers that cost as much within errors: `hier or van`."""
-    return " or ".join(rival.group.label for rival in (span.winner, *span.tied))
+    return " or ".join(rival.group.label for rival in span.best)
 
 
 def _is(rivals: Sequence[Contender]) -> str:

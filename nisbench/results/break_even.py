@@ -3,21 +3,20 @@
 import math
 from dataclasses import replace
 
-from nisbench.contract.quantities import BREAK_EVEN_SAMPLES, S_PER_EFFECTIVE_SAMPLE, TRAIN_S
+from nisbench.contract.quantities import S_PER_EFFECTIVE_SAMPLE, TRAIN_S
 from nisbench.contract.records import Estimate
 from nisbench.results.cells import Results
-from nisbench.results.costs import differ
+from nisbench.results.costs import crossing, differ
 from nisbench.results.groups import SeedGroup
-from nisbench.results.rows import CellRow
 from nisbench.results.totals import Stop, stops_of
 
-__all__ = ["best_break_even", "break_even", "break_even_of", "with_break_even"]
+__all__ = ["best_break_even", "break_even", "break_even_of"]
 
 _NOT_MEASURED = Estimate.missing("not measured")
 
 
 def break_even(training: Estimate | None, own: Estimate | None, base: Estimate | None, name: str) -> Estimate:
-    """training / (base - own), in effective samples.
+    """training / (base - own), in effective samples, with the errors of all three.
 
     All arguments are in seconds, `own` and `base` per effective sample; `name` is the name of the baseline. Infinite,
     with the reason, if a sample of the trained model costs no less than a sample of the baseline. Missing if the two
@@ -35,9 +34,7 @@ def break_even(training: Estimate | None, own: Estimate | None, base: Estimate |
         return Estimate.missing(f"undecided: the cost of an effective sample does not differ from {name} beyond errors")
     if saved <= 0:
         return Estimate(math.inf, reason=f"not cheaper than {name} here: an effective sample costs no less")
-    # Linear propagation of the errors of both costs; the error of the training time is not included.
-    error = training.value * math.hypot(base.error or 0.0, own.error or 0.0) / saved**2
-    return Estimate(training.value / saved, error or None)
+    return crossing(training, base, own)
 
 
 def break_even_of(results: Results, group: SeedGroup) -> Estimate | None:
@@ -61,25 +58,12 @@ def best_break_even(results: Results, group: SeedGroup) -> tuple[Estimate, Stop]
     if base is None or len(stops) < 2:
         return None
     cost = base.estimate(S_PER_EFFECTIVE_SAMPLE)
-    found = [(break_even(Estimate(stop.train_s), stop.cost, cost, name), stop) for stop in stops]
+    found = [(break_even(stop.training, stop.cost, cost, name), stop) for stop in stops]
     paid = [(each, stop) for each, stop in found if each.value is not None and math.isfinite(each.value)]
     if not paid:
         return None
     best, stop = min(paid, key=lambda pair: pair[0].value or 0.0)
     return _crossed(best, base, group, name), stop
-
-
-def with_break_even(results: Results) -> Results:
-    """The same results, in which every trained sampler that ran has the quantity break_even_samples."""
-    return replace(results, rows=tuple(_extended(row, results) for row in results.rows))
-
-
-def _extended(row: CellRow, results: Results) -> CellRow:
-    alone = SeedGroup(row.problem, row.cell.device, row.label, row.cell.L, (row,))
-    found = break_even_of(results, alone)
-    if row.result is None or found is None:
-        return row
-    return replace(row, result=replace(row.result, quantities={**row.quantities, BREAK_EVEN_SAMPLES: found}))
 
 
 def _crossed(found: Estimate, base: SeedGroup | None, group: SeedGroup, name: str) -> Estimate:

@@ -10,7 +10,7 @@ from nisbench.results.advice import Advice
 from nisbench.results.costs import differ
 from nisbench.results.totals import FEWEST, Contender
 
-__all__ = ["COUNTS", "MOST", "Choice", "Kind", "choice", "choices", "total_time", "total_times"]
+__all__ = ["COUNTS", "MOST", "Choice", "Kind", "choice", "choices", "total_times"]
 
 MOST = 1e9
 """Largest number of effective samples that is compared."""
@@ -42,20 +42,11 @@ class Choice:
         return tuple(rival.group.label for rival in self.best)
 
 
-def total_time(rival: Contender, n: float) -> Estimate:
-    """preparation + training until the best stop for n + n x seconds per effective sample, in seconds.
-
-    The error is n times the error of the cost; the errors of preparation and training are not included.
-    """
-    error = rival.best_stop(n).cost.error
-    return Estimate(rival.total(n), n * error if error else None)
-
-
 def total_times(rival: Contender) -> tuple[tuple[float, Estimate], ...]:
     """(n, total time) at evenly spaced ln n from FEWEST to MOST."""
     steps = round(_PER_DECADE * math.log10(MOST / FEWEST))
     counts = [FEWEST * (MOST / FEWEST) ** (k / steps) for k in range(steps + 1)]
-    return tuple((n, total_time(rival, n)) for n in counts)
+    return tuple((n, rival.total_time(n)) for n in counts)
 
 
 def choices(at: Advice) -> tuple[Choice, ...]:
@@ -65,7 +56,7 @@ def choices(at: Advice) -> tuple[Choice, ...]:
 
 def choice(at: Advice, n: float) -> Choice:
     """The samplers whose total time of n effective samples is the smallest beyond errors, as `differ` judges."""
-    ranked = sorted(((total_time(rival, n), rival) for rival in at.contenders), key=lambda pair: pair[0].value or 0.0)
+    ranked = sorted(((rival.total_time(n), rival) for rival in at.contenders), key=lambda pair: pair[0].value or 0.0)
     if not ranked:
         return Choice(n, "nobody", (), None, None)
     first = ranked[0][0]

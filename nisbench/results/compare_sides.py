@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from nisbench.contract.options import label
-from nisbench.contract.quantities import BREAK_EVEN_SAMPLES
 from nisbench.contract.records import Cell, Estimate, Status, canonical_json
 from nisbench.errors import UserError
 from nisbench.harness.store import Store
 from nisbench.results.cells import load
+from nisbench.results.derived import DERIVED
 from nisbench.results.rows import CellRow
 from nisbench.results.targets import target_options
 
@@ -153,8 +153,7 @@ def _of_export(path: Path, rows: Iterable[Mapping[str, Any]]) -> Side:
             status = Status(row["status"]) if row["status"] is not None else None
             blank = ComparedCell(_label(place), place, None, "", None, status, row["reason"], {})
             cell = found.setdefault(row["cell"], blank)
-            # Break-even depends on the other cells of the run, so it does not belong to the cell.
-            if row["quantity"] is not None and row["quantity"] != BREAK_EVEN_SAMPLES:
+            if row["quantity"] is not None and row["quantity"] not in DERIVED:
                 quantities = {**cell.quantities, row["quantity"]: _estimate(row)}
                 found[row["cell"]] = replace(cell, quantities=quantities)
     except (KeyError, TypeError, ValueError) as error:

@@ -12,8 +12,8 @@ from nisbench.contract.quantities import exponent_name
 from nisbench.contract.records import Cell, Estimate, Status, canonical_json
 from nisbench.errors import UserError
 from nisbench.harness.store import Store
-from nisbench.results.break_even import with_break_even
 from nisbench.results.cells import Results, load
+from nisbench.results.derived import with_derived
 from nisbench.results.exponents import Exponent, exponents
 from nisbench.results.rows import CellRow
 from nisbench.results.targets import target_options
@@ -56,10 +56,10 @@ def long_table(stores: Sequence[Store]) -> pd.DataFrame:
 
     Numbers are float64; null becomes NaN, infinities stay. A cell without quantities has one row in which quantity is
     null, so that no failure is lost. `reason` states why a quantity has no value, or else why the cell is not `ok`. Two
-    kinds of rows are computed here and are not stored in a cell: break_even_samples of every trained sampler, and
+    kinds of rows are computed here and are not stored in a cell: DERIVED of every trained sampler, and
     exponent_<cost>, which belongs to no cell (cell, L and seed are null).
     """
-    results = with_break_even(load(stores))
+    results = with_derived(load(stores))
     return _frame(
         long_rows(results), (*LONG_COLUMNS, *SETTING_COLUMNS, *_differing([row.cell for row in results.rows]))
     )

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -119,6 +119,15 @@ class CellRow:
     def history(self) -> list[dict[str, Any]]:
         """Lines of the training history, read once; empty if there is none."""
         return self.run.store.history(self.cell.cell_id)
+
+    def extended(self, quantities: Mapping[str, Estimate]) -> "CellRow":
+        """The row with more quantities; itself if it has no result. A history that was read is not read again."""
+        if self.result is None:
+            return self
+        row = replace(self, result=replace(self.result, quantities={**self.quantities, **quantities}))
+        if "history" in self.__dict__:  # where cached_property keeps it
+            row.__dict__["history"] = self.history
+        return row
 
 
 def status_counts(rows: Iterable[CellRow]) -> str:

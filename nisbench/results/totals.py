@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from nisbench.contract.quantities import DRAW_S_PER_1000, ESS_FRACTION, PREPARE_S, S_PER_EFFECTIVE_SAMPLE, TRAIN_S
 from nisbench.contract.records import CostBasis, Estimate
-from nisbench.results.costs import cost_of, differ
+from nisbench.results.costs import cost_of, crossing, differ
 from nisbench.results.doubts import weak
 from nisbench.results.groups import SeedGroup, combine
 from nisbench.results.rows import CellRow
@@ -29,12 +29,18 @@ few draws rarely contain the largest weights."""
 
 @dataclass(frozen=True)
 class Stop:
-    """The end of a training after `train_s` seconds, and the cost of an effective sample from then on."""
+    """The end of a training, and the cost of an effective sample from then on."""
 
-    train_s: float
+    training: Estimate
+    """Seconds from the start; the relative error is that of the whole training."""
     cost: Estimate
     whole: bool
     """True for the end of the whole training, whose cost was measured with all draws of the cell."""
+
+    @property
+    def train_s(self) -> float:
+        """Seconds of training."""
+        return self.training.value or 0.0
 
 
 @dataclass(frozen=True)
@@ -51,20 +57,33 @@ class Contender:
 
     def total(self, n: float) -> float:
         """Seconds for n effective samples, with preparation and the best stop of the training."""
+        return self.total_time(n).value or 0.0
+
+    def total_time(self, n: float) -> Estimate:
+        """The same with its error, from the training and the cost; the error of the preparation is not included."""
         stop = self.best_stop(n)
-        return self.prepare_s + stop.train_s + n * (stop.cost.value or 0.0)
+        error = math.hypot(stop.training.error or 0.0, n * (stop.cost.error or 0.0))
+        return Estimate(self.prepare_s + stop.train_s + n * (stop.cost.value or 0.0), error or None)
 
 
 @dataclass(frozen=True)
 class Span:
     """The numbers of effective samples, from `first` to `last`, for which one sampler has the smallest total time."""
 
-    first: float
-    last: float
+    first: Estimate
+    """FEWEST, or the number at which the winner overtakes the sampler before; see `crossing`."""
+    last: Estimate
+    """`first` of the next span; infinite if there is none."""
     winner: Contender
     tied: tuple[Contender, ...]
-    """Other samplers whose cost per effective sample does not differ from that of the winner, and which need no
-    training unless the winner does."""
+    """Other samplers whose cost per effective sample does not differ from that of the winner. A trained one must also
+    have a total time of `first` samples that does not differ."""
+
+    @property
+    def best(self) -> tuple[Contender, ...]:
+        """The winner and the samplers that tie with it; without training, the cheapest per effective sample first."""
+        rivals = (self.winner, *self.tied)
+        return rivals if self.winner.group.trained else tuple(sorted(rivals, key=lambda each: cost_of(each.group)))
 
 
 def stops_of(group: SeedGroup) -> tuple[Stop, ...]:
@@ -74,12 +93,14 @@ def stops_of(group: SeedGroup) -> tuple[Stop, ...]:
     Their ESS is that of the history, the mean over seeds that evaluated at the same step.
     """
     cost = group.estimate(S_PER_EFFECTIVE_SAMPLE)
-    if cost is None or cost.value is None:
+    training = group.estimate(TRAIN_S) if group.trained else Estimate(0.0)
+    if cost is None or cost.value is None or training is None or training.value is None:
         return ()
-    end = Stop(group.value(TRAIN_S) if group.trained else 0.0, cost, whole=True)
+    end = Stop(training, cost, whole=True)
     if group.cost_basis != _HISTORY_BASIS or not group.trusted or weak(group):
         return (end,)
-    return (*(stop for stop in _early(group) if stop.train_s < end.train_s), end)
+    relative = (training.error or 0.0) / training.value if training.value else 0.0
+    return (*(stop for stop in _early(group, relative) if stop.train_s < end.train_s), end)
 
 
 def history_draws(group: SeedGroup) -> int | None:
@@ -107,36 +128,43 @@ def spans(rivals: Sequence[Contender]) -> tuple[Span, ...]:
     winner = min(rivals, key=lambda rival: rival.total(FEWEST))
     stop = winner.best_stop(FEWEST)
     found: list[Span] = []
-    first = now = FEWEST
+    first = now = Estimate(FEWEST)
     while later := list(_later(lines, winner, stop)):
-        crossing, following, next_stop = min(later, key=lambda each: (each[0], each[2].cost.value))
-        now = max(now, crossing)
+        crossed, following, next_stop = min(later, key=lambda each: (each[0].value, each[2].cost.value))
+        now = max(now, crossed, key=lambda n: n.value or 0.0)
         if following is not winner:
-            found.append(Span(first, now, winner, _tied(rivals, winner)))
+            found.append(Span(first, now, winner, _tied(rivals, winner, first)))
             first = now
         winner, stop = following, next_stop
-    return (*found, Span(first, math.inf, winner, _tied(rivals, winner)))
+    return (*found, Span(first, Estimate(math.inf), winner, _tied(rivals, winner, first)))
 
 
 def _later(
     lines: Sequence[tuple[Contender, Stop]], winner: Contender, stop: Stop
-) -> Iterator[tuple[float, Contender, Stop]]:
+) -> Iterator[tuple[Estimate, Contender, Stop]]:
     """The lines with a smaller cost per sample, each with the number of samples from which its total is smaller."""
     now = winner.prepare_s + stop.train_s
     for rival, other in lines:
         saved = (stop.cost.value or 0.0) - (other.cost.value or 0.0)
         if saved > 0 and (rival is winner or differ(stop.cost, other.cost)):
-            yield (rival.prepare_s + other.train_s - now) / saved, rival, other
+            error = math.hypot(stop.training.error or 0.0, other.training.error or 0.0)
+            once = Estimate(rival.prepare_s + other.train_s - now, error or None)
+            yield crossing(once, stop.cost, other.cost), rival, other
 
 
-def _tied(rivals: Sequence[Contender], winner: Contender) -> tuple[Contender, ...]:
-    cost = winner.stops[-1].cost
+def _tied(rivals: Sequence[Contender], winner: Contender, first: Estimate) -> tuple[Contender, ...]:
+    """Samplers that are as good as the winner from the `first` number of samples on."""
+    n, cost = first.value or 0.0, winner.stops[-1].cost
     same = [rival for rival in rivals if rival is not winner and not differ(rival.stops[-1].cost, cost)]
-    return tuple(rival for rival in same if winner.group.trained or not rival.group.trained)
+
+    def paid_off(rival: Contender) -> bool:
+        return winner.group.trained and not differ(rival.total_time(n), winner.total_time(n))
+
+    return tuple(rival for rival in same if not rival.group.trained or paid_off(rival))
 
 
-def _early(group: SeedGroup) -> Iterator[Stop]:
-    """The usable stops of the history at steps at which every seed was evaluated."""
+def _early(group: SeedGroup, relative: float) -> Iterator[Stop]:
+    """The usable stops of the history at steps at which every seed was evaluated; their times have this error."""
     n = history_draws(group)
     if n is None:
         return
@@ -145,7 +173,8 @@ def _early(group: SeedGroup) -> Iterator[Stop]:
         seconds, costs = zip(*(found[step] for found in by_seed), strict=True)
         cost = combine(costs)
         if cost is not None:
-            yield Stop(sum(seconds) / len(seconds), cost, whole=False)
+            mean = sum(seconds) / len(seconds)
+            yield Stop(Estimate(mean, relative * mean or None), cost, whole=False)
 
 
 def _evaluated(row: CellRow, n: int) -> Iterator[tuple[int, tuple[float, Estimate]]]:

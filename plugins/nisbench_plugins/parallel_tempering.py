@@ -26,7 +26,9 @@ Randomness  a xoshiro128++ generator for each replica and a SplitMix64 stream fo
             system, which `prepare` seeds. Draws depend neither on how they are split into calls nor on the threads.
 Failure     a system whose replicas do not reach beta = 0 and come back during the run. Near the critical point of a
             large ferromagnet the exchanges become rare, because sigma is larger there than the ladder assumes. In a
-            two-dimensional glass the time grows quickly beyond beta = 2 and L = 64.
+            two-dimensional glass the time grows quickly beyond beta = 2 and L = 64. With +-J couplings at L = 64 and
+            beta = 2 the default burn-in is too short: one of four systems was not in equilibrium after 1000 sweeps;
+            10 000 were enough (plan `spin-glass`).
 Reference   K. Hukushima, K. Nemoto, J. Phys. Soc. Jpn. 65, 1604 (1996). J. Houdayer, Eur. Phys. J. B 22, 479 (2001).
             C. H. Bennett, J. Comput. Phys. 22, 245 (1976).
 Differences Houdayer's paper uses many replicas; here they come in pairs.

@@ -1,5 +1,6 @@
 """Stores of cells with chosen costs, for the checks of the verdict: no series, only the numbers that it stands on."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -39,7 +40,7 @@ class Made:
     """If given, their text is the reason."""
     machine: str = DEVICE_NAME
     history: Sequence[tuple[float, float]] = ()
-    """(seconds, ESS) of each line; each from 512 draws."""
+    """(seconds, ESS) of each line; each from 512 draws. KL is -ln ESS."""
     more: dict[str, float | Estimate] = field(default_factory=dict)
     """Other quantities; a bare number has no error."""
     group: str = "all"
@@ -60,7 +61,8 @@ class Made:
             store.files(cell.cell_id).write_result(CellResult(cell.cell_id, self.status, self.reason))
             return
         for step, (seconds, ess) in enumerate(self.history, 1):
-            store.files(cell.cell_id).append_history({"step": step, "seconds": seconds, "ess_fraction": ess})
+            line = {"step": step, "seconds": seconds, "ess_fraction": ess, "kl_nats": -math.log(ess)}
+            store.files(cell.cell_id).append_history(line)
         reason = None if self.status is Status.OK else joined(self.doubts) or self.reason
         hardware = Hardware(self.machine, 1, "2")
         basis = self.basis or ("tau_int" if self.ess is None else "ess_fraction")

@@ -2,7 +2,8 @@
 
 The load is one process per core that multiplies matrices, for a share of the time. Two runs contradict each other at a
 size and number of samples if they name different samplers although the costs of these samplers do not overlap within
-two errors in either run. Overlapping costs are ties, and the verdict may then name either of them.
+two errors in either run. Overlapping costs are ties, and the verdict may then name either of them. Within the printed
+range of a crossing, a verdict names the samplers of both sides.
 
 Run with `python -m tests.performance.repeats [--repeats 10] [--plan quick] [--out DIR] [--load 0.5]`. Ten repeats of
 `quick` take about an hour. Finished runs in DIR are kept, so the command can be stopped and goes on.
@@ -26,7 +27,7 @@ from nisbench.harness.store import Store
 from nisbench.report.sentences import verdict_sentences
 from nisbench.results.advice import advice
 from nisbench.results.cells import Results, load
-from nisbench.results.costs import differ
+from nisbench.results.costs import differ, limits
 from nisbench.results.doubts import timing_doubts
 from nisbench.results.groups import combined_errors, grouped
 from nisbench.results.numbers import concise
@@ -61,12 +62,12 @@ class Repeat:
     @property
     def best(self) -> dict[tuple[int, float], set[str]]:
         """The samplers that the verdict names, by size and number of samples."""
-        found = {}
+        found: dict[tuple[int, float], set[str]] = {}
         for at in (at for place in advice(self.results) for at in place):
             for span in at.spans:
                 for n in SAMPLES:
-                    if span.first <= n <= span.last:
-                        found[at.L, n] = {rival.group.label for rival in (span.winner, *span.tied)}
+                    if limits(span.first)[0] <= n <= limits(span.last)[1]:
+                        found.setdefault((at.L, n), set()).update(rival.group.label for rival in span.best)
         return found
 
 

@@ -163,7 +163,7 @@ def test_unfinished_run_shows_every_cell_with_its_status_and_reason(
         "RuntimeError: exploded | badly",
         "stopped by the user",
         "waiting for its turn",
-        "5 of 15 cells have no numbers (1 unavailable, 1 timeout, 1 failed, 1 interrupted, 1 not started).",
+        "5 of 15 runs have no numbers (1 unavailable, 1 timeout, 1 failed, 1 interrupted, 1 not started).",
     ):
         assert said in text, said
     for cell in store.cells():

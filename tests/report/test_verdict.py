@@ -52,29 +52,29 @@ def reasons(tmp_path: Path) -> dict[str, tuple[str, int]]:
 
 def test_first_which_sampler_for_how_many_samples(tmp_path: Path):
     assert verdict(tmp_path, WOLFF, HIER) == (
-        "Up to 3 million independent samples use wolff at L = 16: it needs no training.",
-        "Beyond that hier is cheaper: at L = 16 from 3 million samples on (2 µs a sample, 3 (2.3 to 4) times less than "
-        "wolff).",
+        "At L = 16 use wolff for up to 3 million (2.2 to 4.8 million) independent samples: it needs no training. "
+        "Beyond that use hier (2 µs a sample, 3 (2.3 to 4) times less than wolff).",
         ONE_SEED,
-        "The training of hier pays off against wolff at L = 16 after 3 million samples with the budget of the plan.",
+        "The training of hier pays off against wolff at L = 16 after 3 million (2.2 to 4.8 million) samples with the "
+        "budget of the plan.",
         "Passed every validity gate: hier at L = 16 and wolff at L = 16.",
     )
     rows = table(tmp_path / "again", WOLFF, HIER)
-    assert rows["16", "wolff"]["use it for"] == "up to 3 million"
-    assert rows["16", "hier"]["use it for"] == "from 3 million"
+    assert rows["16", "wolff"]["use it for"] == "up to 3 million (2.2 to 4.8 million)"
+    assert rows["16", "hier"]["use it for"] == "from 3 million (2.2 to 4.8 million)"
     assert rows["16", "hier"]["per eff. sample"] == "2.00(20)×10⁻⁶*"
     assert rows["16", "wolff"]["per eff. sample"] == "6.0(6)×10⁻⁶"
-    assert rows["16", "hier"]["break-even, whole budget"] == "3.0(5)×10⁶"
+    assert rows["16", "hier"]["break-even, whole budget"] == "3.0(6)×10⁶"
 
 
-def test_smallest_crossing_of_all_sizes_bounds_the_headline(tmp_path: Path):
+def test_each_size_has_its_own_crossing(tmp_path: Path):
     small = [replace(WOLFF, L=8, cost=3e-6), replace(HIER, L=8, train_s=2.0)]
     first, second, *_ = verdict(tmp_path, *small, WOLFF, HIER)
-    assert first == "Up to 2 million independent samples use wolff at L = 8 and 16: it needs no training."
-    assert second == (
-        "Beyond that hier is cheaper: at L = 8 from 2 million samples on (2 µs a sample, 1.5 (1.1 to 2) times less "
-        "than wolff) and at L = 16 from 3 million samples on (2 µs a sample, 3 (2.3 to 4) times less than wolff)."
+    assert first == (
+        "At L = 8 use wolff for up to 2 million (1.1 to 8.9 million) independent samples: it needs no training. Beyond "
+        "that use hier (2 µs a sample, 1.5 (1.1 to 2) times less than wolff)."
     )
+    assert second.startswith("At L = 16 use wolff for up to 3 million (2.2 to 4.8 million) independent samples")
 
 
 def test_training_that_never_pays_is_not_recommended(tmp_path: Path):
@@ -106,9 +106,13 @@ def test_only_sampler_is_not_called_the_cheapest(tmp_path: Path):
 def test_ties_are_called_ties(tmp_path: Path):
     van = replace(HIER, plugin="van", ess=0.48)
     said = verdict(tmp_path, WOLFF, HIER, van)
-    assert said[1].startswith("Beyond that hier or van is cheaper: at L = 16 from 3 million samples on (2 µs a sample")
+    assert "Beyond that use hier or van (2 µs a sample, 3 (2.3 to 4) times less than wolff)." in said[0]
     rows = table(tmp_path / "again", WOLFF, HIER, van)
-    assert rows["16", "hier"]["use it for"] == rows["16", "van"]["use it for"] == "from 3 million, a tie"
+    for name in ("hier", "van"):
+        assert rows["16", name]["use it for"] == "from 3 million (2.2 to 4.8 million), a tie"
+    # as cheap a sample, but 36 s of training in place of 12 s
+    slow = verdict(tmp_path / "slow", WOLFF, HIER, replace(van, train_s=36.0))
+    assert "Beyond that use hier (" in slow[0]
     # 5.5 us after training against 6.0 us: less than 20 % apart
     equal = verdict(tmp_path / "third", WOLFF, replace(HIER, ess=1 / 5.5))
     assert equal[0] == (
@@ -146,7 +150,7 @@ def test_seeds_are_judged_on_one_basis_and_differing_sides_are_weak(tmp_path: Pa
     }
     said = verdict(tmp_path / "again", replace(WOLFF, cost=1e-4), *seeds)
     assert "Passed, but weak: hier at L = 16; the two sides differ, see the reasons below the main table." in said
-    assert "(25 µs a sample, 4 (3.3 to 4.9) times less than wolff)" in said[1]
+    assert "(25 µs a sample, 4 (3.3 to 4.9) times less than wolff)" in said[0]
     assert f"The times are those of this machine ({DEVICE_NAME}), from 1 to 2 seeds per sampler and size." in said
 
 
@@ -165,7 +169,7 @@ def test_sampler_without_a_cost_is_left_out_of_the_advice(tmp_path: Path):
     late = replace(HIER, plugin="late", status=Status.TIMEOUT)
     said = verdict(tmp_path, WOLFF, frozen, late)
     assert said[0] == "At L = 16 wolff is the only one trusted (6 µs a sample)."
-    assert said[-1] == "1 of 3 cells have no numbers (1 timeout)."
+    assert said[-1] == "1 of 3 runs have no numbers (1 timeout)."
     assert verdict(tmp_path / "again", frozen)[0].startswith("The cost of an effective sample is not known")
 
 
@@ -183,10 +187,10 @@ def test_best_stop_of_the_history_and_the_budget_are_both_named(tmp_path: Path):
     # 2.5 us after 4 s: 4/3.5e-6 = 1.14 million; 2 us after 12 s: 3 million. An ESS of 0.1 from 512 draws is too noisy.
     trained = replace(HIER, history=((0.1, 0.1), (4.0, 0.4)))
     said = verdict(tmp_path, WOLFF, trained)
-    assert said[0] == "Up to 1.1 million independent samples use wolff at L = 16: it needs no training."
+    assert said[0].startswith("At L = 16 use wolff for up to 1.1 million (750 000 to 2.4 million) independent samples")
     assert (
-        "The training of hier pays off against wolff at L = 16 after 3 million samples with the budget of the plan, "
-        "and after 1.1 million if it ends at its best stop."
+        "The training of hier pays off against wolff at L = 16 after 3 million (2.2 to 4.8 million) samples with the "
+        "budget of the plan, and after 1.1 million (750 000 to 2.4 million) if it ends at its best stop."
     ) in said
     rows = table(tmp_path / "again", WOLFF, trained)
     assert rows["16", "hier"]["break-even, best stop (at)"].endswith(" (4 s)")
@@ -199,7 +203,7 @@ def test_best_stop_of_the_history_and_the_budget_are_both_named(tmp_path: Path):
 
 def test_density_with_its_own_training_counts_as_trained(tmp_path: Path):
     said = verdict(tmp_path, WOLFF, replace(HIER, kind="density"))
-    assert said[0].startswith("Up to 3 million independent samples use wolff")
+    assert said[0].startswith("At L = 16 use wolff for up to 3 million")
     free = verdict(tmp_path / "again", WOLFF, replace(HIER, kind="density", train_s=None))
     assert free[0] == "Use hier at L = 16 for any number of samples (2 µs a sample); wolff is not cheaper there."
 
@@ -219,7 +223,7 @@ def test_costs_of_two_machines_are_not_compared(tmp_path: Path):
 def test_lead_counts_runs(tmp_path: Path):
     lead = lead_sentences(load([made_store(tmp_path / "run", WOLFF, HIER)]))
     assert lead[-1] == (
-        "2 runs (one per sampler, size and seed), 0 of them reference chains; all finished. ising, β = 0.44; L = 16; "
+        "2 runs (one per sampler, size and seed), 0 of them references; all finished. ising, β = 0.44; L = 16; "
         f"CPU {DEVICE_NAME}."
     )
 

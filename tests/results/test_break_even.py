@@ -3,6 +3,7 @@
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fakes.stores import StoreMaker, quick
 from fakes.verdicts import Made, made_store
@@ -11,9 +12,10 @@ from nisbench.contract.records import CellResult, Estimate, Status
 from nisbench.harness.store import Store
 from nisbench.report.sentences import verdict_sentences
 from nisbench.results.baseline import Baselines
-from nisbench.results.break_even import break_even, with_break_even
+from nisbench.results.break_even import break_even
 from nisbench.results.cells import load
-from nisbench.results.costs import cheapest, differ, with_training
+from nisbench.results.costs import cheapest, count_text, differ, limits, with_training
+from nisbench.results.derived import with_derived
 from nisbench.results.export import long_table
 from nisbench.results.groups import grouped
 
@@ -24,6 +26,33 @@ def test_break_even_by_hand():
     assert found.value == pytest.approx(2e7)
     assert found.error == pytest.approx(60 * 5e-7 / 9e-12)
     assert break_even(Estimate(0.0), Estimate(2e-6), Estimate(5e-6), "wolff").value == 0.0
+
+
+@pytest.mark.parametrize(
+    ("n", "text"),
+    [
+        (Estimate(3e6, 5e5), "3 million (2.2 to 4.5 million)"),  # 3/(1 + 1/3) and 3/(1 - 1/3)
+        (Estimate(9e5, 2e5), "900 000 (620 000 to 1.6 million)"),
+        (Estimate(3e6, 1.5e6), "3 million (at least 1.5 million)"),
+        (Estimate(3e6, 1e5), "3 million"),  # two errors are 7 %
+        (Estimate(3e6), "3 million"),
+        (Estimate(math.inf), "∞"),
+    ],
+)
+def test_number_of_samples_with_its_range(n: Estimate, text: str):
+    assert count_text(n).replace("\N{NARROW NO-BREAK SPACE}", " ") == text
+
+
+def test_range_of_a_break_even_contains_the_truth():
+    """Normal errors of the training and of both costs, 6 to 10 %: two errors cover 95 % or more, not everything."""
+    rng = np.random.default_rng(5)
+    training, own, base = (x * (1 + e * rng.standard_normal(4000)) for x, e in ((60.0, 0.1), (2e-6, 0.1), (6e-6, 0.06)))
+    truth = 60.0 / 4e-6
+    inside = 0
+    for t, o, b in zip(training, own, base, strict=True):
+        low, high = limits(break_even(Estimate(t, 0.1 * t), Estimate(o, 0.1 * o), Estimate(b, 0.06 * b), "wolff"))
+        inside += low <= truth <= high
+    assert 0.94 < inside / 4000 < 0.975
 
 
 @pytest.mark.parametrize("marginal", [6.1e-6, math.inf])
@@ -37,7 +66,9 @@ def test_training_that_saves_nothing_never_breaks_even(marginal: float):
     ("marginal", "base", "apart"),
     [
         (Estimate(4.0, 0.1), Estimate(5.0, 0.1), True),
-        (Estimate(4.0, 0.4), Estimate(5.0, 0.4), False),  # 1.8 combined errors
+        (Estimate(4.0, 0.4), Estimate(5.0, 0.4), False),  # 1.7 errors of ln(4/5)
+        (Estimate(1.0, 0.5), Estimate(100.0, 50.0), True),  # a factor of 100 (24 to 410), although 2 (100 - 50) > 99
+        (Estimate(4.0), Estimate(math.inf), True),
         (Estimate(4.0, 0.01), Estimate(4.7, 0.01), False),  # 18 %
         (Estimate(4.0), Estimate(4.0), False),
     ],
@@ -80,7 +111,7 @@ def test_baseline_is_the_cheapest_trusted_sampler_without_training_of_the_same_p
     store = maker.write(tmp_path / "run")
     prices = {"hier": 1e-6, "wolff": 9e-6, "swendsen": 4e-6, "cheat": 1e-9, "elsewhere": 1e-9}
     _priced(store, prices, {"hier": Status.OK, "wolff": Status.OK, "swendsen": Status.OK, "cheat": Status.UNTRUSTED})
-    results = with_break_even(load([store]))
+    results = with_derived(load([store]))
     hier = next(row for row in results.rows if row.cell.plugin == "hier")
     base = results.baselines.at(hier.problem, 8, "cpu")
     assert base is not None
@@ -119,7 +150,7 @@ def test_samplers_that_are_not_told_apart_share_the_first_place(tmp_path: Path):
     assert "hier is as cheap within errors, but must be trained" in first
     _priced(store, {"hier": 4.5e-6})
     # 90 s of training over the 5.4 us that a sample saves
-    assert "Up to 17 million independent samples use wolff at L = 8" in verdict_sentences(load([store]))[0]
+    assert "At L = 8 use wolff for up to 17 million (11 to 30 million)" in verdict_sentences(load([store]))[0]
 
 
 def test_model_without_a_baseline_has_null_and_the_reason(tmp_path: Path):
@@ -141,7 +172,7 @@ def test_model_on_a_device_without_a_baseline_is_held_against_another_device(tmp
     maker.sampler(8)
     store = maker.write(tmp_path / "run")
     _priced(store, {"hier": 2e-6, "wolff": 5e-6}, {"hier": Status.OK, "wolff": Status.OK})
-    results = with_break_even(load([store]))
+    results = with_derived(load([store]))
     hier = next(row for row in results.rows if row.cell.plugin == "hier")
     found = hier.quantities["break_even_samples"]
     assert found.value == pytest.approx(90 / 3e-6)
@@ -149,7 +180,7 @@ def test_model_on_a_device_without_a_baseline_is_held_against_another_device(tmp
     told = " ".join(verdict_sentences(results))
     assert "No sampler without training passed on CUDA at L = 8; the baseline there is wolff on CPU" in told
     _priced(store, {"hier": 9e-6})
-    never = next(row for row in with_break_even(load([store])).rows if row.cell.plugin == "hier")
+    never = next(row for row in with_derived(load([store])).rows if row.cell.plugin == "hier")
     assert "not cheaper than wolff on CPU here" in (never.quantities["break_even_samples"].reason or "")
 
 

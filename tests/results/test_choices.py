@@ -10,7 +10,7 @@ from fakes.verdicts import Made, made_store
 from nisbench.contract.records import Status
 from nisbench.results.advice import Advice, advice
 from nisbench.results.cells import load
-from nisbench.results.choices import COUNTS, choice, choices, total_time, total_times
+from nisbench.results.choices import COUNTS, choice, choices, total_times
 
 WOLFF = Made("wolff", 8, cost=6e-6)
 
@@ -86,8 +86,8 @@ def test_line_of_totals_uses_the_best_stop_and_the_error_of_the_cost(tmp_path: P
     hier = next(rival for rival in found.contenders if rival.group.label == "hier")
     line = dict(total_times(hier))
     assert [min(line), max(line)] == pytest.approx([1e3, 1e9])
-    assert total_time(hier, 1e3).value == pytest.approx(1.5 + 2.5e-3)
-    assert total_time(hier, 1e9).value == pytest.approx(1012.0)
-    assert total_time(hier, 1e9).error == pytest.approx(math.hypot(10.0, 0.1 * 1000))
+    assert hier.total_time(1e3).value == pytest.approx(1.5 + 2.5e-3)
+    assert hier.total_time(1e9).value == pytest.approx(1012.0)
+    assert hier.total_time(1e9).error == pytest.approx(math.hypot(10.0, 0.1 * 1000, 0.1 * 12))
     values = [total.value for total in line.values()]
     assert values == sorted(values)

@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakes.stores import quick
+from fakes.verdicts import Made, made_store
 
 from nisbench.contract.records import Budget, CellResult, Estimate, Status
 from nisbench.harness.store import Store
 from nisbench.results.cells import load
+from nisbench.results.derived import with_derived
 from nisbench.results.exponents import exponents
 from nisbench.results.export import long_table
 
@@ -56,3 +58,18 @@ def test_negative_control_a_wrong_exponent_would_be_seen(quick_store: Store):
     assert fitted.error is not None
     assert abs(fitted.value - 1.6) > 5 * fitted.error
     assert np.isfinite(fitted.error)
+
+
+def test_time_to_a_given_kl_grows_with_the_size(tmp_path: Path):
+    """KL <= 0.1 is ESS >= 0.905, reached after L^2/64 s. At L = 64 it is not reached, so that this size has no time."""
+    cells = [
+        Made("hier", L, ess=0.99, train_s=99.0, history=((0.9 * t, 0.5), (t, last), (2 * t, last)))
+        for L, t, last in ((8, 1.0, 0.95), (16, 4.0, 0.95), (32, 16.0, 0.95), (64, 40.0, 0.9))
+    ]
+    results = with_derived(load([made_store(tmp_path / "run", *cells)]))
+    times = {row.cell.L: row.quantities["train_s_to_kl_0.1"] for row in results.rows}
+    assert [times[L].value for L in (8, 16, 32, 64)] == [1.0, 4.0, 16.0, math.inf]
+    assert times[64].reason == "not reached in 80 s"
+    [fit] = [fit for fit in exponents(results.groups) if fit.series.quantity == "train_s_to_kl_0.1"]
+    assert fit.series.sizes == (8, 16, 32)
+    assert fit.fitted.value == pytest.approx(2.0)

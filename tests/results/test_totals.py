@@ -31,9 +31,9 @@ def test_winner_has_the_smallest_total_for_every_number_of_samples(tmp_path: Pat
     cells += [Made(f"m{k}", 8, ess=0.5, cost=c, train_s=float(rng.uniform(1, 100))) for k, c in enumerate(costs)]
     rivals = contenders(groups(results(tmp_path / "run", *cells)).values())
     found = spans(rivals)
-    assert [found[0].first, found[-1].last] == [FEWEST, math.inf]
+    assert [found[0].first.value, found[-1].last.value] == [FEWEST, math.inf]
     for n in np.geomspace(2 * FEWEST, 1e12, 300):
-        span = next(span for span in found if span.first <= n <= span.last)
+        span = next(span for span in found if (span.first.value or 0.0) <= n <= (span.last.value or 0.0))
         assert span.winner.total(n) == pytest.approx(min(rival.total(n) for rival in rivals))
         assert span.tied == ()
 
@@ -42,17 +42,18 @@ def test_crossing_of_the_baseline_is_the_break_even(tmp_path: Path):
     found = results(tmp_path / "run", Made("wolff", 8, cost=6e-6), Made("hier", 8, ess=0.5, train_s=12.0))
     first, second = spans(contenders(groups(found).values()))
     assert (first.winner.group.label, second.winner.group.label) == ("wolff", "hier")
-    assert first.last == second.first == pytest.approx(12 / 4e-6)
+    assert first.last == second.first
+    assert first.last.value == pytest.approx(12 / 4e-6)
     known = break_even_of(found, groups(found)["hier"])
     assert known is not None
-    assert known.value == pytest.approx(first.last)
+    assert [known.value, known.error] == pytest.approx([first.last.value, first.last.error])
 
 
 def test_preparation_counts_in_the_total(tmp_path: Path):
     slow = Made("slow", 8, cost=2e-6, more={"prepare_s": 8.0})
     found = spans(contenders(groups(results(tmp_path / "run", Made("wolff", 8, cost=6e-6), slow)).values()))
     assert [span.winner.group.label for span in found] == ["wolff", "slow"]
-    assert found[0].last == pytest.approx(8 / 4e-6)
+    assert found[0].last.value == pytest.approx(8 / 4e-6)
 
 
 def test_best_stop_needs_the_fewest_samples(tmp_path: Path):
@@ -69,7 +70,7 @@ def test_best_stop_needs_the_fewest_samples(tmp_path: Path):
     whole = break_even_of(found, group)
     assert whole is not None
     assert whole.value == pytest.approx(12 / 5e-6)
-    assert spans(contenders(groups(found).values()))[0].last == pytest.approx(best[0].value)
+    assert spans(contenders(groups(found).values()))[0].last.value == pytest.approx(best[0].value)
 
 
 def test_stops_are_means_over_the_seeds_at_a_common_step(tmp_path: Path):

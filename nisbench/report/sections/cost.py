@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from nisbench.contract.quantities import (
-    BREAK_EVEN_SAMPLES,
     DRAW_S,
     DRAW_S_PER_1000,
     FLOPS_PER_DRAW,
@@ -36,6 +35,7 @@ from nisbench.report.sweeps import sweep_note, sweeps
 from nisbench.report.tables import lead_columns, lead_entries, size_table
 from nisbench.report.words import AS_ABOVE
 from nisbench.results.cells import Results
+from nisbench.results.derived import DERIVED
 from nisbench.results.exponents import MISFIT, Exponent, exponents
 from nisbench.results.groups import SeedGroup
 from nisbench.results.published import published
@@ -47,8 +47,8 @@ _DRAWN = {
     "Size and memory": (N_PARAMETERS, PEAK_HOST_TRAIN_BYTES, PEAK_HOST_DRAW_BYTES, PEAK_DEVICE_TRAIN_BYTES),
 }
 """Quantities that are drawn here, by the beginning of the caption; the cost of a sample is drawn at the top."""
-_NO_COLUMN = (DRAW_S, BREAK_EVEN_SAMPLES, MATMUL_FLOPS_PER_S)
-"""Left out of the table of times: draw_s follows from the time of 1000 draws, the other two have their own tables."""
+_NO_COLUMN = (DRAW_S, *DERIVED, MATMUL_FLOPS_PER_S)
+"""Left out of the table of times: draw_s follows from the time of 1000 draws, the others have their own tables."""
 _TIME_COLUMNS = tuple(name for name in select(Part.TIME, Part.COUNT) if name not in _NO_COLUMN)
 
 

@@ -10,7 +10,7 @@ from nisbench.report.panels import Grid, GridCell, Note, Panel, Point, Series
 from nisbench.report.places import left_out, measured_places, place_file, place_title, shown_advice
 from nisbench.results.advice import Advice
 from nisbench.results.cells import Results
-from nisbench.results.choices import COUNTS, Choice, choices, total_time, total_times
+from nisbench.results.choices import COUNTS, Choice, choices, total_times
 from nisbench.results.numbers import in_words, join, power_of_ten, seconds_text, significant
 from nisbench.results.totals import Contender, Span
 
@@ -89,14 +89,14 @@ def _rivals(at: Advice) -> tuple[Contender, ...]:
 
 def _notes(found: Sequence[Span]) -> list[Note]:
     """The places at which the winner changes."""
-    later = [span for span in found[1:] if span.first <= COUNTS[-1]]
-    return [Note(span.first, span.winner.total(span.first), in_words(span.first)) for span in later]
+    later = [(span.first.value or 0.0, span.winner) for span in found[1:]]
+    return [Note(n, winner.total(n), in_words(n)) for n, winner in later if n <= COUNTS[-1]]
 
 
 def _in_words(found: Sequence[Span]) -> str:
     """The winners in order: `wolff up to 3 million, then hier`."""
     *before, last = found
-    parts = [f"{span.winner.group.label} up to {in_words(span.last)}" for span in before]
+    parts = [f"{span.winner.group.label} up to {in_words(span.last.value or 0.0)}" for span in before]
     return f"{', '.join(parts)}, then {last.winner.group.label}" if parts else last.winner.group.label
 
 
@@ -104,8 +104,8 @@ def _totals_in_words(at: Advice) -> str:
     """Total times of every sampler for the smallest and the largest number of samples."""
     low, high = COUNTS[0], COUNTS[-1]
     texts = [
-        f"{rival.group.label} {seconds_text(total_time(rival, low).value or 0.0)} to "
-        f"{seconds_text(total_time(rival, high).value or 0.0)}"
+        f"{rival.group.label} {seconds_text(rival.total_time(low).value or 0.0)} to "
+        f"{seconds_text(rival.total_time(high).value or 0.0)}"
         for rival in at.contenders
     ]
     return f"{join(texts)} for {power_of_ten(low)} to {power_of_ten(high)} samples."
