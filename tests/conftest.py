@@ -9,12 +9,17 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported; two processes share two cores
 
 LONGEST = (
-    *("report/", "gpu/test_gpu_dry.py", "cli/test_resume.py", "cli/test_surroundings.py", "contract/test_tutorial.py"),
-    *("contract/test_stranger.py", "cli/test_failures.py", "cli/test_python.py", "contract/test_contract.py"),
+    *("report/", "unit/test_network.py", "contract/test_contract.py", "gpu/test_gpu_dry.py", "cli/test_resume.py"),
+    *("cli/test_surroundings.py", "contract/test_tutorial.py"),
+    *("contract/test_stranger.py", "cli/test_failures.py", "cli/test_python.py"),
     *("cli/test_engines.py", "contract/test_registration.py", "unit/test_hier_exact.py", "docs/test_notebook.py"),
     *("cli/test_stopped.py", "cli/test_kinds.py", "architecture/test_architecture.py", "contract/", "cli/", "unit/"),
 )
-"""Files and folders in the order in which they start: a long one at the end would leave a core without work."""
+"""Files and folders in the order in which they start: a long one at the end would leave a core without work.
+
+In a new checkout, test_network.py and test_contract.py compile the kernels. Tests that start processes come later, or
+each process would compile them once more.
+"""
 TOGETHER = ("tests/report/",)
 """Folders whose files share pages and a browser, so that one process runs them."""
 

@@ -17,6 +17,7 @@ from nisbench.contract.checks import refusal
 from nisbench.contract.interfaces import Density, Model, Sampler, Target
 from nisbench.contract.records import Budget
 from nisbench.errors import InvalidValue, PluginError
+from nisbench.harness.adam import Adam
 from nisbench.harness.fit import DryReport
 from nisbench.physics.enumeration import all_spins
 
@@ -286,7 +287,7 @@ def _train(model: Model, beta: float, seed: int, steps: int = 20) -> None:
     """A few steps of Adam on the reverse Kullback-Leibler divergence, unless no parameter can be trained."""
     if not any(parameter.requires_grad for parameter in model.parameters()):
         return
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    optimizer = Adam([{"params": list(model.parameters()), "lr": 1e-2}], betas=(0.9, 0.999))
     source = generator(seed)
     for _ in range(steps):
         batch = model.training_batch(64, beta=beta, generator=source)

@@ -16,6 +16,7 @@ from torch import Tensor
 from nisbench.contract.interfaces import Model
 from nisbench.contract.timing import PhaseTiming
 from nisbench.errors import StoreError
+from nisbench.harness.adam import Adam
 from nisbench.harness.cell_files import CellFiles
 from nisbench.harness.weights import read_tensors, write_tensors
 
@@ -71,20 +72,18 @@ def newest_checkpoint(files: CellFiles, device: torch.device, source: str | None
     return Checkpoint(None, {}, _note(damaged, "started anew"))
 
 
-def save_checkpoint(
-    files: CellFiles, model: Model, optimizer: torch.optim.Optimizer, progress: Progress, source: str
-) -> None:
+def save_checkpoint(files: CellFiles, model: Model, optimizer: Adam, progress: Progress, source: str) -> None:
     """Write the checkpoint of a training by the core."""
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-    for index, moments in optimizer.state_dict()["state"].items():
-        tensors |= {f"adam.{index}.{key}": torch.as_tensor(value) for key, value in moments.items()}
+    for index, moments in optimizer.state.items():
+        tensors |= {f"adam.{index}.{key}": value for key, value in moments.items()}
     # The metadata of the format are text; repr keeps every bit of a float.
     facts = {"step": str(progress.step), "seconds": repr(progress.seconds), "source": source}
     write_checkpoint(files, tensors, {**facts, "timing": json.dumps(asdict(progress.timing))})
 
 
 def load_checkpoint(
-    files: CellFiles, model: Model, optimizer: torch.optim.Optimizer, source: str | None
+    files: CellFiles, model: Model, optimizer: Adam, source: str | None
 ) -> tuple[Progress | None, str | None]:
     """Read the newest intact checkpoint into model and optimiser; return its progress and a note on damaged files.
 
@@ -110,7 +109,7 @@ def _intact(path: Path, device: torch.device) -> tuple[dict[str, Tensor], dict[s
     return tensors, facts
 
 
-def _restore(path: Path, tensors: Mapping[str, Tensor], model: Model, optimizer: torch.optim.Optimizer) -> None:
+def _restore(path: Path, tensors: Mapping[str, Tensor], model: Model, optimizer: Adam) -> None:
     """Copy parameters and moments. Only the moments come from the file; the groups are those of the options."""
     try:
         model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
@@ -122,7 +121,7 @@ def _restore(path: Path, tensors: Mapping[str, Tensor], model: Model, optimizer:
         if name.startswith("adam."):
             _, index, key = name.split(".", 2)
             moments.setdefault(int(index), {})[key] = value
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
+    optimizer.state = moments
 
 
 def _digest(tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> str:

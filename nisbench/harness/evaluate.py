@@ -14,10 +14,10 @@ import torch
 from numpy.typing import NDArray
 
 from nisbench.contract.catalog import Catalog, load_catalog
-from nisbench.contract.doubts import Doubt, Gate, joined
+from nisbench.contract.doubts import Doubt, Gate
 from nisbench.contract.interfaces import Target
 from nisbench.contract.quantities import DRAW_S, DRAW_S_PER_1000, S_PER_EFFECTIVE_SAMPLE, TRAIN_S
-from nisbench.contract.records import Cell, CellResult, CostBasis, Estimate, Hardware, Status
+from nisbench.contract.records import Cell, CostBasis, Estimate, Hardware
 from nisbench.errors import InvalidValue
 from nisbench.harness.build import build_target
 from nisbench.harness.cost import draw_costs
@@ -31,7 +31,7 @@ from nisbench.harness.plan_targets import PlannedTarget, planned_targets
 from nisbench.harness.seeds import seed_for
 from nisbench.harness.store import Store
 from nisbench.harness.values import options as read_options
-from nisbench.statistics.gates import validity
+from nisbench.statistics.gates import judged
 from nisbench.statistics.independence import repeated, repeated_beyond
 from nisbench.statistics.quantities import ReferenceSeries, chain_quantities, model_quantities, weighted_quantities
 
@@ -94,13 +94,8 @@ def evaluate(
     built = build_target(cell, catalog)
     series = _series(built, found)
     quantities, basis = _estimates(cell, built, found, series, declared)
-    doubts = [*validity(cell.kind, quantities), *_repetitions(found, series)]
-    result = CellResult(
-        cell.cell_id,
-        Status.UNTRUSTED if doubts else Status.OK,
-        joined(doubts),
-        quantities,
-        doubts=tuple(doubts),
+    result = replace(
+        judged(cell, quantities, _repetitions(found, series)),
         hardware=Hardware(f"{declared.device_name or 'unknown device'} (declared)", 1, "none"),
         cost_basis=basis,
         notes=_notes(where, found, declared),

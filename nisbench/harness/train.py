@@ -17,6 +17,7 @@ from nisbench.contract.quantities import ESS_FRACTION, FREE_ENERGY_VARIATIONAL, 
 from nisbench.contract.records import Budget, TrainingOptions
 from nisbench.contract.timing import PhaseTiming
 from nisbench.errors import NisbenchError
+from nisbench.harness.adam import Adam
 from nisbench.harness.cell_files import CellFiles
 from nisbench.harness.checkpoint import Progress, load_checkpoint, save_checkpoint
 from nisbench.harness.clock import Clock
@@ -84,7 +85,7 @@ def train(
     """
     device = next(model.parameters()).device
     groups, betas = _groups(model, options.fan_in), (options.adam_beta1, options.adam_beta2)
-    optimizer = torch.optim.Adam(groups, betas=betas, fused=True)
+    optimizer = Adam(groups, betas)
     found, note = load_checkpoint(files, model, optimizer, None if keep else source)
     state, resumed = found or Progress(), found is not None
     files.keep_history_until(state.step)
@@ -101,7 +102,7 @@ def train(
         _set_rates(optimizer, rate)
         generator.manual_seed(seeds(f"train/{state.step}"))  # a resumed training repeats the same numbers
         batch = model.training_batch(options.batch_size, beta=beta_t, generator=generator)
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.zero_grad()
         batch.loss().backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(model.parameters(), options.clip_norm) if options.clip_norm > 0 else None
         optimizer.step()
@@ -205,7 +206,7 @@ def _note(files: CellFiles, state: Progress, line: dict[str, float | None]) -> N
     files.append_history({"step": state.step, "seconds": state.seconds, **line})
 
 
-def _set_rates(optimizer: torch.optim.Optimizer, rate: float) -> None:
+def _set_rates(optimizer: Adam, rate: float) -> None:
     """Set the learning rate of each group of parameters."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group["scale"]
@@ -222,11 +223,6 @@ def _gradient_norm(model: Model) -> Tensor:
     return nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
 
 
-def _optimizer_bytes(optimizer: torch.optim.Optimizer) -> int:
+def _optimizer_bytes(optimizer: Adam) -> int:
     """Return the memory of the state of the optimiser."""
-    return sum(
-        value.numel() * value.element_size()
-        for state in optimizer.state.values()
-        for value in state.values()
-        if isinstance(value, Tensor)
-    )
+    return sum(value.nbytes for moments in optimizer.state.values() for value in moments.values())

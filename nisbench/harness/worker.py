@@ -19,7 +19,6 @@ import torch
 
 from nisbench.contract.catalog import Catalog, load_catalog
 from nisbench.contract.checks import refusal
-from nisbench.contract.doubts import joined
 from nisbench.contract.interfaces import ChainSampler, Density, Model
 from nisbench.contract.plugin_files import use_plugin_file
 from nisbench.contract.quantities import COMPILE_S, TRAIN_S, TRAIN_STEPS
@@ -40,7 +39,7 @@ from nisbench.harness.source import loaded_source
 from nisbench.harness.stop import StopRequestedError, StopSignals
 from nisbench.harness.store import Store
 from nisbench.harness.unclocked import UNSUPPORTED, ImportTimes, charged_times, unclocked
-from nisbench.statistics.gates import reference_doubts, validity
+from nisbench.statistics.gates import judged, reference_doubts
 
 __all__ = ["main", "run_cell"]
 
@@ -118,15 +117,11 @@ def _run(
     compiled = context.compilation.seconds
     hidden = unclocked(clock, cell.draws, steps.value if steps else None, imported, compiled)
     hidden += [outcome.background] if outcome.background else []
-    doubts = [*validity(cell.kind, quantities), *outcome.doubts]
+    doubts = list(outcome.doubts)
     if cell.reference is not None and cell.kind != "sampler":  # a sampler has no p side
         doubts += reference_doubts(cell.reference, store.state(cell.reference), outcome.reference)
-    return CellResult(
-        cell.cell_id,
-        Status.UNTRUSTED if doubts else Status.OK,
-        joined(doubts),
-        quantities,
-        doubts=tuple(doubts),
+    return replace(
+        judged(cell, quantities, doubts),
         hardware=_hardware(clock.device),
         cost_basis=outcome.cost_basis,
         reference=outcome.reference,

@@ -1,9 +1,9 @@
 """The gates that decide whether a cell is trusted. Each gate judges named quantities and gives a reason if it fails."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from nisbench.contract.doubts import Doubt, Gate
+from nisbench.contract.doubts import Doubt, Gate, joined
 from nisbench.contract.quantities import (
     ENERGY,
     ESS_FRACTION,
@@ -16,12 +16,12 @@ from nisbench.contract.quantities import (
     SAMPLE_EXPONENT,
     TAU_INTS,
 )
-from nisbench.contract.records import CellState, Estimate, Kind, ReferenceState, Status
+from nisbench.contract.records import Cell, CellResult, CellState, Estimate, Kind, ReferenceState, Status
 from nisbench.statistics.beyond import beyond
 from nisbench.statistics.tail import LARGEST_K
 from nisbench.statistics.weights import ESS_FLOOR
 
-__all__ = ["NOT_FINITE", "reference_doubts", "validity"]
+__all__ = ["NOT_FINITE", "judged", "reference_doubts", "validity"]
 
 NOT_FINITE = "not finite"
 """Part of the reason of every quantity whose series contains NaN or infinity."""
@@ -32,16 +32,22 @@ LARGEST_Z = 5.0
 Among the thousands of values of a report, a deviation of 5 by chance (6e-7 each) is not expected.
 """
 
-NEARLY_EQUAL = 0.99
-"""From this ess_fraction on, the tail of the weights is not judged. A weight that is 0.1 sqrt(n) times the mean would
-lower the ESS more; smaller weights of a discrete distribution can have any k and change no estimate."""
-
 RATIO_TOLERANCE = 0.3
 """Largest |ln(ess_fraction/ess_fraction_p)| that is accepted whatever the errors are: agreement within 35 %."""
 
 RATIO_FROM_ESS = 0.3
 """If ess_fraction or ess_fraction_p is at least this, their ratio is judged. If both are smaller, the ratio is too
 noisy, and kl_forward_nats is judged instead."""
+
+
+def judged(cell: Cell, quantities: Mapping[str, Estimate], more: Iterable[Doubt] = ()) -> CellResult:
+    """Return the result of a measured cell: `ok` if every gate passes, else `untrusted` with all doubts.
+
+    `more` are the doubts that do not follow from the quantities.
+    """
+    doubts = (*validity(cell.kind, quantities), *more)
+    status = Status.UNTRUSTED if doubts else Status.OK
+    return CellResult(cell.cell_id, status, joined(doubts), quantities, doubts=doubts)
 
 
 def validity(kind: Kind, quantities: Mapping[str, Estimate]) -> list[Doubt]:
@@ -51,8 +57,7 @@ def validity(kind: Kind, quantities: Mapping[str, Estimate]) -> list[Doubt]:
 
     - a series contains NaN or infinity, or a required quantity is missing;
     - ess_fraction or ess_fraction_p is below 10/n;
-    - pareto_k exceeds 0.7, and ess_fraction is below 0.99: the tail of the weights is too heavy for a mean with an
-      error;
+    - pareto_k exceeds 0.7: the tail of the weights is too heavy for a mean with an error;
     - a chain, the NMCMC chain of a model included, is shorter than 50 tau_int;
     - energy, log_z_per_site or free_energy_p is more than 5 standard errors from the exact value;
     - sample_exponent is more than 5 standard errors from 1: the draws are not those of ln q;
@@ -106,9 +111,8 @@ def _short(quantities: Mapping[str, Estimate]) -> list[Doubt]:
             floor = f"{ESS_FLOOR / ess.n:.2g}"
             few = f"{name} {beyond(ess.value, float(floor))} is below {ESS_FLOOR}/n = {floor}"
             doubts.append(Doubt(Gate.FEW_SAMPLES, few))
-    k, ess = quantities.get(PARETO_K), quantities.get(ESS_FRACTION)
-    equal = ess is not None and ess.value is not None and ess.value >= NEARLY_EQUAL
-    if k and k.value is not None and k.value > LARGEST_K and not equal:
+    k = quantities.get(PARETO_K)
+    if k and k.value is not None and k.value > LARGEST_K:
         value = beyond(k.value, LARGEST_K, ".2f")
         tail = f"pareto_k = {value} exceeds {LARGEST_K}: the largest weights were probably not drawn"
         doubts.append(Doubt(Gate.HEAVY_TAIL, tail))

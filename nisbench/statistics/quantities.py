@@ -41,7 +41,7 @@ from nisbench.statistics import weights
 from nisbench.statistics.autocorrelation import gamma_method
 from nisbench.statistics.estimate import chain_mean, chain_observables, rare_events, tau_estimate, without_errors
 from nisbench.statistics.flips import Flips, sample_exponent
-from nisbench.statistics.gates import NOT_FINITE, validity
+from nisbench.statistics.gates import NOT_FINITE
 from nisbench.statistics.histograms import excess_distance
 from nisbench.statistics.metropolis import metropolis_quantities
 from nisbench.statistics.tail import tail_quantities
@@ -55,7 +55,6 @@ __all__ = [
     "chain_quantities",
     "level_quantities",
     "model_quantities",
-    "validity",
     "weighted_quantities",
 ]
 

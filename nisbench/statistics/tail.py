@@ -22,9 +22,10 @@ LARGEST_K = 0.7
 
 _FEWEST = 5
 """Fewest weights in a tail that is fitted."""
-_EQUAL = 0.01
-"""If the largest weight exceeds the mean by less than this share, the tail is not judged. k does not depend on the
-scale of the excesses, so tiny differences between nearly equal weights can have any k; they change no estimate."""
+_NEARLY_EQUAL = 0.99
+"""From this ess_fraction on, the tail is not fitted. k does not depend on the scale of the excesses, so small
+differences between nearly equal weights can have any k; they change no estimate. One weight of 0.1 sqrt(n) times the
+mean would lower the ESS more."""
 _PRIOR_SCALE, _PRIOR_DRAWS, _PRIOR_K = 3.0, 10.0, 0.5
 """The weak prior: 10 more draws with k = 1/2."""
 
@@ -53,12 +54,13 @@ def pareto_k(log_weight: _FloatArray) -> Estimate:
     Returns
     -------
     Estimate
-        Missing if no weight exceeds the mean by 1 %, or if fewer than 5 weights exceed the start of the tail.
+        Missing if ess_fraction is at least 0.99, or if fewer than 5 weights exceed the start of the tail.
     """
+    ess = ess_fraction(log_weight).value
+    if ess is not None and ess >= _NEARLY_EQUAL:
+        return Estimate.missing(f"ess_fraction is at least {_NEARLY_EQUAL}, so the tail changes no estimate")
     n = len(log_weight)
     x = np.sort(log_weight - log_weight.max())  # (n,) the largest is 0
-    if n == 0 or np.exp(x).mean() * (1 + _EQUAL) > 1:
-        return Estimate.missing("no weight exceeds the mean by 1 %, so the tail changes no estimate")
     length = math.ceil(min(0.2 * n, 3 * math.sqrt(n)))
     # e^-708 is the smallest normal number: smaller weights would lose their digits
     start = max(float(x[max(n - length - 1, 0)]), -708.0)

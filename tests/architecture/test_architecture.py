@@ -113,6 +113,23 @@ def loaded_after(statement: str, names: set[str]) -> set[str]:
     return set(done.stdout.split())
 
 
+TRAINING = """
+import tempfile, torch
+from pathlib import Path
+from nisbench.contract.records import Budget
+from nisbench.harness.cell_files import CellFiles
+from nisbench.harness.clock import Clock
+from nisbench.harness.train import train
+from nisbench.physics.ising import Ising
+from nisbench_plugins.registration import HierOptions
+options = HierOptions(batch_size=4, clip_norm=1.0)
+model = nisbench_plugins.hier.Hier(Ising(4), options)
+with tempfile.TemporaryDirectory() as folder:
+    train(model, beta=0.3, budget=Budget(steps=2), options=options, seeds=len, files=CellFiles(Path(folder)),
+          clock=Clock(torch.device("cpu")), exact_log_z=None)
+"""
+
+
 def test_torch_free_modules_load_without_torch():
     imports = "\n".join(f"import {name}" for name in expanded(TORCH_FREE) if name != "nisbench.__main__")
     assert loaded_after(imports, {"torch"}) == set()
@@ -177,12 +194,14 @@ def test_plugins_import_the_api_and_the_networks_alone(path):
     assert {m for m in own if not m.startswith("nisbench.nn.")} <= allowed
 
 
-def test_a_worker_of_wolff_loads_no_network():
-    """The probe sees torch, and the networks once something has loaded them."""
+def test_a_worker_of_wolff_loads_no_network_and_a_training_no_compiler_of_torch():
+    """The probe sees torch, and the networks and the compiler once something has loaded them."""
     wolff = "import nisbench.harness.worker, nisbench_plugins.wolff"
     early = f"{wolff}\nearly = 'nisbench.nn' in sys.modules, 'nisbench_plugins.hier' in sys.modules"
     statement = f"{early}\nimport nisbench_plugins.hier\nassert early == (False, False)"
+    statement += f"\n{TRAINING}\nassert 'torch._dynamo' not in sys.modules\ntorch.optim.Adam(model.parameters())"
     modules = {"torch", "nisbench.nn", "nisbench.api", "nisbench_plugins.wolff", "nisbench_plugins.hier"}
+    modules.add("torch._dynamo")
     assert loaded_after(statement, modules) == modules
 
 

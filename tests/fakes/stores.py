@@ -6,24 +6,23 @@ ln Z + sigma^2/2 + sigma g under p. Hence KL(q||p) = sigma^2/2 and ESS = exp(-si
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from nisbench.contract.doubts import joined
 from nisbench.contract.records import Budget, Cell, CellResult, Estimate, Hardware, Status
 from nisbench.harness.cell_files import Reference
 from nisbench.harness.cost import draw_costs
 from nisbench.harness.plan import Group, Plan
 from nisbench.harness.store import Store
 from nisbench.physics.kaufman import exact_values
+from nisbench.statistics.gates import judged
 from nisbench.statistics.quantities import (
     ReferenceSeries,
     chain_quantities,
     level_quantities,
     model_quantities,
-    validity,
 )
 
 DEVICE_NAME = "Imaginary CPU 3000"
@@ -236,22 +235,13 @@ def _finish(store, cell, kind, quantities, series, per_draw, rng) -> None:
     if kind == "chain":
         del memory["peak_host_train_bytes"]
     quantities = {**quantities, **costs, **memory, "compile_s": Estimate(1.234)}
-    doubts = validity("model" if kind == "model" else "chain", quantities)
     if kind == "model":
         quantities["matmul_flops_per_s"] = Estimate(1e11)
     files = store.files(cell.cell_id)
     files.write_series(series)
     files.write_samples(_spins(rng, cell, 8))
-    status = Status.UNTRUSTED if doubts else Status.OK
     hardware = Hardware(DEVICE_NAME, 1, "2.13.0+cpu")
-    files.write_result(
-        CellResult(
-            *(cell.cell_id, status, joined(doubts), quantities),
-            hardware=hardware,
-            cost_basis=basis,
-            doubts=tuple(doubts),
-        )
-    )
+    files.write_result(replace(judged(cell, quantities), hardware=hardware, cost_basis=basis))
 
 
 def _totals(rng, cell, n, noise=None):

@@ -1,20 +1,44 @@
 import importlib.util
+import pickle
 import shutil
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from fakes.stores import HOSTILE, Sixty, StoreMaker, quick, troubled
 
 from nisbench.contract.catalog import load_catalog
 from nisbench.harness.store import Store
+from nisbench.report import charts
+from nisbench.report.figures import draw
 from nisbench.report.page import build_report
+from nisbench.report.panels import AnyPanel, Drawing
 
 if TYPE_CHECKING:
     from fakes.browser import Browser
+
+
+@lru_cache(maxsize=300)
+def drawn(pickled: bytes) -> Drawing:
+    """The drawing of a panel, as SVG alone."""
+    return draw(pickle.loads(pickled), pdf=False)
+
+
+@pytest.fixture(autouse=True)
+def drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Equal panels are drawn once, and pages that a test builds have no PDF: drawing takes most of the time.
+
+    The pages of the session, `quick_out` and others below, are drawn in full. test_page.py and test_figures.py check
+    that equal panels give equal bytes.
+    """
+
+    def once(panel: AnyPanel, **_: Any) -> Drawing:
+        return drawn(pickle.dumps(panel))
+
+    monkeypatch.setattr(charts, "draw", once)
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,9 @@ from nisbench.errors import StoreError
 from nisbench.harness import atomic as atomic_module
 from nisbench.harness import store as store_module
 from nisbench.harness.store import Store
+from nisbench.report import charts
 from nisbench.report.document import Related
+from nisbench.report.figures import draw
 from nisbench.report.page import build_report
 
 OPEN = ["verdict", "what-to-use", "claims", "figures"]
@@ -285,10 +287,11 @@ def test_unwritable_folder_is_one_clear_error(tmp_path: Path):
         build_report([store], tmp_path / "file" / "out")
 
 
-def test_report_leaves_no_trace_in_matplotlib(out: Path, tmp_path: Path):
+def test_report_leaves_no_trace_in_matplotlib(out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     import matplotlib as mpl
     from matplotlib import pyplot as plt
 
+    monkeypatch.setattr(charts, "draw", draw)
     maker = StoreMaker(draws=400)
     maker.sampler(4)
     before = dict(mpl.rcParams)

@@ -13,6 +13,7 @@ from nisbench.statistics.flips import Flips, mirror_doubt, sample_exponent, site
 from nisbench.statistics.histograms import excess_distance
 from nisbench.statistics.independence import correlated, repeated, repeated_beyond
 from nisbench.statistics.tail import fit_shape, pareto_k, tail_quantities
+from nisbench.statistics.weights import ess_fraction
 
 
 def series(n, rng):
@@ -148,12 +149,21 @@ def test_shape_of_exact_pareto_tails(k):
     assert np.std(found) == pytest.approx((1 + k) / 20, rel=0.25)
 
 
+def test_the_tail_of_nearly_equal_weights_is_not_judged():
+    """k = 1 at any scale. ESS >= mean w/max w, so weights that exceed their mean by less than 1 % are never judged."""
+    excess = np.random.default_rng(1).pareto(1.0, 10_000)
+    for scale, least, most in ((4e-7, 0.9999, 1.0), (3e-4, 0.993, 0.995), (5e-4, 0.98, 0.985), (1.0, 0.0, 0.1)):
+        log_weight = np.log1p(scale * excess)
+        assert least < ess_fraction(log_weight).value <= most
+        k = pareto_k(log_weight)
+        if least > 0.99:
+            assert "ess_fraction is at least 0.99" in k.reason
+        else:
+            assert k.value > 0.7
+
+
 def test_tails_without_a_fit_have_reasons():
-    assert "exceeds the mean by 1 %" in pareto_k(np.full(100, 3.0)).reason
-    nearly_equal = 4e-7 * np.random.default_rng(1).pareto(1.0, 10_000)  # k = 1 at a scale that changes no estimate
-    assert nearly_equal.max() < 0.01
-    assert "exceeds the mean by 1 %" in pareto_k(np.log1p(nearly_equal)).reason
-    assert pareto_k(np.log1p(2.5e6 * nearly_equal)).value > 0.7
+    assert "ess_fraction is at least 0.99" in pareto_k(np.full(100, 3.0)).reason
     assert "weights lie in the tail" in pareto_k(np.r_[np.zeros(999), 5.0]).reason
     assert all(
         np.isfinite(pareto_k(np.round(np.random.default_rng(i).standard_normal(500), 1)).value) for i in range(50)

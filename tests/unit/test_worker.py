@@ -32,6 +32,7 @@ from nisbench.harness.store import Store
 from nisbench.harness.worker import UnavailableError, run_cell
 from nisbench.physics.ising import Ising
 from nisbench.physics.options import IsingOptions
+from nisbench.statistics import gates
 
 L, BETA = 3, 0.3
 
@@ -458,7 +459,7 @@ def test_without_a_reference_the_p_side_has_a_reason(tmp_path):
 def test_a_reference_that_is_not_trusted_judges_nobody(tmp_path, monkeypatch):
     reference = _cell("exact", reference_draws=500, seed=0)
     made_up = Doubt(Gate.FAR_FROM_EXACT, "made so")
-    monkeypatch.setattr(worker, "validity", lambda kind, _: [made_up] if kind == "sampler" else [])
+    monkeypatch.setattr(gates, "validity", lambda kind, _: [made_up] if kind == "sampler" else [])
     _, (left, model) = _run(tmp_path, reference, _cell("coin", reference=reference.cell_id))
     assert left.status is Status.UNTRUSTED
     assert model.status is Status.UNTRUSTED
