@@ -50,6 +50,19 @@ def test_files_of_a_run_have_their_rows() -> None:
         assert set(store.series(cell.cell_id)) <= documented("series.npz")
 
 
+@pytest.mark.parametrize(
+    ("page", "words", "version"),
+    [
+        ("results-schema.md", "version of the measurement, now", records.PROTOCOL_VERSION),
+        ("results-schema.md", "version of the files, now", records.SCHEMA_VERSION),
+        ("faq.md", "Run folders have a schema version, now", records.SCHEMA_VERSION),
+    ],
+)
+def test_pages_state_the_versions_of_the_code(page: str, words: str, version: int) -> None:
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    assert re.findall(rf"{words} (\d+)", text) == [str(version)]
+
+
 def test_every_file_of_a_cell_is_named() -> None:
     names = {path.name for path in (FULL / "cells").glob("*/*")}
     assert {"cell.json", "series.npz"} <= names
