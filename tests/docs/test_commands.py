@@ -56,10 +56,10 @@ def test_the_page_has_the_help_of_every_command():
     assert re.findall(r"^\| \[`([\w-]+)`\]", head, re.MULTILINE) == list(cli.commands)
 
 
-def test_the_readme_names_every_command_once():
+def test_the_readme_shows_or_lists_every_command():
     text = (ROOT / "README.md").read_text(encoding="utf-8").split("## Command line")[1].split("```")[1]
     also = text.split("also: ")[1].strip().split(", ")
-    shown = re.findall(r"^nisbench ([a-z][\w-]*)", text, re.MULTILINE)
+    shown = {*re.findall(r"^nisbench ([a-z][\w-]*)", text, re.MULTILINE)}
     assert sorted([*shown, *also]) == sorted(cli.commands)
 
 
