@@ -17,7 +17,7 @@ CONTRIBUTING = "dev/contributing.md"
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Insert CONTRIBUTING.md, and replace links that leave docs/ by their text."""
+    r"""Insert CONTRIBUTING.md, replace links that leave docs/ by their text, and `\|` in code of tables by `|`."""
     source = str(page.file.src_uri)
     if source == CONTRIBUTING:
         markdown = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").replace("](docs/", "](../")
@@ -30,13 +30,19 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         inside = target.is_relative_to(ROOT / "docs")
         return match[1] if target.exists() and not inside else match[0]
 
-    return re.sub(r"(?<!!)\[([^\]\n]+)\]\(([^)\s:#]+(?:#[^)\s]*)?)\)", replace, markdown)
+    markdown = re.sub(r"(?<!!)\[([^\]\n]+)\]\(([^)\s:#]+(?:#[^)\s]*)?)\)", replace, markdown)
+    return re.sub(r"^\|.*", _plain_bars, markdown, flags=re.MULTILINE)
 
 
 def on_page_content(content: str, **_: Any) -> str:
     r"""Convert \(...\) and \[...\] of the arithmatex extension."""
     content = re.sub(r'<span class="arithmatex">\\\((.*?)\\\)</span>', _inline, content, flags=re.DOTALL)
     return re.sub(r'<div class="arithmatex">\\\[(.*?)\\\]</div>', _block, content, flags=re.DOTALL)
+
+
+def _plain_bars(row: re.Match[str]) -> str:
+    r"""A row of a table: GitHub needs `\|` in its code, where Python-Markdown shows the backslash."""
+    return re.sub(r"`[^`]+`", lambda code: code[0].replace(r"\|", "|"), row[0])
 
 
 def _inline(match: re.Match[str]) -> str:

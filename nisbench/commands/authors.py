@@ -50,7 +50,9 @@ def plugins(name: str | None, form: str, plugin_files: Sequence[str]) -> None:
 
 @click.command()
 @click.argument("name")
-@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Of a model.")
+@click.option(
+    "--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Device of a model."
+)
 @click.option("--sizes", metavar="16", help="Extents besides L = 4; without L = 4 if the plugin refuses it [8].")
 @click.option("--beta", metavar="0.44|critical", help="Inverse temperature of the checks [0.44].")
 @click.option("--option", "options", multiple=True, metavar="couplings.file=F", help="Option of NAME.")

@@ -14,12 +14,14 @@ __all__ = ["draw", "evaluate"]
 @click.argument("file", metavar="FILE.npz", type=click.Path(path_type=Path))
 @click.option("--target", default="ising", show_default=True)
 @click.option("--beta", required=True, metavar="0.44|critical")
-@click.option("--option", "options", multiple=True, metavar="ising.field=0.1", help="Of the target.")
+@click.option("--option", "options", multiple=True, metavar="ising.field=0.1", help="Option of the target.")
 @click.option("--name", help="Name of the sampler in tables [the name of the file].")
 @click.option("--train-seconds", metavar="S", help="Declared time of the training.")
 @click.option("--draw-seconds", metavar="S", help="Declared time of all draws in the file.")
 @click.option("--device-name", metavar="TEXT", help="Processor or GPU of the declared times.")
-@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Its kind.")
+@click.option(
+    "--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Kind of this device."
+)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Run folder; a run there gets the cell.")
 def evaluate(
     file: Path,
@@ -61,8 +63,10 @@ def evaluate(
 @click.command()
 @click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
 @click.argument("cell")
-@click.option("-n", "n", type=click.IntRange(min=1), required=True, help="Number of draws.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Other draws for each seed.")
+@click.option("-n", "n", metavar="N", type=click.IntRange(min=1), required=True, help="Number of draws.")
+@click.option(
+    "--seed", metavar="N", type=click.IntRange(min=0), default=0, show_default=True, help="Other draws for each seed."
+)
 @click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="File to write, .npz.")
 def draw(run_folder: Path, cell: str, n: int, seed: int, out: Path) -> None:
     """Draw from a finished cell into a file that `evaluate` reads; a model has its trained weights.

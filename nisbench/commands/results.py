@@ -17,7 +17,10 @@ __all__ = ["compare", "exact", "export", "merge", "report", "verify"]
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the report [the run folder].")
 @click.option("--paper", is_flag=True, help="Also write paper/: figures for one column as PDF, tables as LaTeX.")
 def report(runs: Sequence[Path], out: Path | None, paper: bool) -> None:
-    """Write report.html, report.md and figures from one or several runs."""
+    """Write report.html, report.md and figures from one or several runs.
+
+    Several runs make one report; it needs a folder of its own, --out.
+    """
     from nisbench.contract.catalog import load_catalog
     from nisbench.harness.store import Store
     from nisbench.report.page import build_report
@@ -61,7 +64,7 @@ def merge(runs: Sequence[Path], out: Path) -> None:
     type=click.Choice(["quantities", "history"]),
     default="quantities",
     show_default=True,
-    help="history: the lines of the trainings.",
+    help="quantities: the estimates; history: the lines of the trainings.",
 )
 @click.option("--format", "form", type=click.Choice(["csv", "json", "parquet"]), default="json", show_default=True)
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File to write [standard output].")
@@ -86,18 +89,23 @@ def export(runs: Sequence[Path], table: str, form: str, out: Path | None) -> Non
 @click.argument("before", metavar="A", type=click.Path(path_type=Path))
 @click.argument("after", metavar="B", type=click.Path(path_type=Path))
 @click.option(
-    "--threshold", type=click.FloatRange(min=1.0), default=4.0, show_default=True, help="Least combined errors."
+    "--threshold",
+    metavar="X",
+    type=click.FloatRange(min=1.0),
+    default=4.0,
+    show_default=True,
+    help="A difference counts if it exceeds X combined errors.",
 )
 @click.option("--fail-on-regression", is_flag=True, help="Exit code 1 if anything became worse.")
-@click.option("--ignore-timings", is_flag=True, help="Timings and memory are shown and do not count as regressions.")
+@click.option("--ignore-timings", is_flag=True, help="Show timings and memory, but do not count them as regressions.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def compare(
     before: Path, after: Path, threshold: float, fail_on_regression: bool, ignore_timings: bool, form: str
 ) -> None:
-    """What became better or worse from A to B beyond the errors: run folders, exported JSON or report.html.
+    """Show what became better or worse from A to B beyond the errors: run folders, exported JSON or report.html.
 
-    Cells are the same where all their settings are: plugin, version and options, target, size, beta, seed, budget,
-    draws and device.
+    Cells are compared if all their settings but the versions are equal: plugin and options, target, size, beta, seed,
+    budget, draws and device.
     """
     from nisbench.results.compare import compare as compare_sides
     from nisbench.results.compare import lines

@@ -39,7 +39,11 @@ def _plan_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--target", metavar="ising", help="The target of every cell."),
         click.option("--reference", metavar="wolff|none", help="The sampler that draws from p to judge models."),
         click.option(
-            "--option", "options", multiple=True, metavar="hier.width=2", help="Of a plugin or target; 1,2 gives both."
+            "--option",
+            "options",
+            multiple=True,
+            metavar="hier.width=2",
+            help="Option of a plugin or target; 1,2 runs both values.",
         ),
         click.option(
             "--plugin-file",
@@ -55,8 +59,8 @@ def _plan_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="The Python of another environment, with which the cells of plugin NAME run.",
         ),
         click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True),
-        click.option("--memory-limit", metavar="8G", help="Memory that one cell may take."),
-        click.option("--timeout", metavar="30m", help="Time that one cell may take."),
+        click.option("--memory-limit", metavar="8G", help="Memory that one cell may take (8G, 512M)."),
+        click.option("--timeout", metavar="30m", help="Time that one cell may take (90, 30m, 2h)."),
     ]
     for option in reversed(options):
         command = option(command)
@@ -65,7 +69,9 @@ def _plan_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command()
 @_plan_options
-@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Cells at a time.")
+@click.option(
+    "--workers", metavar="N", type=click.IntRange(min=1), default=1, show_default=True, help="Cells at a time."
+)
 @click.option(
     "--executor",
     type=click.Choice(["local", "dask", "slurm"]),
@@ -73,9 +79,11 @@ def _plan_options(command: Callable[..., Any]) -> Callable[..., Any]:
     show_default=True,
     help="Where cells run. slurm submits them and returns.",
 )
-@click.option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster [one of this machine alone].")
+@click.option("--scheduler", metavar="ADDRESS", help="Address of a Dask cluster [a cluster of this machine alone].")
 @click.option("--slurm", "slurm", multiple=True, metavar="KEY=VALUE", help="time=2:00:00, or an option of sbatch.")
-@click.option("--shard", metavar="I/N", help="Only the I-th of N parts of the cells; all parts may share one folder.")
+@click.option(
+    "--shard", metavar="I/N", help="Only part I of N of the cells, from 1/N to N/N; all parts may share one folder."
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder [runs/<plan>-<hash of the cells>].")
 @click.option("--resume/--fresh", default=True, show_default=True, help="Continue, or delete the run and start over.")
 @click.option("--keep", is_flag=True, help="Keep finished cells although the source of their plugin has changed.")
@@ -96,7 +104,7 @@ def run(
 ) -> None:
     """Run a plan and write its report. The same command continues where it was stopped.
 
-    With more sizes, seeds or draws or a longer budget, the same folder keeps its finished cells.
+    With the same --out and more sizes, seeds or draws or a longer budget, the folder keeps its finished cells.
     """
     from nisbench.contract.records import Status
     from nisbench.harness.engines.choice import choose_engine

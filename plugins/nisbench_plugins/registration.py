@@ -232,7 +232,10 @@ def register_models(register: Callable[..., None]) -> None:
         "hier-exact",
         options=HierExactOptions,
         factory="nisbench_plugins.hier_exact:HierExact",
-        summary="hierarchical network, odd, whose last blocks are drawn exactly by a transfer matrix",
+        summary=(
+            "hierarchical network with q(s) = q(-s) built in; its smallest blocks are drawn exactly by a"
+            " transfer matrix. New in nisbench; builds on Bialas, Korcyl, Stebel 2022"
+        ),
         **HIER_EXACT,
     )
 

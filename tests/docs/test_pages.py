@@ -1,6 +1,7 @@
-"""The programs and plugins on the pages about draws, foreign code and Python do what the pages say."""
+"""The programs and plugins on the pages about draws, targets, foreign code and Python do what the pages say."""
 
 import importlib
+import math
 import re
 import runpy
 import shlex
@@ -8,6 +9,7 @@ import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from fakes.runs import cell_of, run_here
@@ -18,6 +20,7 @@ from nisbench.conformance.checks import clauses
 from nisbench.contract import plugin_files
 from nisbench.contract.catalog import load_catalog
 from nisbench.contract.records import Status
+from nisbench.physics.couplings_file import read_couplings
 
 DOCS = Path(__file__).parents[2] / "docs"
 BLOCK = re.compile(r"```python\n# file: (\S+)\n(.*?)```", re.DOTALL)
@@ -48,6 +51,37 @@ def test_draws_of_a_program_that_knows_numpy_alone(files):
     done = CliRunner().invoke(cli, command)
     assert done.exit_code == 0, done.output
     assert "independent L=4 beta=0.05 seed=0: ok" in done.output
+
+
+def test_chains_of_a_finished_cell_become_reference_configurations(files):
+    folder = files("draws.md")
+    run_here(folder / "RUN", plugins="wolff", sizes=4, beta=0.44, draws=400)
+    runner = CliRunner()
+    drawn = runner.invoke(cli, ["draw", "RUN", "wolff-L4", "-n", "100", "--out", "wolff.npz"])
+    assert drawn.exit_code == 0, drawn.output
+    code = re.search(r"```python\n(spins = np.load.*?)```", (DOCS / "draws.md").read_text(), re.DOTALL)[1]
+    scope = {"np": np}
+    exec(code, scope)
+    m = len(scope["reference_spins"])
+    assert m >= 100
+    assert scope["reference_chain"].tolist()[:9] == [*range(8), 0]  # 8 chains
+    log_prob = np.full(m, -16 * math.log(2))  # independent spins
+    own = {"spins": scope["reference_spins"], "log_prob": log_prob, "reference_log_prob": log_prob}
+    np.savez("own.npz", **own, **{name: scope[name] for name in ("reference_spins", "reference_chain")})
+    judged = runner.invoke(cli, ["evaluate", "own.npz", "--beta", "0.44", "--out", "RUN"])
+    assert judged.exit_code == 0, judged.output
+
+
+def test_a_file_of_couplings_is_read(files):
+    folder = files("conventions.md")
+    runpy.run_path(str(folder / "couplings.py"))
+    right, down = (np.load("couplings.npz")[name] for name in ("right", "down"))
+    lattice = read_couplings("couplings.npz", 8)
+    first, second, coupling = (getattr(lattice.bonds, name) for name in ("first", "second", "coupling"))
+    assert {(a, b): J for a, b, J in zip(first, second, coupling, strict=True)} == {
+        **{(8 * i + j, 8 * i + j + 1): right[i, j] for i in range(8) for j in range(7)},
+        **{(8 * i + j, 8 * (i + 1) + j): down[i, j] for i in range(7) for j in range(8)},
+    }
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,28 @@ def test_files_of_a_run_have_their_rows() -> None:
         assert set(store.series(cell.cell_id)) <= documented("series.npz")
 
 
+@pytest.mark.parametrize(
+    ("page", "words", "version"),
+    [
+        ("results-schema.md", "version of the measurement, now", records.PROTOCOL_VERSION),
+        ("results-schema.md", "version of the files, now", records.SCHEMA_VERSION),
+        ("faq.md", "Run folders have a schema version, now", records.SCHEMA_VERSION),
+    ],
+)
+def test_pages_state_the_versions_of_the_code(page: str, words: str, version: int) -> None:
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    assert re.findall(rf"{words} (\d+)", text) == [str(version)]
+
+
+def test_every_stage_of_a_cell_is_named() -> None:
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "nisbench" / "harness").glob("*.py")]
+    stages = {name for text in sources for name in re.findall(r"\.stage\(\"(\w+)\"\)", text)}
+    row = re.search(r"^\| `stage` \|.*$", PAGE, re.MULTILINE)
+    assert row is not None
+    assert len(stages) > 5
+    assert stages <= set(re.findall(r"`(\w+)`", row[0]))
+
+
 def test_every_file_of_a_cell_is_named() -> None:
     names = {path.name for path in (FULL / "cells").glob("*/*")}
     assert {"cell.json", "series.npz"} <= names
