@@ -140,9 +140,11 @@ def _near_one(sweep: Sweep) -> bool:
 
 
 def _complement(panel: Panel, sweep: Sweep) -> Panel:
-    """The panel with 1 - y on a logarithmic axis with the limits of both sides."""
-    sides = [_value(group, side) for group in sweep.groups for side in (ESS_FRACTION, ESS_FRACTION_P)]
-    every = [_bounded(replace(point, y=1 - point.y)).y for point in sides if point is not None]
+    """The panel with 1 - y on a logarithmic axis with the limits of both sides, published values included."""
+    sides = (ESS_FRACTION, ESS_FRACTION_P)
+    known = [value for group in sweep.groups for side in sides if (value := _value(group, side))]
+    known += [point for side in sides for one in published_series(sweep, side) for point in one.points]
+    every = [_bounded(replace(point, y=1 - point.y)).y for point in known]
     above = [value for value in every if value > 0] or [1e-3]
     turned = tuple(
         replace(one, points=tuple(replace(point, y=1 - point.y) for point in one.points)) for one in panel.series

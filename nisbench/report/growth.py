@@ -39,9 +39,9 @@ def costs_alone(results: Results) -> bool:
 
 def cost_figures(results: Results, fits: Sequence[Exponent]) -> list[Figure]:
     """One figure for each sweep with a panel for each of FIRST_COSTS."""
+    fitted = ", with the powers of L that describe them (dotted)" if _describing(fits) else ""
     caption = (
-        f"Time of a training step, time of 1000 draws, and peaks of host memory on {results.hardware}, with the powers "
-        f"of L that describe them (dotted). {MARKS}"
+        f"Time of a training step, time of 1000 draws, and peaks of host memory on {results.hardware}{fitted}. {MARKS}"
     )
     panels = ([quantity_panel(sweep, name, fits=fits, log=True) for name in FIRST_COSTS] for sweep in sweeps(results))
     return [drawn for here in panels if (drawn := figure(here, caption))]
@@ -60,12 +60,22 @@ def cost_table(results: Results, fits: Sequence[Exponent]) -> Table:
         Column("a between the two largest"),
         Column("predicted, the two largest"),
     )
+    fitted = (
+        "A fitted a is printed if a power law describes the costs at all sizes."
+        if _describing(fits)
+        else "No power law describes the costs at all sizes."
+    )
     caption = (
-        f"Costs on {results.hardware}, and exponents a of cost ~ L^a. A fitted a is printed if a power law describes "
-        "the costs at all sizes. The prediction counts operations. Peaks: memory above the resident size at the start "
-        "of the phase; draws are taken in parts, so that their peak does not follow a power law."
+        f"Costs on {results.hardware}, and exponents a of cost ~ L^a. {fitted} The prediction counts operations. "
+        "Peaks: memory above the resident size at the start of the phase; draws are taken in parts, so that their peak "
+        "does not follow a power law."
     )
     return Table.of(caption, heads, _rows(results, fits, sizes, several))
+
+
+def _describing(fits: Sequence[Exponent]) -> bool:
+    """True if a power law describes one of the costs."""
+    return any(fit.describes for fit in fits if fit.series.quantity in FIRST_COSTS)
 
 
 def _rows(

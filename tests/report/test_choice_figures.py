@@ -148,8 +148,8 @@ def test_crowded_panel_keeps_the_samplers_closest_to_the_smallest_total(tmp_path
 
 
 def test_crowded_panel_keeps_the_sampler_with_which_variants_are_compared(tmp_path: Path):
-    variants = [Made("hier", 8, ess=0.9, train_s=1.0 + k, options={"width": 2 + k}) for k in range(9)]
-    default = Made("hier", 8, ess=0.01, train_s=50.0, options={"width": 1})
+    variants = [Made("hier", 8, ess=0.9 - 0.05 * k, train_s=1.0, options={"width": 2 + k}) for k in range(9)]
+    default = Made("hier", 8, ess=0.01, train_s=1.0, options={"width": 1})
     section = what_to_use_section(results(tmp_path / "run", WOLFF, default, *variants))
     shown = [one.label for one in panel(section, "total-time-L8").series]
     assert len(shown) == 6

@@ -257,6 +257,8 @@ def test_an_ess_near_one_is_drawn_as_its_distance_from_one(tmp_path: Path):
         assert panel.title.startswith("1 − ESS per draw")
         assert "(0 is perfect)" in panel.title
     assert panels[0].y_limits == panels[1].y_limits
+    low, high = panels[0].y_limits
+    assert all(low < point.y < high for panel in panels for one in panel.series for point in one.points)
     models = [group for group in sweep.groups if group.trained]
     expected = [1 - group.value("ess_fraction") for group in models]
     assert [point.y for point in panels[0].series[0].points] == pytest.approx(expected)
@@ -288,7 +290,7 @@ def test_a_value_below_two_errors_is_an_upper_limit_on_a_logarithmic_axis():
     assert points[3] == (2e-3, 1e-3, "")
     assert points[4] == (pytest.approx(3.9e-3), None, "upper")
     drawn = draw(shown)
-    assert [value for *_, value in drawn.series[0].points][1:3] == ["below 2.001×10⁻⁶", "below 2.000×10⁻⁶"]
+    assert [value for *_, value in drawn.series[0].points][1:3] == ["below 2.001×10⁻⁶", "below 2×10⁻⁶"]
     ticks = [one.text for one in texts(drawn.svg)[0] if one.tick == "y"]
     assert not {"10⁻⁸", "10⁻⁹", "10⁻¹⁰"} & set(ticks), "the axis starts near the smallest error"
     assert "KL against L. a: 0.100(10) at 4, below 2.001×10⁻⁶ at 8" in shown.alt
@@ -303,7 +305,13 @@ def test_an_upper_limit_is_filled_if_trusted_and_its_arrow_stays_inside():
     for rows in (False, True):
         drawn = draw(replace(shown, rows=rows))
         [(x, y, *_)] = [point for point in drawn.series[0].points if point[3].startswith("below")]
-        assert (x > 100) if rows else (y < 162), "room for an arrow of 7 % of the axis"
+        # The corners of the axes: lower left, lower right, upper right.
+        corners = re.search(
+            r'id="p-patch_2">\s*<path d="M ([\d.]+) ([\d.]+) \nL ([\d.]+) [\d.]+ \nL [\d.]+ ([\d.]+)', drawn.svg
+        )
+        left, bottom, right, top = map(float, corners.groups())
+        room = (x - left) / (right - left) if rows else (bottom - y) / (bottom - top)
+        assert room > 0.07, "the arrow takes 7 % of the axis"
 
 
 def test_both_scales_of_the_page_show_the_same_cells(tmp_path: Path):
@@ -311,9 +319,9 @@ def test_both_scales_of_the_page_show_the_same_cells(tmp_path: Path):
     section = glance_section(load([made_store(tmp_path / "run", *cells)]))
     [kl] = [one for figure in section.figures for one in figure.pictures if one.name == "kl-nats"]
     told = [point[3] for one in kl.drawing.series if one.label == "hier" for point in one.points]
-    assert told == ["below 2.100×10⁻⁶"] * 2
+    assert told == ["below 2.1×10⁻⁶"] * 2
     assert kl.other is not None
-    assert [point[3] for one in kl.other.series if one.label == "hier" for point in one.points] == ["1(10)×10⁻⁷"] * 2
+    assert [point[3] for one in kl.other.series if one.label == "hier" for point in one.points] == ["0.1(1.0)×10⁻⁶"] * 2
 
 
 @pytest.mark.parametrize("trusted", [True, False])

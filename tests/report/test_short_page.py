@@ -1,6 +1,5 @@
 """report.md explains its words, figures and published values to a reader who has no other page."""
 
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,8 +8,7 @@ from fakes.stores import StoreMaker
 from fakes.verdicts import Made, made_store
 
 from nisbench.contract.records import Estimate, Status
-from nisbench.harness.store import Store
-from nisbench.report.document import Fold, Table
+from nisbench.report.document import Document, Fold, Table
 from nisbench.report.growth import costs_alone
 from nisbench.report.page import build_report
 from nisbench.report.sections.cost import cost_section
@@ -28,9 +26,9 @@ def loaded(path: Path, *cells: Made) -> Results:
     return load([made_store(path, *cells)])
 
 
-def short_page(path: Path, store: Store) -> str:
-    build_report([store], path)
-    return (path / "report.md").read_text(encoding="utf-8")
+def shortened(results: Results) -> Document:
+    """The report with the quality and costs alone."""
+    return Document("t", (), (), (glance_section(results),), ())
 
 
 def break_evens(results: Results) -> dict[str, str]:
@@ -85,28 +83,32 @@ def test_the_bare_name_of_a_sampler_is_the_one_with_its_defaults(tmp_path: Path)
 # Figures
 
 
-def test_cells_of_the_grid_are_explained_below_it(tmp_path: Path):
-    text = short_page(tmp_path / "out", made_store(tmp_path / "run", WOLFF, HIER))
+def test_figures_are_explained_below_them(tmp_path: Path):
+    maker = StoreMaker(draws=400)
+    maker.model("hier", 8)
+    maker.sampler(8)
+    build_report([maker.write(tmp_path / "run")], tmp_path / "out")
+    text = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
     lines = text.splitlines()
     [place] = [k for k, line in enumerate(lines) if line.endswith("(figures/what-to-use.svg)")]
     assert lines[place + 1] == ""
     for part in ("Upper number: this time.", "Lower number: how many times longer", "Hatched: a tie"):
         assert part in lines[place + 2]
+    [source] = {value.source for value in published().values if value.method == "HAN"}
+    assert f"\n\nHAN, published: {source}.\n\n" in text
 
 
-def test_published_series_are_named_with_their_sources(tmp_path: Path):
+def test_each_published_series_of_the_short_page_has_its_source_once(tmp_path: Path):
     maker = StoreMaker(draws=400)
-    for L in (8, 16):
+    for L in (4, 8):
         maker.model("hier", L)
-        maker.sampler(L)
-    text = short_page(tmp_path / "out", maker.write(tmp_path / "run"))
-    [sources] = {value.source for value in published().values if value.method == "HAN"}
-    assert f"\nHAN, published: {sources}.\n" in text
-    shown = set(re.findall(r"(\w+), published", text.replace("\\_", "_")))
-    assert {line.partition(", published: ")[0] for line in text.splitlines() if ", published: " in line} == shown
+    document = shortened(load([maker.write(tmp_path / "run")]))
+    shown = {s.label for one in document.main_pictures for s in one.panel.series if s.role == "published"}
+    assert {"HAN, published", "RiGCS, published"} <= shown
+    assert sorted(source.partition(": ")[0] for source in document.sources) == sorted(shown)
     maker = StoreMaker(draws=400)
     maker.model("hier", 8, beta=0.3)
-    assert "published" not in short_page(tmp_path / "cold", maker.write(tmp_path / "other"))
+    assert shortened(load([maker.write(tmp_path / "cold")])).sources == ()
 
 
 # Runs that measure costs alone
@@ -130,6 +132,7 @@ def test_costs_come_first_where_models_were_trained_for_a_few_steps(tmp_path: Pa
     assert drawn[:4] == first
     assert "kl-nats" in drawn[4:]
     assert isinstance(section.blocks[-1], Fold)
+    assert [one.name for one in shortened(results).main_pictures] == first
     assert not {one.name for figure in cost_section(results).figures for one in figure.pictures} & set(drawn)
     [table] = [block for block in section.blocks if isinstance(block, Table)]
     heads = [column.heading for column in table.columns]
@@ -142,17 +145,6 @@ def test_costs_come_first_where_models_were_trained_for_a_few_steps(tmp_path: Pa
     assert rows["hier", "host peak, training (MiB)"]["a between the two largest"].sort == pytest.approx(1.5, abs=1e-9)
     assert ("wolff", "1000 draws (s)") in rows
     assert ("wolff", "one training step (ms)") not in rows
-
-
-def test_short_page_of_such_a_run_has_the_costs(tmp_path: Path):
-    costs(tmp_path / "run", 5)
-    text = short_page(tmp_path / "out", Store.open(tmp_path / "run"))
-    assert re.findall(r"\(figures/(.*)\.svg\)", text)[-3:] == [
-        "train-step-s",
-        "draw-s-per-1000",
-        "peak-host-train-bytes",
-    ]
-    assert "| van | one training step (ms) |" in text
 
 
 def test_longer_trainings_one_size_and_no_training_have_the_quality_first(tmp_path: Path):

@@ -116,9 +116,9 @@ def test_labels_name_what_differs_from_the_default(
 def test_a_cell_without_an_option_is_the_default_unless_another_cell_has_the_default(tmp_path: Path):
     maker = StoreMaker(draws=400)
     one = maker.model("hier", 4)
-    _, end = maker.cells.pop()
+    reference, (_, end) = maker.cells
     cells = [replace(one, options={**one.options, **changed}) for changed in ({}, {"width": 2}, {"width": 1})]
     for n, labels in ((2, ["hier", "hier (width=2)"]), (3, ["hier", "hier (width=2)", "hier (width=None)"])):
-        maker.cells = [(cell, end) for cell in (maker.reference(4), *cells[:n])]
+        maker.cells = [reference, *((cell, end) for cell in cells[:n])]
         found = load([maker.write(tmp_path / str(n))]).labels
         assert [label for label in found if label.startswith("hier")] == labels
