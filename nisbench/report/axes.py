@@ -20,6 +20,8 @@ BESIDE = 14.0
 """Points at the right of the axes, which half of the label of a tick at the edge may take."""
 _GAP = 4.0
 """Smallest distance in points between two labels of an axis."""
+_NEAR = 3.0
+"""Distance in points below which two marks lie on each other."""
 
 
 def set_position_axis(axes: Axes, panel: Panel, room: float, size: float) -> None:
@@ -27,7 +29,7 @@ def set_position_axis(axes: Axes, panel: Panel, room: float, size: float) -> Non
 
     An axis of sizes or of values has its ticks at the sizes or values of the samplers and, in grey, at those of
     published values; never at the points of a fit. Where the labels would overlap, those of the samplers come first,
-    and of these the larger size keeps its label.
+    and of these the larger size keeps its label. Values whose marks lie on each other share one label.
     """
     x = [point.x for point in _points(panel)]
     low, high = min(x), max(x)
@@ -48,9 +50,10 @@ def set_position_axis(axes: Axes, panel: Panel, room: float, size: float) -> Non
         _linear_ticks(axes.xaxis, high - low)
         spread_ticks(axes.xaxis, room, size)
         return
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4g}"))
     own, published = _places(panel, "sampler"), _places(panel, "published")
-    kept = _thinned(axes.xaxis, own, room, size)
+    names = _together(axes.xaxis, own, room) if panel.x_scale == "values" else {}
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: names.get(value, f"{value:.4g}")))
+    kept = _thinned(axes.xaxis, list(names) or own, room, size)
     ticks = _filled(axes.xaxis, kept, sorted(set(published) - set(own)), room, size)
     axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_minor_locator(NullLocator())
@@ -66,6 +69,22 @@ def _beside(low: float, high: float) -> float:
 def _places(panel: Panel, role: Role) -> list[float]:
     """The places of the points of this role, sorted, each once."""
     return sorted({point.x for series in panel.series if series.role == role for point in series.points})
+
+
+def _together(axis: Axis, places: Sequence[float], room: float) -> dict[float, str]:
+    """Place of a tick -> its label. Places closer than _NEAR share the tick of the largest: `0.44, 0.4407`."""
+    low, high = axis.get_view_interval()
+    groups: list[list[float]] = []
+    for place in places:
+        if groups and room * (place - groups[-1][0]) / (high - low) < _NEAR:
+            groups[-1].append(place)
+        else:
+            groups.append([place])
+    names = [list(dict.fromkeys(f"{place:.4g}" for place in group)) for group in groups]
+    texts = [
+        name[0] if len(name) == 1 else (", " if len(name) == 2 else " to ").join((name[0], name[-1])) for name in names
+    ]
+    return {group[-1]: text for group, text in zip(groups, texts, strict=True)}
 
 
 def _filled(axis: Axis, kept: list[float], others: Sequence[float], room: float, size: float) -> list[float]:
@@ -164,12 +183,14 @@ def _limits(panel: Panel) -> tuple[float, float]:
     if not points:
         return (0.5, 2.0)
     high = max(point.y + (point.error or 0.0) for point in points)
-    above = 0.12 if any(point.open for point in points) else 0.0  # room for the arrow of a lower limit
+    # Room for the arrows of limits.
+    above, below = (0.12 if any(point.limit == kind for point in points) else 0.0 for kind in ("lower", "upper"))
     if panel.y_scale == "log":
         # A bar longer than its value would reach minus infinity; it counts down to 0.3 of the value.
         low = min(max(point.y - (point.error or 0.0), 0.3 * point.y) for point in points)
         wide = max((high / low) ** 0.08, 1.15)
-        return low / wide, high * wide * (high / low * wide) ** above
+        span = high / low * wide
+        return low / wide / span**below, high * wide * span**above
     low = min(point.y - (point.error or 0.0) for point in points)
     margin = 0.06 * (high - low) or 0.1 * abs(high) or 1.0
-    return low - margin, high + margin + above * (high - low + margin)
+    return low - margin - below * (high - low + margin), high + margin + above * (high - low + margin)

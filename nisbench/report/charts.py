@@ -16,12 +16,23 @@ from nisbench.results.cells import Results
 from nisbench.results.exponents import Exponent
 from nisbench.results.groups import SeedGroup
 
-__all__ = ["MARKS", "figure", "fraction_limits", "quantity_figures", "quantity_panel", "uncrowded", "undrawn"]
+__all__ = [
+    "MARKS",
+    "figure",
+    "fraction_limits",
+    "quantity_figures",
+    "quantity_panel",
+    "uncrowded",
+    "undrawn",
+    "with_limits",
+]
 
 MARKS = (
     "Filled marks: every seed passed every validity gate. Hollow marks: untrusted. Grey crosses and stars: published "
-    "values, up to twice the largest size. A solid line across sorted rows: the variant with the default options. An "
-    "arrow at an edge: the value is beyond the axis, or infinite. Error bars: one standard error."
+    "values, up to twice the largest size. A mark with an arrow down or to the left: the value is zero within two "
+    "errors, and the mark is the upper limit, the value plus two errors. A solid line across sorted rows: the variant "
+    "whose name lists no option. An arrow at an edge: the value is beyond the axis, or infinite. Error bars: one "
+    "standard error."
 )
 """Explanation of the marks, added to the captions."""
 
@@ -86,8 +97,8 @@ def quantity_panel(
 ) -> Panel | None:
     """The quantity with its errors, one series for each sampler; None if no cell has the quantity.
 
-    All cells at one place make a dot plot, sorted by value, best first, with a line at the default variant. An ESS that
-    is near 1 for every sampler is drawn as 1 - ESS on a logarithmic axis.
+    All cells at one place make a dot plot, sorted by value, best first, with a line at the variant whose name lists no
+    option. An ESS that is near 1 for every sampler is drawn as 1 - ESS on a logarithmic axis.
 
     Parameters
     ----------
@@ -116,6 +127,7 @@ def quantity_panel(
         y_limits=fraction_limits(log=log) if row.fraction else None,
         levels=levels,
         switchable=any(point.y > 0 for one in series if one.role == "sampler" for point in one.points),
+        noisy=not row.timed,
     )
     panel = _complement(panel, sweep) if row.fraction and _near_one(sweep) else panel
     return _dots(panel, row.better == "higher") if sweep.single else panel
@@ -128,14 +140,33 @@ def _near_one(sweep: Sweep) -> bool:
 
 
 def _complement(panel: Panel, sweep: Sweep) -> Panel:
-    """The panel with 1 - y on a logarithmic axis with the limits of both sides."""
-    every = [1 - group.value(side) for group in sweep.groups for side in (ESS_FRACTION, ESS_FRACTION_P)]
+    """The panel with 1 - y on a logarithmic axis with the limits of both sides, published values included."""
+    sides = (ESS_FRACTION, ESS_FRACTION_P)
+    known = [value for group in sweep.groups for side in sides if (value := _value(group, side))]
+    known += [point for side in sides for one in published_series(sweep, side) for point in one.points]
+    every = [_bounded(replace(point, y=1 - point.y)).y for point in known]
     above = [value for value in every if value > 0] or [1e-3]
     turned = tuple(
         replace(one, points=tuple(replace(point, y=1 - point.y) for point in one.points)) for one in panel.series
     )
-    limits = (min(above) / 2, max(above) * 2)
-    return replace(panel, y_label=f"1 − {panel.y_label}", series=turned, y_scale="log", y_limits=limits)
+    # The factors leave room for the arrow of an upper limit.
+    limits = (min(above) / 3, max(above) * 2)
+    label, title = f"1 − {panel.y_label}", sweep.title(f"1 − {panel.y_label} (0 is perfect)")
+    return replace(panel, title=title, y_label=label, series=turned, y_scale="log", y_limits=limits)
+
+
+def with_limits(panel: Panel) -> Panel:
+    """The panel, where on a logarithmic axis a value below two errors is an upper limit: the value plus two errors."""
+    if not (panel.noisy and panel.y_scale == "log"):
+        return panel
+    return replace(panel, series=tuple(replace(one, points=tuple(map(_bounded, one.points))) for one in panel.series))
+
+
+def _bounded(point: Point) -> Point:
+    """The point, or its upper limit; a value below zero counts as zero."""
+    if point.limit or not point.error or point.y >= 2 * point.error:
+        return point
+    return replace(point, y=max(point.y, 0.0) + 2 * point.error, error=None, limit="upper")
 
 
 def _dots(panel: Panel, highest_first: bool) -> Panel:
@@ -155,10 +186,11 @@ def _dots(panel: Panel, highest_first: bool) -> Panel:
 
 
 def _picture(panel: AnyPanel) -> Picture:
-    picture = Picture(panel.name, visible(panel.alt), draw(panel), title=visible(panel.title), panel=panel)
+    shown = with_limits(panel) if isinstance(panel, Panel) else panel
+    picture = Picture(panel.name, visible(shown.alt), draw(shown), title=visible(panel.title), panel=shown)
     if not isinstance(panel, Panel) or not panel.switchable:
         return picture
-    other = _switched(panel)
+    other = with_limits(_switched(panel))
     return replace(picture, other=draw(other, pdf=False), other_scale=other.y_scale)
 
 

@@ -1,6 +1,7 @@
 """The claims that the plans set out to check, with their outcomes, as blocks and as one sentence of the report."""
 
 from collections import Counter
+from dataclasses import replace
 
 from nisbench.report.document import MISSING, Block, Column, Entry, Fold, Paragraph, Table, plain
 from nisbench.results.cells import Results
@@ -25,10 +26,15 @@ def claim_sentence(results: Results) -> list[str]:
 
 
 def claim_blocks(results: Results) -> list[Block]:
-    """A table with one row for each claim: the outcome, and each check with its numbers; empty without claims."""
+    """A table with one row for each claim: the outcome, and each check with its numbers; empty without claims.
+
+    The name of its group stands in front of a claim that several groups make.
+    """
     found = claims(results)
     if not found:
         return []
+    repeated = Counter(claim.text for claim in found)
+    found = tuple(replace(c, text=f"{c.group}: {c.text}") if repeated[c.text] > 1 else c for c in found)
     heads = ("claim", "outcome", "checks and their numbers", "states of its runs")
     table = Table(
         f"{len(found)} {'claim' if len(found) == 1 else 'claims'} of the plan.",

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from nisbench.contract.records import Estimate
 from nisbench.report.methods import Method
-from nisbench.report.panels import AnyPanel, Drawing, visible
+from nisbench.report.panels import AnyPanel, Drawing, Grid, Panel, visible
 from nisbench.results.numbers import concise, score
 from nisbench.results.targets import beta_text
 
@@ -154,6 +154,11 @@ class Picture:
     """The content of the drawing, from which it is drawn again for a paper."""
 
     @property
+    def note(self) -> str:
+        """How to read the drawing where it has no caption; empty if it explains itself."""
+        return self.panel.note if isinstance(self.panel, Grid) else ""
+
+    @property
     def short_alt(self) -> str:
         """The drawing in one short text: its title and its series. The values are in the tables and at the pointer."""
         labels = list(dict.fromkeys(one.group or one.label for one in self.drawing.series))
@@ -254,6 +259,13 @@ class Document:
         first = [figure.pictures[0] for figure in figures]
         rest = [one for figure in reversed(figures) for one in figure.pictures[1:]]
         return tuple([*first, *rest][:_MAIN_PICTURES])
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Name and source of each series of published values in the drawings of the Markdown, in order."""
+        panels = [one.panel for one in self.main_pictures if isinstance(one.panel, Panel)]
+        series = [one for panel in panels for one in panel.series if one.source]
+        return tuple(dict.fromkeys(f"{one.group}: {one.source}." for one in series))
 
 
 def _flat(blocks: Iterable[Block]) -> Iterator[Block]:

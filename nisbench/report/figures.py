@@ -22,7 +22,7 @@ from nisbench.report.dots import draw_dots, row_places
 from nisbench.report.fonts import WHOLE, small_font
 from nisbench.report.grid import draw_grid
 from nisbench.report.mosaic import draw_configurations
-from nisbench.report.panels import AnyPanel, ConfigurationPanel, Drawing, Grid, Panel, Point, Series, Traced
+from nisbench.report.panels import LIMITS, AnyPanel, ConfigurationPanel, Drawing, Grid, Panel, Point, Series, Traced
 from nisbench.report.plot import draw_plot, shifted
 from nisbench.report.sheet import PAGE, Sheet
 from nisbench.results.numbers import as_printed, concise, significant
@@ -109,7 +109,7 @@ def _value(series: Series, point: Point) -> str:
     """The number with its error; a published number has the digits of its source."""
     bare = series.role == "published" and point.error is None
     number = as_printed(point.y) if bare else concise(point.y, point.error)
-    return f"{'above ' if point.open else ''}{number}{'' if point.trusted else ', untrusted'}"
+    return f"{LIMITS[point.limit]}{number}{'' if point.trusted else ', untrusted'}"
 
 
 def _tidy(svg: str, name: str) -> str:

@@ -13,6 +13,7 @@ from nisbench.report.palette import DEFAULT, Mark
 from nisbench.results.numbers import concise, significant
 
 __all__ = [
+    "LIMITS",
     "AnyPanel",
     "ConfigurationPanel",
     "Drawing",
@@ -32,6 +33,9 @@ Role = Literal["sampler", "other", "published", "reference", "fit"]
 Shape = Literal["points", "curve", "steps", "line", "band"]
 """curve: a line without marks, with a shaded band of its errors; band: the shaded band alone."""
 
+LIMITS = {"": "", "lower": "above ", "upper": "below "}
+"""Words in front of a number, by the kind of limit that it is."""
+
 
 @dataclass(frozen=True)
 class Point:
@@ -41,8 +45,8 @@ class Point:
     y: float
     error: float | None = None
     trusted: bool = True
-    open: bool = False
-    """True if y is a lower limit, drawn as an arrow."""
+    limit: Literal["", "lower", "upper"] = ""
+    """`lower`: the value is y or more; `upper`: y or less. Such a mark has an arrow."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,8 @@ class Series:
     """True for a thin line behind the marks."""
     group: str = ""
     """Name of the set of series that the page shows and hides together; empty: the label."""
+    source: str = ""
+    """Publications of a series of published values."""
 
 
 @dataclass(frozen=True)
@@ -88,13 +94,15 @@ class Panel:
     levels: tuple[float, ...] = ()
     """Values of y at which a dashed line is drawn."""
     default: float | None = None
-    """Value of the variant with the default options, at which a dot plot has a line."""
+    """Value of the variant whose name lists no option, at which a dot plot has a line."""
     joined: bool = True
     """True if a line joins the points of a series."""
     rows: bool = False
     """True for a dot plot: one row for each series, in order, and the values on the horizontal axis."""
     switchable: bool = False
     """True if the page also offers the other scale of y."""
+    noisy: bool = False
+    """True if errors can put a value that is not negative at or below zero."""
     notes: tuple[Note, ...] = ()
     words: str = ""
     """The content in words, where it is more than a list of values."""
@@ -151,6 +159,8 @@ class Grid:
     rows: tuple[tuple[str, tuple[GridCell, ...]], ...]
     """Label of the row, and one cell for each column."""
     words: str
+    note: str = ""
+    """How to read the cells, for a reader who has no caption."""
 
     @property
     def alt(self) -> str:
@@ -195,9 +205,7 @@ def _in_words(series: Series) -> str:
     if series.shape != "points":
         return _extent(series)
     values = [
-        f"{'above ' if p.open else ''}{concise(p.y, p.error)} at {significant(p.x)}"
-        for p in series.points
-        if not math.isnan(p.y)
+        f"{LIMITS[p.limit]}{concise(p.y, p.error)} at {significant(p.x)}" for p in series.points if not math.isnan(p.y)
     ]
     return f"{series.label}: {', '.join(values)}." if len(values) <= 12 else _extent(series)
 

@@ -141,7 +141,7 @@ def _draw_series(axes: Axes, panel: Panel, series: Series, label: str) -> None:
         low, high = axes.get_ylim()
         axes.plot(x, np.where(y > low, y, np.nan), linewidth=wide, linestyle=dash, **style)
         _shade(axes, series, x, y)
-        _draw_arrows(axes, x, y, (low, high), style["color"])
+        _draw_arrows(axes, x, y, (low, high), (colour(series), colour(series)))
     elif series.shape == "band":
         _shade(axes, series, x, y, label=label)
     elif series.shape == "line":
@@ -150,7 +150,7 @@ def _draw_series(axes: Axes, panel: Panel, series: Series, label: str) -> None:
         joined = panel.joined and series.role != "published"
         if joined:
             inside = np.isfinite(y) & (y >= axes.get_ylim()[0]) & (y <= axes.get_ylim()[1])
-            inside &= ~np.array([point.open for point in series.points])
+            inside &= np.array([not point.limit for point in series.points])
             axes.plot(x[inside], y[inside], color=style["color"], linestyle=series.mark.dash, zorder=2)
         axes.plot([], [], linestyle=series.mark.dash if joined else "none", **_mark_style(series), **style)
         draw_marks(axes, panel, series, x)
@@ -185,23 +185,27 @@ def draw_marks(axes: Axes, panel: Panel, series: Series, places: NDArray[np.floa
             continue
         pair = (y[chosen], places[chosen]) if across else (places[chosen], y[chosen])
         axes.plot(*pair, **(style | ({"markerfacecolor": PAPER} if hollow else {})))
-    _draw_arrows(axes, places, y, (low, high), colour(series), across=across)
+    for chosen, fill in ((trusted, colour(series)), (~trusted, PAPER)):
+        _draw_arrows(axes, places[chosen], y[chosen], (low, high), (colour(series), fill), across=across)
     _draw_limits(axes, places, y, series, across=across)
 
 
 def _draw_limits(
     axes: Axes, places: NDArray[np.float64], y: NDArray[np.float64], series: Series, *, across: bool
 ) -> None:
-    """An arrow towards larger values at each mark that is a lower limit."""
-    chosen = np.array([point.open for point in series.points])
-    if not chosen.any():
-        return
+    """An arrow of 7 % of the axis at each limit: upwards from a lower one, downwards from an upper one."""
     low, high = axes.get_xlim() if across else axes.get_ylim()
     log = (axes.get_xscale() if across else axes.get_yscale()) == "log"
-    long = y[chosen] * ((high / low) ** 0.07 - 1) if log else np.full(int(chosen.sum()), 0.07 * (high - low))
-    pair = (y[chosen], places[chosen]) if across else (places[chosen], y[chosen])
-    limits: dict[str, Any] = {"xerr": long, "xlolims": True} if across else {"yerr": long, "lolims": True}
-    axes.errorbar(*pair, fmt="none", color=colour(series), elinewidth=1.2, capsize=3.0, zorder=2.5, **limits)
+    for kind, sign in (("lower", 1), ("upper", -1)):
+        chosen = np.array([point.limit == kind for point in series.points])
+        if not chosen.any():
+            continue
+        start = y[chosen]
+        end = start * (high / low) ** (0.07 * sign) if log else start + 0.07 * sign * (high - low)
+        pair = (start, places[chosen]) if across else (places[chosen], start)
+        name = f"{'x' if across else ''}{'lo' if sign > 0 else 'up'}lims"
+        arrows: dict[str, Any] = {"xerr" if across else "yerr": np.abs(end - start), name: True}
+        axes.errorbar(*pair, fmt="none", color=colour(series), elinewidth=1.2, capsize=3.0, zorder=2.5, **arrows)
 
 
 def _mark_style(series: Series) -> dict[str, Any]:
@@ -218,11 +222,11 @@ def _draw_arrows(
     places: NDArray[np.float64],
     y: NDArray[np.float64],
     limits: tuple[float, float],
-    shade: str,
+    colours: tuple[str, str],
     *,
     across: bool = False,
 ) -> None:
-    """Hollow arrows at the edge of the axis for the values beyond its limits."""
+    """Arrows at the edge of the axis for the values beyond its limits; `colours`: of the edge and of the face."""
     low, high = limits
     for chosen, edge, arrow in ((y > high, high, ">" if across else "^"), (y < low, low, "<" if across else "v")):
         if not chosen.any():
@@ -233,8 +237,8 @@ def _draw_arrows(
             *pair,
             marker=arrow,
             markersize=5.0,
-            markeredgecolor=shade,
-            markerfacecolor=PAPER,
+            markeredgecolor=colours[0],
+            markerfacecolor=colours[1],
             linestyle="none",
             clip_on=False,
             zorder=3,

@@ -33,7 +33,7 @@ def ranking(groups: Iterable[SeedGroup]) -> list[str]:
 
 def _sentence(plugin: str, L: int, known: Sequence[tuple[SeedGroup, Estimate]]) -> str:
     ordered = sorted(known, key=lambda pair: pair[1].value or 0.0)
-    parts = [_item(plugin, group, kl) for group, kl in ordered]
+    parts = [_item(group, kl) for group, kl in ordered]
     signs = ["<" if combined_errors(a, b) > _ERRORS else "≈" for (_, a), (_, b) in itertools.pairwise(ordered)]
     chain = [parts[0], *(f"{sign} {part}" for sign, part in zip(signs, parts[1:], strict=True))]
     if len(chain) > 2 * _ENDS:
@@ -41,8 +41,7 @@ def _sentence(plugin: str, L: int, known: Sequence[tuple[SeedGroup, Estimate]]) 
     return f"Variants of {plugin} at L = {L} by {describe(KL_NATS).axis}: {' '.join(chain)}."
 
 
-def _item(plugin: str, group: SeedGroup, kl: Estimate) -> str:
-    """Name of the variant and its KL; the name of the plugin is left out."""
-    name = group.label.removeprefix(plugin).strip().removeprefix("(").removesuffix(")") or "default"
+def _item(group: SeedGroup, kl: Estimate) -> str:
+    """Name of the variant and its KL."""
     untrusted = "" if group.trusted else ", untrusted"
-    return f"{name} {concise(kl.value or 0.0, kl.error, 3)}{untrusted}"
+    return f"{group.label} {concise(kl.value or 0.0, kl.error, 3)}{untrusted}"

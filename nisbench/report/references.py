@@ -65,7 +65,8 @@ def published_series(sweep: Sweep, quantity: str) -> list[Series]:
         on = f" on {device}" if device and describe(quantity).timed else ""
         mark = Mark(marker=PUBLISHED_MARKERS[methods.index(method) % len(PUBLISHED_MARKERS)])
         group = f"{method}, published"
-        series.append(Series(f"{group}{on}", points, mark, role="published", group=group))
+        source = "; ".join(dict.fromkeys(value.source for _, value in values))
+        series.append(Series(f"{group}{on}", points, mark, role="published", group=group, source=source))
     return series
 
 

@@ -57,6 +57,8 @@ class Claim:
     """A claim of a plan with the outcomes of its checks and the rows of its group."""
 
     text: str
+    group: str
+    """Name of the group of the plan."""
     verdicts: tuple[Verdict, ...]
     members: tuple[CellRow, ...]
 
@@ -76,7 +78,7 @@ def claims(results: Results) -> tuple[Claim, ...]:
             if group.get("claim") and members:
                 judge = _Judge(run, members, by_id)
                 verdicts = tuple(judge.verdict(text) for text in group.get("check", ()))
-                found.append(Claim(str(group["claim"]), verdicts, members))
+                found.append(Claim(str(group["claim"]), str(group.get("name", "")), verdicts, members))
     return tuple(found)
 
 

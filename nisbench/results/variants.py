@@ -1,8 +1,11 @@
 """Names of the variants of a plugin: the plugin, followed by the settings in which its cells differ."""
 
+import dataclasses
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
+from nisbench.contract.catalog import load_catalog
 from nisbench.contract.records import Cell, canonical_json
 
 __all__ = ["variant_names"]
@@ -15,8 +18,9 @@ _LAST_RESORT = ("reference",)
 def variant_names(cells: Sequence[Cell]) -> dict[str, str]:
     """cell_id -> name of the variant, for example `hier (width=2)`, or `hier` if the plugin has one variant.
 
-    Option values shared by more than half of the variants are left out, so that variants which each change one default
-    are named by the change. The device is added if the cells of the plugin ran on several devices.
+    A name lists the option values that differ from the defaults of the installed plugin. The default of other settings,
+    and of the options of a plugin that is not installed, is unknown; of these, values that more than half of the
+    variants share are left out. The device is added if the cells of the plugin ran on several devices.
     """
     by_plugin: dict[str, list[Cell]] = defaultdict(list)
     for cell in cells:
@@ -29,7 +33,7 @@ def _names(plugin: str, cells: Sequence[Cell]) -> dict[str, str]:
     settings = _all_settings(cells)
     keys = _differing_keys(cells, settings)
     # A reference is drawn with settings of its own; it does not count as a variant.
-    usual = _usual([settings[cell.cell_id] for cell in cells if not cell.reference_draws], keys)
+    usual = _usual(plugin, [settings[cell.cell_id] for cell in cells if not cell.reference_draws], keys)
     several_devices = len({cell.device for cell in cells}) > 1
     names = {}
     for cell in cells:
@@ -57,12 +61,23 @@ def _differing_keys(cells: Sequence[Cell], settings: Mapping[str, Mapping[str, s
     return sorted(differing - set(_LAST_RESORT) or differing)
 
 
-def _usual(settings: Sequence[Mapping[str, str]], keys: Sequence[str]) -> set[tuple[str, str | None]]:
-    """The (key, value) pairs that more than half of the variants share."""
+def _usual(plugin: str, settings: Sequence[Mapping[str, str]], keys: Sequence[str]) -> set[tuple[str, str | None]]:
+    """The (key, value) pairs that a name leaves out: at most one value of each key, so that no two names are equal."""
     # Each variant counts once, however many cells it has.
     variants = {tuple((key, one.get(key)) for key in keys) for one in settings}
     counts = Counter(pair for variant in variants for pair in variant)
-    return {pair for pair, count in counts.items() if 2 * count > len(variants)}
+    defaults = _defaults(plugin) if keys else {}
+    plain: set[tuple[str, str | None]] = {(key, defaults[key]) for key in keys if key in defaults}
+    # A cell from before the plugin had the option counts as one with the default, unless another cell has the default.
+    plain |= {(key, None) for key, default in plain if (key, default) not in counts}
+    return plain | {pair for pair, count in counts.items() if pair[0] not in defaults and 2 * count > len(variants)}
+
+
+@lru_cache
+def _defaults(plugin: str) -> Mapping[str, str]:
+    """option -> its default as text; empty if the plugin is not installed."""
+    entry = load_catalog(names=(plugin,)).plugins.get(plugin)
+    return {} if entry is None else {field.name: str(field.default) for field in dataclasses.fields(entry.options)}
 
 
 def _all_settings(cells: Sequence[Cell]) -> dict[str, dict[str, str]]:

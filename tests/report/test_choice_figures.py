@@ -99,6 +99,16 @@ def test_a_tie_has_no_colour_of_a_sampler(tmp_path: Path):
     assert not [colour for colour in PALETTE if colour in svg]
 
 
+def test_a_tie_of_many_names_the_cheapest_and_counts_the_others(tmp_path: Path):
+    others = [Made(f"m{k}", 8, cost=(6.1 + 0.1 * k) * 1e-6) for k in range(4)]
+    section = what_to_use_section(results(tmp_path / "run", WOLFF, *others))
+    cells = grid(section).rows[0][1]
+    assert {(cell.label, cell.lines[1], cell.mark) for cell in cells} == {("wolff", "≈ 4 more", None)}
+    drawn = [one.text for one in texts(draw(grid(section)).svg)[0]]
+    assert (drawn.count("wolff"), drawn.count("≈ 4 more")) == (1, 7)
+    assert "m0 or m1 or m2 or m3 or wolff from 1000" in grid(section).words
+
+
 def test_alone_one_trusted_and_none_trusted(tmp_path: Path):
     bad = {"ess": 0.5, "train_s": 3.0, "status": Status.UNTRUSTED}
     cells = (WOLFF, Made("wolff", 16, cost=6e-6), Made("hier", 16, **bad), Made("hier", 32, **bad))
@@ -135,6 +145,17 @@ def test_crowded_panel_keeps_the_samplers_closest_to_the_smallest_total(tmp_path
     cells = [Made(f"m{k}", 8, ess=1 / (1 + k), train_s=1.0 + k) for k in range(12)]
     shown = panel(what_to_use_section(results(tmp_path / "run", WOLFF, *cells)), "total-time-L8")
     assert {one.label for one in shown.series} == {"wolff", "m0", "m1", "m2", "m3", "m4"}
+
+
+def test_crowded_panel_keeps_the_sampler_with_which_variants_are_compared(tmp_path: Path):
+    variants = [Made("hier", 8, ess=0.9 - 0.05 * k, train_s=1.0, options={"width": 2 + k}) for k in range(9)]
+    default = Made("hier", 8, ess=0.01, train_s=1.0, options={"width": 1})
+    section = what_to_use_section(results(tmp_path / "run", WOLFF, default, *variants))
+    shown = [one.label for one in panel(section, "total-time-L8").series]
+    assert len(shown) == 6
+    assert {"hier", "wolff"} <= set(shown)
+    [drawn, _] = [block for block in section.blocks if isinstance(block, Figure)]
+    assert "always those with which variants are compared" in drawn.caption
 
 
 def test_machines_get_grids_of_their_own(tmp_path: Path):
@@ -235,8 +256,8 @@ def test_goals_that_are_not_reached_are_open_ends(tmp_path: Path):
     cells = (trained("hier", 8, 9.0, 0.1, good), trained("hier", 16, 9.0, 0.1, bad), trained("van", 8, 9.0, 0.2, bad))
     section = quality_section(results(tmp_path / "run", *cells))
     shown = panel(section, "time-to-ess-fraction-0-5")
-    points = {one.label: [(point.x, point.y, point.open) for point in one.points] for one in shown.series}
-    assert points == {"hier": [(8, 2.0, False), (16, 7.0, True)], "van": [(8, 7.0, True)]}
+    points = {one.label: [(point.x, point.y, point.limit) for point in one.points] for one in shown.series}
+    assert points == {"hier": [(8, 2.0, ""), (16, 7.0, "lower")], "van": [(8, 7.0, "lower")]}
     assert paragraphs(section) == "No sampler reached ESS ≥ 0.9 with all of its seeds."
     [table] = [block for block in section.blocks if isinstance(block, Table)]
     assert [column.heading for column in table.columns] == ["L", "sampler", "ESS ≥ 0.5", "ESS ≥ 0.9"]
@@ -260,7 +281,7 @@ def test_one_size_makes_rows_with_the_unreached_ones_last(tmp_path: Path):
 
 
 def test_arrow_of_an_open_end_stays_below_the_frame():
-    points = (Point(8, 1.0), Point(16, 100.0, open=True))
+    points = (Point(8, 1.0), Point(16, 100.0, limit="lower"))
     for y_scale in ("log", "linear"):
         shown = Panel("p", "t", "L", "y", (Series("a", points),), y_scale=y_scale)
         drawn = draw(shown)

@@ -9,16 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakes.stores import StoreMaker
+from fakes.verdicts import Made, made_store
 from figure_files import faults, texts, with_published
 
 from nisbench.contract.records import Estimate
 from nisbench.harness.store import Store
-from nisbench.report.charts import quantity_panel, uncrowded
+from nisbench.report.charts import quantity_panel, uncrowded, with_limits
 from nisbench.report.figures import draw
 from nisbench.report.lettering import shortened, width, wrapped
 from nisbench.report.page import build_report
-from nisbench.report.palette import PALETTE, PUBLISHED_MARKERS, marks
+from nisbench.report.palette import PALETTE, PAPER, PUBLISHED_MARKERS, marks
 from nisbench.report.panels import Panel, Point, Series
+from nisbench.report.sections.glance import glance_section
 from nisbench.report.sheet import COLUMN
 from nisbench.report.sweeps import sweeps
 from nisbench.results.cells import load
@@ -252,7 +254,11 @@ def test_an_ess_near_one_is_drawn_as_its_distance_from_one(tmp_path: Path):
         assert panel is not None
         assert panel.y_label.startswith("1 − ESS per draw")
         assert panel.y_scale == "log"
+        assert panel.title.startswith("1 − ESS per draw")
+        assert "(0 is perfect)" in panel.title
     assert panels[0].y_limits == panels[1].y_limits
+    low, high = panels[0].y_limits
+    assert all(low < point.y < high for panel in panels for one in panel.series for point in one.points)
     models = [group for group in sweep.groups if group.trained]
     expected = [1 - group.value("ess_fraction") for group in models]
     assert [point.y for point in panels[0].series[0].points] == pytest.approx(expected)
@@ -266,6 +272,72 @@ def test_values_below_a_logarithmic_axis_are_arrows_that_the_page_tells():
         assert [value for *_, value in traced.points] == ["0.1000", "−0.01000", "0.02000"]
         lowest = max(y for _, y, *_ in traced.points)
         assert traced.points[1][1] == lowest
+
+
+def tiny(*values: tuple[float, float]) -> Panel:
+    """A panel of KL at L = 4, 8, ... with these values and errors."""
+    points = tuple(Point(4.0 * 2**k, value, error) for k, (value, error) in enumerate(values))
+    return Panel("p", "t", "L", "KL", (Series("a", points),), y_scale="log", noisy=True)
+
+
+def test_a_value_below_two_errors_is_an_upper_limit_on_a_logarithmic_axis():
+    raw = tiny((0.1, 0.01), (1e-9, 1e-6), (-3e-6, 1e-6), (2e-3, 1e-3), (1.9e-3, 1e-3))
+    shown = with_limits(raw)
+    points = [(point.y, point.error, point.limit) for point in shown.series[0].points]
+    assert points[0] == (0.1, 0.01, "")
+    assert points[1] == (pytest.approx(2.001e-6), None, "upper")
+    assert points[2] == (pytest.approx(2e-6), None, "upper")
+    assert points[3] == (2e-3, 1e-3, "")
+    assert points[4] == (pytest.approx(3.9e-3), None, "upper")
+    drawn = draw(shown)
+    assert [value for *_, value in drawn.series[0].points][1:3] == ["below 2.001×10⁻⁶", "below 2×10⁻⁶"]
+    ticks = [one.text for one in texts(drawn.svg)[0] if one.tick == "y"]
+    assert not {"10⁻⁸", "10⁻⁹", "10⁻¹⁰"} & set(ticks), "the axis starts near the smallest error"
+    assert "KL against L. a: 0.100(10) at 4, below 2.001×10⁻⁶ at 8" in shown.alt
+    for other in (replace(raw, y_scale="linear"), replace(raw, noisy=False)):
+        assert with_limits(other) == other
+
+
+def test_an_upper_limit_is_filled_if_trusted_and_its_arrow_stays_inside():
+    shown = with_limits(tiny((0.1, 0.01), (1e-9, 1e-6)))
+    hollow = replace(shown.series[0], points=tuple(replace(point, trusted=False) for point in shown.series[0].points))
+    assert draw(shown).svg.count(PAPER) < draw(replace(shown, series=(hollow,))).svg.count(PAPER)
+    for rows in (False, True):
+        drawn = draw(replace(shown, rows=rows))
+        [(x, y, *_)] = [point for point in drawn.series[0].points if point[3].startswith("below")]
+        # The corners of the axes: lower left, lower right, upper right.
+        corners = re.search(
+            r'id="p-patch_2">\s*<path d="M ([\d.]+) ([\d.]+) \nL ([\d.]+) [\d.]+ \nL [\d.]+ ([\d.]+)', drawn.svg
+        )
+        left, bottom, right, top = map(float, corners.groups())
+        room = (x - left) / (right - left) if rows else (bottom - y) / (bottom - top)
+        assert room > 0.07, "the arrow takes 7 % of the axis"
+
+
+def test_both_scales_of_the_page_show_the_same_cells(tmp_path: Path):
+    cells = [Made("hier", L, ess=0.999, more={"kl_nats": Estimate(1e-7, 1e-6)}, train_s=1.0) for L in (8, 16)]
+    section = glance_section(load([made_store(tmp_path / "run", *cells)]))
+    [kl] = [one for figure in section.figures for one in figure.pictures if one.name == "kl-nats"]
+    told = [point[3] for one in kl.drawing.series if one.label == "hier" for point in one.points]
+    assert told == ["below 2.1×10⁻⁶"] * 2
+    assert kl.other is not None
+    assert [point[3] for one in kl.other.series if one.label == "hier" for point in one.points] == ["0.1(1.0)×10⁻⁶"] * 2
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_arrows_at_the_edge_are_hollow_only_if_untrusted(trusted: bool):
+    points = (Point(4.0, 1.0), Point(8.0, math.inf, trusted=trusted))
+    svg = draw(Panel("p", "t", "L", "y", (Series("a", points),))).svg
+    assert (svg.count(PAPER) > draw(Panel("p", "t", "L", "y", (Series("a", points[:1]),))).svg.count(PAPER)) != trusted
+
+
+def test_values_whose_marks_lie_on_each_other_share_one_tick():
+    points = tuple(Point(beta, 1.0) for beta in (0.3, 0.44, 0.440687, 0.6))
+    shown = Panel("p", "t", "β", "y", (Series("a", points),), x_scale="values")
+    assert [one.text for one in texts(draw(shown).svg)[0] if one.tick == "x"] == ["0.3", "0.44, 0.4407", "0.6"]
+    close = tuple(Point(beta, 1.0) for beta in (0.3, 0.44, 0.4401, 0.4403, 0.4409, 0.6))
+    shown = replace(shown, series=(Series("a", close),))
+    assert [one.text for one in texts(draw(shown).svg)[0] if one.tick == "x"] == ["0.3", "0.44 to 0.4409", "0.6"]
 
 
 def test_many_variants_are_grey_lines_with_one_name():

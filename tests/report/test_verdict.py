@@ -240,8 +240,8 @@ def test_variants_are_ranked_and_neighbours_within_errors_are_not_ordered(tmp_pa
     cells[2] = replace(cells[2], status=Status.UNTRUSTED)
     said = verdict(tmp_path, WOLFF, *cells)
     assert (
-        "Variants of hier at L = 16 by KL(q‖p) (nats): rate=1 0.0200(10) < rate=2 0.0300(10) ≈ rate=3 0.0310(10), "
-        "untrusted."
+        "Variants of hier at L = 16 by KL(q‖p) (nats): hier (rate=1) 0.0200(10) < hier (rate=2) 0.0300(10) ≈ hier "
+        "(rate=3) 0.0310(10), untrusted."
     ) in said
     assert not any(sentence.startswith("Variants") for sentence in verdict(tmp_path / "two", WOLFF, *cells[:2]))
 

@@ -11,9 +11,11 @@ from nisbench.contract.catalog import load_catalog
 from nisbench.contract.quantities import QUANTITIES
 from nisbench.contract.records import Estimate, Status
 from nisbench.errors import InvalidValue
+from nisbench.harness.atomic import read_json, write_json
 from nisbench.harness.plan import Overrides
 from nisbench.harness.plan_files import plan_names
 from nisbench.harness.planner import load_plan
+from nisbench.harness.store import Store
 from nisbench.report.claims import claim_blocks, claim_sentence
 from nisbench.report.document import ABSENT, Fold, Table
 from nisbench.report.sentences import verdict_sentences
@@ -208,15 +210,15 @@ def test_a_check_with_many_places_has_a_table_of_its_own(tmp_path: Path):
     assert isinstance(table, Table)
     assert isinstance(fold, Fold)
     assert table.rows[0][2].text.startswith(
-        "hier: ess_fraction >= 0.7: holds at 2, fails at 2 of 4 places, first 0.660(10) at L = 8, hier (width=None); "
+        "hier: ess_fraction >= 0.7: holds at 2, fails at 2 of 4 places, first 0.660(10) at L = 8; "
         "hier: is trusted at L = 16: holds, "
-        "1 ok at L = 16, hier (width=None); 1 ok at L = 16, hier (width=2); "
+        "1 ok at L = 16; 1 ok at L = 16, hier (width=2); "
     )
     (numbers,) = fold.blocks
     assert isinstance(numbers, Table)
     found = {row[0].text: [entry.text for entry in row[1:]] for row in numbers.rows}
     assert found["L = 16, hier (width=2)"][:2] == ["holds: 0.820(10)", "holds: 1 ok"]
-    assert found["L = 8, hier (width=None)"] == ["fails: 0.660(10)", ABSENT, ABSENT]
+    assert found["L = 8"] == ["fails: 0.660(10)", ABSENT, ABSENT]
     assert found["hier (width=2)"][2] == "holds: 0.660(10) at L = 8, 0.820(10) at L = 16"
 
 
@@ -251,3 +253,17 @@ def test_run_without_checks_leaves_its_claims_untested(tmp_path: Path):
         "the plan of this run has no check for it",
     ]
     assert claim_sentence(results) == []
+
+
+def test_a_claim_of_several_groups_is_told_apart_by_their_names(tmp_path: Path):
+    groups = {"blocks of side 1": "more is better", "blocks of side 3": "more is better", "chains": "they are right"}
+    cells = [hier(0.5, options={"block": k}, group=name) for k, name in enumerate(groups)]
+    plan = made_store(tmp_path / "run", *cells).path / "plan.json"
+    record = read_json(plan)
+    write_json(plan, record | {"groups": [one | {"claim": groups[one["name"]]} for one in record["groups"]]})
+    table = next(block for block in claim_blocks(load([Store.open(tmp_path / "run")])) if isinstance(block, Table))
+    assert [row[0].text for row in table.rows] == [
+        "blocks of side 1: more is better",
+        "blocks of side 3: more is better",
+        "they are right",
+    ]

@@ -76,21 +76,49 @@ def test_reference_cell_steps_back_where_its_sampler_is_measured(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("variants", "labels"),
+    ("plugin", "variants", "labels"),
     [
-        ([{"width": 1}, {"width": 2}], ["hier (width=1)", "hier (width=2)"]),
-        ([{}, {"width": 2}, {"fan_in": 0}], ["hier", "hier (fan_in=0)", "hier (width=2)"]),
+        # hier has the defaults width=1 and z2=True, fan_in=64; the most frequent value is not always the default.
+        ("hier", [{"width": 1}, {"width": 2}], ["hier", "hier (width=2)"]),
         (
+            "hier",
+            [{"z2": True}, {"z2": False}, {"z2": False, "width": 2}],
+            ["hier", "hier (width=2, z2=False)", "hier (z2=False)"],
+        ),
+        ("hier", [{"z2": False, "width": 1}, {"z2": False, "width": 2}], ["hier", "hier (width=2)"]),
+        (
+            "hier",
+            [{"fan_in": 8}, {"fan_in": 8, "width": 2}, {"fan_in": 0}],
+            ["hier (fan_in=0)", "hier (fan_in=8)", "hier (fan_in=8, width=2)"],
+        ),
+        # Nobody knows the defaults of a plugin that is not installed: the value of the majority is left out.
+        ("away", [{"width": 1}, {"width": 2}], ["away (width=1)", "away (width=2)"]),
+        ("away", [{}, {"width": 2}, {"fan_in": 0}], ["away", "away (fan_in=0)", "away (width=2)"]),
+        (
+            "away",
             [{"width": width, "z2": z2} for width in (1, 2) for z2 in (False, True)],
-            [f"hier (width={width}, z2={z2})" for width in (1, 2) for z2 in (False, True)],
+            [f"away (width={width}, z2={z2})" for width in (1, 2) for z2 in (False, True)],
         ),
     ],
 )
-def test_labels_tell_variants_by_what_is_not_usual(tmp_path: Path, variants: list[dict], labels: list[str]):
+def test_labels_name_what_differs_from_the_default(
+    tmp_path: Path, plugin: str, variants: list[dict], labels: list[str]
+):
     maker = StoreMaker(draws=400)
-    one = maker.model("hier", 4)
+    one = maker.model(plugin, 4, profile="hier")
     _, end = maker.cells.pop()
     for changed in variants:
         maker.cells.append((type(one).from_json({**one.to_json(), "options": {**one.options, **changed}}), end))
     maker.model("van", 4)
     assert load([maker.write(tmp_path / "run")]).labels == (*labels, "van", "wolff")
+
+
+def test_a_cell_without_an_option_is_the_default_unless_another_cell_has_the_default(tmp_path: Path):
+    maker = StoreMaker(draws=400)
+    one = maker.model("hier", 4)
+    reference, (_, end) = maker.cells
+    cells = [replace(one, options={**one.options, **changed}) for changed in ({}, {"width": 2}, {"width": 1})]
+    for n, labels in ((2, ["hier", "hier (width=2)"]), (3, ["hier", "hier (width=2)", "hier (width=None)"])):
+        maker.cells = [reference, *((cell, end) for cell in cells[:n])]
+        found = load([maker.write(tmp_path / str(n))]).labels
+        assert [label for label in found if label.startswith("hier")] == labels

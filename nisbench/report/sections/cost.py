@@ -31,6 +31,7 @@ from nisbench.report.document import (
     plain,
     value_entry,
 )
+from nisbench.report.growth import FIRST_COSTS, costs_alone
 from nisbench.report.sweeps import sweep_note, sweeps
 from nisbench.report.tables import lead_columns, lead_entries, size_table
 from nisbench.report.words import AS_ABOVE
@@ -46,7 +47,7 @@ _DRAWN = {
     "Time": (TRAIN_S, TRAIN_STEP_S, DRAW_S_PER_1000),
     "Size and memory": (N_PARAMETERS, PEAK_HOST_TRAIN_BYTES, PEAK_HOST_DRAW_BYTES, PEAK_DEVICE_TRAIN_BYTES),
 }
-"""Quantities that are drawn here, by the beginning of the caption; the cost of a sample is drawn at the top."""
+"""Quantities that are drawn here, by the beginning of the caption, unless they are drawn at the top."""
 _NO_COLUMN = (DRAW_S, *DERIVED, MATMUL_FLOPS_PER_S)
 """Left out of the table of times: draw_s follows from the time of 1000 draws, the others have their own tables."""
 _TIME_COLUMNS = tuple(name for name in select(Part.TIME, Part.COUNT) if name not in _NO_COLUMN)
@@ -78,8 +79,10 @@ def cost_section(results: Results) -> Section:
 
 def _figures(results: Results, fits: Sequence[Exponent], hardware: str) -> list[Block]:
     blocks: list[Block] = []
+    above = FIRST_COSTS if costs_alone(results) else ()
     for sweep in sweeps(results):
-        for title, quantities in _DRAWN.items():
+        for title, names in _DRAWN.items():
+            quantities = [name for name in names if name not in above]
             panels = [quantity_panel(sweep, name, fits=fits, log=True) for name in quantities]
             fitted = (
                 ", with the powers of L that describe them (dotted)" if sweep.axis == "L" and not sweep.single else ""

@@ -1,6 +1,7 @@
 """Section on quality against training time: the Pareto front, and the time to reach a quality."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
 
 from nisbench.contract.quantities import ESS_FRACTION, KL_NATS, describe
 from nisbench.report.charts import figure
@@ -140,7 +141,7 @@ def _goal_panel(results: Results, at: Advice, found: Sequence[Reach], goal: Goal
         series.append(Series(label, tuple(_point(one) for one in own), looks[label]))
     rows = len({one.group.L for one in found}) == 1
     if rows:
-        series.sort(key=lambda one: (one.points[0].open, one.points[0].y))
+        series.sort(key=lambda one: (one.points[0].limit, one.points[0].y))
     size = f", L = {found[0].group.L}" if rows else ""
     return Panel(
         name=place_file(results, at, f"time-to-{goal.quantity}-{goal.value:g}", sized=False),
@@ -154,7 +155,8 @@ def _goal_panel(results: Results, at: Advice, found: Sequence[Reach], goal: Goal
 
 
 def _point(one: Reach) -> Point:
-    return Point(float(one.group.L), one.time_s.value or 0.0, one.time_s.error, one.group.trusted, open=one.open)
+    limit: Literal["", "lower"] = "lower" if one.open else ""
+    return Point(float(one.group.L), one.time_s.value or 0.0, one.time_s.error, one.group.trusted, limit)
 
 
 def _goal_text(goal: Goal) -> str:

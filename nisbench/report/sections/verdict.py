@@ -1,6 +1,7 @@
 """Section with the verdict table: what to use each sampler for, its cost and quality, and the claims of the plan."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -97,13 +98,33 @@ def verdict_table(results: Results) -> Table:
         Column("cost based on", numeric=False),
         *((Column("device", numeric=False),) if _several_devices(results) else ()),
     )
-    caption = (
-        f"Measured on {'; '.join(filter(None, (results.hardware, place_text(results))))}. Bold: the smallest cost of a "
-        f"trusted sampler at that size, and costs within {TIMING_CHANGE:.0%} of it."
-    )
     places = {g.members[0].cell.cell_id: (at, g) for place in advice(results) for at in place for g in at.groups}
     ordered = [places[group.members[0].cell.cell_id] for group in results.groups]
-    return Table(caption, heads, tuple(_row(results, at, group) for at, group in ordered))
+    rows = tuple(_row(results, at, group) for at, group in ordered)
+    return Table(_caption(results, rows), heads, rows)
+
+
+def _caption(results: Results, rows: Sequence[Sequence[Entry]]) -> str:
+    """Where the costs were measured, and the meaning of the words and of the bold print in these rows."""
+    told = [f"Measured on {'; '.join(filter(None, (results.hardware, place_text(results))))}."]
+    told.append(
+        "With training: cost of an effective sample, with training and preparation spread over "
+        f"{power_of_ten(SAMPLES_TO_SPREAD)} samples."
+    )
+    if any(group.trained for group in results.groups):
+        told.append(
+            "Break-even: number of samples after which the training has paid off against the cheapest trusted sampler "
+            "without training; undecided: the two costs are equal within errors; not cheaper: the trained sampler "
+            "costs no less; n/a: not trained."
+        )
+    if any(entry.tone == "best" for row in rows for entry in row):
+        told.append(
+            "Bold, where at least two samplers are trusted: the smallest cost of a trusted sampler at that size, and "
+            f"costs within {TIMING_CHANGE:.0%} of it."
+        )
+    if any(entry.text == "none" for row in rows for entry in row):
+        told.append("none: no value; report.html gives the reason.")
+    return " ".join(told)
 
 
 def _row(results: Results, at: Advice, group: SeedGroup) -> tuple[Entry, ...]:
@@ -160,10 +181,12 @@ def _basis(group: SeedGroup) -> Entry:
 
 
 def _break_even(estimate: Estimate | None) -> Entry:
-    """The break-even, or `not cheaper` if an effective sample costs no less than with the baseline."""
+    """The break-even; `not cheaper` or `undecided` if a sample does not cost less than one of the baseline."""
     entry = number(estimate, digits=3)
-    infinite = estimate is not None and estimate.value is not None and math.isinf(estimate.value)
-    return replace(entry, text="not cheaper", tone="missing") if infinite else entry
+    if estimate is not None and estimate.value is not None and math.isinf(estimate.value):
+        return replace(entry, text="not cheaper", tone="missing")
+    undecided = estimate is not None and (estimate.reason or "").startswith("undecided")
+    return replace(entry, text="undecided") if undecided else entry
 
 
 def _best_stop(results: Results, group: SeedGroup) -> Entry:

@@ -20,7 +20,7 @@ _N = "effective samples wanted"
 _CROWD = 6
 """Largest number of samplers in one panel."""
 _NAMED_TIES = 2
-"""Of more samplers that tie, the grid gives the number; the names are in the words of the figure."""
+"""Of more samplers that tie, the grid names the cheapest and counts the others; all names are in its words."""
 _NO_CHOICE = {"alone": "alone", "alone trusted": "the only one trusted"}
 
 
@@ -46,13 +46,17 @@ _TOTAL_CAPTION = (
     "from which another sampler is cheaper beyond errors. Shaded: one standard error of the cost. Only trusted "
     "samplers are drawn."
 )
-_CROWD_CAPTION = f" Of more than {_CROWD} samplers, those are drawn that come closest to the smallest total."
-_GRID_CAPTION = (
-    "The trusted sampler with the smallest total time, training included, by size and number of effective samples "
-    "wanted. Below the name: the total time, and how many times longer the next sampler takes. Hatched: a tie, totals "
-    "that do not differ beyond errors and 20 %. Dashed: no choice, because no other sampler was run, or because at "
-    "most one passed every validity gate."
+_CROWD_CAPTION = (
+    f" Of more than {_CROWD} samplers, those are drawn that come closest to the smallest total, and always those with "
+    "which variants are compared."
 )
+_GRID_NOTE = (
+    "Each cell names the trusted sampler with the smallest total time, training included. Upper number: this time. "
+    "Lower number: how many times longer the next sampler takes. Hatched: a tie, totals that do not differ beyond "
+    "errors and 20 %; ≈ 4 more: four more samplers tie with the named one, which has the smallest total. Dashed: no "
+    "choice, because no other sampler was run, or because at most one passed every validity gate."
+)
+_GRID_CAPTION = f"What to use, by size and number of effective samples wanted. {_GRID_NOTE}"
 
 
 def _total_panel(results: Results, at: Advice) -> Panel:
@@ -81,9 +85,18 @@ def _total_panel(results: Results, at: Advice) -> Panel:
 
 
 def _rivals(at: Advice) -> tuple[Contender, ...]:
-    """The samplers that are drawn: of too many those whose total time comes closest to the smallest at some number."""
+    """The samplers that are drawn: of too many those whose total time comes closest to the smallest at some number.
+
+    A sampler with variants is always drawn, because its variants are compared with it.
+    """
+    labels = [rival.group.label for rival in at.contenders]
+    compared = {one for one in labels if any(other.startswith(f"{one} (") for other in labels)}
     least = {n: min(rival.total(n) for rival in at.contenders) for n in COUNTS}
-    closest = sorted(at.contenders, key=lambda rival: min(rival.total(n) / least[n] for n in COUNTS))[:_CROWD]
+
+    def rank(rival: Contender) -> tuple[bool, float]:
+        return rival.group.label not in compared, min(rival.total(n) / least[n] for n in COUNTS)
+
+    closest = sorted(at.contenders, key=rank)[:_CROWD]
     return tuple(rival for rival in at.contenders if rival in closest)
 
 
@@ -121,6 +134,7 @@ def _grid(results: Results, place: Sequence[Advice]) -> Grid:
         columns=tuple(power_of_ten(n) for n in COUNTS),
         rows=tuple((f"L = {at.L}", tuple(_cell(one, looks) for one in found)) for at, found in rows),
         words=" ".join(f"L = {at.L}: {_row_in_words(found)}." for at, found in rows),
+        note=_GRID_NOTE,
     )
 
 
@@ -129,8 +143,9 @@ def _cell(one: Choice, looks: Mapping[str, Mark]) -> GridCell:
         return GridCell("none trusted", (), empty=True)
     time, label = seconds_text(one.total_s.value or math.nan), one.labels[0]
     if one.kind == "tie":
-        several = f"{len(one.labels)} of them tie" if len(one.labels) > _NAMED_TIES else ""
-        return GridCell(several or " ≈ ".join(sorted(one.labels)), (time,))
+        if len(one.labels) > _NAMED_TIES:
+            return GridCell(label, (time, f"≈ {len(one.labels) - 1} more"))
+        return GridCell(" ≈ ".join(sorted(one.labels)), (time,))
     if one.kind != "clear":
         return GridCell(f"{label}, {_NO_CHOICE[one.kind]}", (time,), empty=True)
     lead = "" if one.lead is None else f"{significant(float(f'{one.lead.value:.1e}'), 2)}×"
