@@ -41,9 +41,10 @@ from nisbench.harness.prepare import (
     warm_up_model,
 )
 from nisbench.harness.references import NO_TAU, leave_metropolis, reference_series
+from nisbench.harness.small import built_if_small
 from nisbench.harness.source import loaded_source
 from nisbench.harness.train import Training, train
-from nisbench.harness.unclocked import background_work
+from nisbench.harness.unclocked import CONSTRUCTORS, background_work
 from nisbench.harness.weights import save_weights
 from nisbench.statistics.quantities import ReferenceSeries, level_quantities, model_quantities
 
@@ -64,12 +65,11 @@ def measure_model(context: CellContext, plugin: type[Model], options: Any) -> Ou
         If weights, gradient and optimiser do not fit into the memory.
     """
     notes: dict[str, str] = {}
-    # On the device `meta` a model takes no memory, so one that does not fit is refused before it is built.
-    start_meta_device()
-    skeleton = construct(context, lambda: model_without_storage(plugin, context.target, options))
+    skeleton = _skeleton(context, plugin, options)
     if skeleton is not None and trains(context.cell.budget):
         needed = check_training_memory(skeleton, context.memory_limit, context.device)
         notes["training_memory_estimate"] = size_text(needed)
+    del skeleton  # the peaks below must not contain its memory
     rate = Estimate(matmul_rate(context.clock))
     model = construct(context, lambda: build_model(plugin, context.target, options, context.cell, context.device))
     compile_s = timed(context, lambda: warm_up_model(context, model))
@@ -104,6 +104,16 @@ def measure_density(context: CellContext, plugin: type[Density], options: Any) -
     state = leave_metropolis(context, density, [quantities[name] for name in TAU_INTS if name in quantities])
     notes = {"reference": NO_TAU} if state is ReferenceState.WITHHELD else {}
     return replace(outcome, quantities=quantities, reference=state, notes={**outcome.notes, **notes})
+
+
+def _skeleton(context: CellContext, plugin: type[Model], options: Any) -> Model | None:
+    """Return the model if it is small, else on the device `meta`, so that one that does not fit is never built."""
+    small = construct(context, lambda: built_if_small(partial(plugin, context.target, options)))
+    if small is not None:
+        return small
+    start_meta_device()
+    with context.clock.part(CONSTRUCTORS[0]):  # both attempts together are the first constructor
+        return model_without_storage(plugin, context.target, options)
 
 
 def _train(context: CellContext, model: Model, options: Any) -> dict[str, Estimate]:

@@ -50,7 +50,7 @@ def limit_memory(limit: int, device: torch.device) -> None:
 
 
 def check_training_memory(model: nn.Module, limit: int | None, device: torch.device) -> int:
-    """Return the bytes that training `model` (on the device `meta`) needs at least.
+    """Return the bytes that training `model` (which may be on the device `meta`) needs at least.
 
     Weights, gradient and the moments of Adam are counted. Activations are not, so a model that passes may still run
     out of memory.

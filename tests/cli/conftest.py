@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from fakes.commands import command_here, forget_modules
 
 FAKES = Path(__file__).parent / "fake_plugins"
 
@@ -72,6 +73,18 @@ def nisbench(start):
         return process.returncode, out, err
 
     return run
+
+
+@pytest.fixture
+def here(environment, tmp_path, monkeypatch, capsys):
+    """Runs a command that starts no cells in this process, in `tmp_path`: (exit code, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+    own = environment["PYTHONPATH"].split(os.pathsep)[:2]  # the others are those of this process
+    for folder in reversed(own):
+        monkeypatch.syspath_prepend(folder)
+    before = set(sys.modules)
+    yield lambda *arguments: command_here(monkeypatch, capsys, *arguments)
+    forget_modules(before, *own)
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,6 @@ import sys
 
 import pytest
 
-from nisbench.cli import main
 from nisbench.physics.kaufman import log_z
 
 
@@ -17,21 +16,6 @@ def _one_line(answer, *parts):
     assert err.count("\n") == 1, err
     for part in parts:
         assert part in err
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch, capsys):
-    """Runs the command in this process, in `tmp_path`: (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PATH", "/nowhere")  # a machine may have SLURM
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["nisbench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return ended.value.code, *capsys.readouterr()
-
-    return run
 
 
 @pytest.mark.parametrize(
@@ -57,7 +41,8 @@ def here(tmp_path, monkeypatch, capsys):
         (["--colour", "red"], ["--colour"]),
     ],
 )
-def test_one_line_and_exit_code_2(here, tmp_path, arguments, parts):
+def test_one_line_and_exit_code_2(here, tmp_path, monkeypatch, arguments, parts):
+    monkeypatch.setenv("PATH", "/nowhere")  # a machine may have SLURM
     _one_line(here("run", *arguments), *parts)
     assert list(tmp_path.iterdir()) == []
 
@@ -73,8 +58,8 @@ def test_a_folder_that_is_no_run_is_not_touched(nisbench, here, tmp_path):
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("thesis.tex", "precious")]
 
 
-def test_the_plan_is_shown_and_not_run(nisbench, tmp_path):
-    code, out, err = nisbench(tmp_path, "plan", "--sizes", "8,12", "--plugins", "hier,wolff", "--beta", "critical")
+def test_the_plan_is_shown_and_not_run(here, tmp_path):
+    code, out, err = here("plan", "--sizes", "8,12", "--plugins", "hier,wolff", "--beta", "critical")
     assert (code, err) == (0, "")
     lines = out.splitlines()
     assert sum("(reference)" in line for line in lines) == 2
@@ -83,41 +68,41 @@ def test_the_plan_is_shown_and_not_run(nisbench, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_exact_values(nisbench, tmp_path):
-    code, out, _ = nisbench(tmp_path, "exact", "--sizes", "8,512", "--beta", "0.44,critical", "--format", "json")
+def test_exact_values(here, tmp_path):
+    code, out, _ = here("exact", "--sizes", "8,512", "--beta", "0.44,critical", "--format", "json")
     assert code == 0
     rows = json.loads(out)
     assert [row["L"] for row in rows] == [8, 512, 8, 512]
     assert rows[0]["log_z"] == pytest.approx(60.0763075272154, abs=1e-12)
     assert rows[1]["log_z"] == pytest.approx(log_z(512, 0.44))
-    assert "60.07630752721" in nisbench(tmp_path, "exact")[1]
-    _one_line(nisbench(tmp_path, "exact", "--sizes", "big"), "'big' is not a lattice size")
+    assert "60.07630752721" in here("exact")[1]
+    _one_line(here("exact", "--sizes", "big"), "'big' is not a lattice size")
 
 
-def test_plugins_lists_what_is_installed_and_what_is_broken(nisbench, tmp_path):
-    code, out, _ = nisbench(tmp_path, "plugins", "--format", "json")
+def test_plugins_lists_what_is_installed_and_what_is_broken(here, tmp_path):
+    code, out, _ = here("plugins", "--format", "json")
     assert code == 0
     found = {entry["name"]: entry for entry in json.loads(out)}
     assert {"hier", "van", "wolff", "exact-draws"} <= set(found)
     assert found["rotten"]["broken"] == "RuntimeError: this plugin fails at import"
     assert found["exact-draws"]["distribution"] == "fakes"
     assert found["hier"]["options"]["width"]["default"] == 1
-    assert "broken: RuntimeError" in nisbench(tmp_path, "plugins")[1]
+    assert "broken: RuntimeError" in here("plugins")[1]
     assert (found["ising"]["kind"], found["ising"]["options"]["boundary"]["default"]) == ("target", "torus")
 
 
-def test_plugins_with_a_name_shows_options_and_the_publication(nisbench, tmp_path):
-    code, out, _ = nisbench(tmp_path, "plugins", "van")
+def test_plugins_with_a_name_shows_options_and_the_publication(here, tmp_path):
+    code, out, _ = here("plugins", "van")
     assert code == 0
     assert out.startswith("van (model, nisbench ")
     assert "--option van.net=dense  (dense or conv) masked dense or masked convolutional" in out
     assert "  cite: D. Wu, L. Wang, P. Zhang" in out
-    target = nisbench(tmp_path, "plugins", "edwards-anderson")[1]
+    target = here("plugins", "edwards-anderson")[1]
     assert "--option edwards-anderson.instance=1  (int) number of the set of couplings" in target
-    (record,) = json.loads(nisbench(tmp_path, "plugins", "wolff", "--format", "json")[1])
+    (record,) = json.loads(here("plugins", "wolff", "--format", "json")[1])
     assert record["citation"].startswith("U. Wolff")
     assert record["options"]["n_chains"] == {"type": "int", "default": 8, "help": "independent chains", "choices": []}
-    _one_line(nisbench(tmp_path, "plugins", "wolf"), "no plugin or target 'wolf'; did you mean 'wolff'?")
+    _one_line(here("plugins", "wolf"), "no plugin or target 'wolf'; did you mean 'wolff'?")
 
 
 def test_the_quick_commands_do_without_torch(environment):

@@ -120,10 +120,10 @@ def test_finished_cells_are_kept(run):
     assert len(run["store"].environment()["resumed"]) == 2
 
 
-def test_nothing_is_run_again(run, nisbench):
+def test_nothing_is_run_again(run, here):
     folder = run["store"].path
     before = _times(folder)
-    code, _, err = nisbench(run["folder"], "run", "--plan", run["plan"], "--out", folder, "--no-report")
+    code, _, err = here("run", "--plan", run["plan"], "--out", folder, "--no-report")
     assert code == 0
     assert "0 cells to run, 2 finished before" in err
     assert _times(folder) == before
@@ -141,7 +141,7 @@ def test_the_numbers_are_those_of_a_run_that_was_not_stopped(run, nisbench):
             np.testing.assert_array_equal(values, second[cell_id][2][name])
 
 
-def test_a_damaged_file_is_named_and_nothing_is_lost(run, nisbench, tmp_path):
+def test_a_damaged_file_is_named_and_nothing_is_lost(run, here):
     store = run["store"]
     path = store.path / "cells" / _cell(store, "tilted").cell_id / "cell.json"
     whole = path.read_bytes()
@@ -149,7 +149,7 @@ def test_a_damaged_file_is_named_and_nothing_is_lost(run, nisbench, tmp_path):
     try:
         path.write_bytes(whole[:20])
         for command in (["run", "--plan", run["plan"], "--out", store.path], ["status", store.path]):
-            code, out, err = nisbench(tmp_path, *command)
+            code, out, err = here(*command)
             assert (code, out) == (2, "")
             assert err.count("\n") == 1
             assert str(path) in err
@@ -158,8 +158,8 @@ def test_a_damaged_file_is_named_and_nothing_is_lost(run, nisbench, tmp_path):
         path.write_bytes(whole)
 
 
-def test_export_has_one_row_per_cell_and_quantity(run, nisbench, tmp_path):
-    code, out, _ = nisbench(tmp_path, "export", run["store"].path, "--format", "json")
+def test_export_has_one_row_per_cell_and_quantity(run, here):
+    code, out, _ = here("export", run["store"].path, "--format", "json")
     assert code == 0
     rows = json.loads(out)
     keys = "cell plugin kind plugin_version target L beta seed device status reason quantity value error n exact z"
@@ -168,13 +168,13 @@ def test_export_has_one_row_per_cell_and_quantity(run, nisbench, tmp_path):
     for cell in run["store"].cells():
         named = {row["quantity"] for row in rows if row["cell"] == cell.cell_id}
         assert named >= set(run["store"].result(cell.cell_id).quantities)
-    code, table, _ = nisbench(tmp_path, "export", run["store"].path, "--format", "csv")
+    code, table, _ = here("export", run["store"].path, "--format", "csv")
     assert code == 0
     assert table.splitlines()[0] == ",".join(keys.split())
 
 
-def test_status_shows_every_cell(run, nisbench, tmp_path):
-    code, out, _ = nisbench(tmp_path, "status", run["store"].path)
+def test_status_shows_every_cell(run, here):
+    code, out, _ = here("status", run["store"].path)
     assert code == 0
     assert len(out.splitlines()) == 3
     assert "tilted L=2" in out
@@ -205,7 +205,7 @@ def test_training_continues_from_its_checkpoint(start, nisbench, write_plan, wai
         np.testing.assert_array_equal(values, whole.series(cell.cell_id)[name])
 
 
-def test_report_comes_last_and_fresh_starts_over(nisbench, write_plan, tmp_path):
+def test_report_comes_last_and_fresh_starts_over(nisbench, here, write_plan, tmp_path):
     plan = write_plan("exact-draws")
     code, out, err = nisbench(tmp_path, "run", "--plan", plan, "--out", "r", "--workers", 2)
     assert code == 0, err
@@ -220,5 +220,5 @@ def test_report_comes_last_and_fresh_starts_over(nisbench, write_plan, tmp_path)
     second = _times(tmp_path / "r")
     assert not (tmp_path / "r" / "report.html").exists()
     assert {p.name for p in second if p in first and first[p] == second[p]} == {"notes.txt"}
-    code, out, _ = nisbench(tmp_path, "report", "r", "--out", "elsewhere")
+    code, out, _ = here("report", "r", "--out", "elsewhere")
     assert (code, out.strip()) == (0, "elsewhere/report.html")

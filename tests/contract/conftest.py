@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from fakes.commands import command_here, forget_modules
 
 
 @pytest.fixture
@@ -19,3 +20,17 @@ def nisbench_with(tmp_path):
         return done.returncode, done.stdout, done.stderr
 
     return run
+
+
+@pytest.fixture
+def nisbench_here(tmp_path, monkeypatch, capsys):
+    """As `nisbench_with`, in this process: for commands that start no cells."""
+    monkeypatch.chdir(tmp_path)
+    before = set(sys.modules)
+
+    def run(site, *arguments):
+        monkeypatch.syspath_prepend(site)
+        return command_here(monkeypatch, capsys, *arguments)
+
+    yield run
+    forget_modules(before, tmp_path)

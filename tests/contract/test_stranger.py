@@ -37,7 +37,7 @@ def site(tmp_path):
     return install(tmp_path / "site", "annni", FILE.read_text())
 
 
-def test_plan_run_report_export_and_check(nisbench_with, site, tmp_path):
+def test_plan_run_report_export_and_check(nisbench_with, nisbench_here, site, tmp_path):
     code, out, err = nisbench_with(site, "run", "--plan", "plan.toml", "--out", "r")
     assert code == 0, err
     store = Store.open(tmp_path / "r")
@@ -53,12 +53,12 @@ def test_plan_run_report_export_and_check(nisbench_with, site, tmp_path):
     page = (tmp_path / "r" / "report.md").read_text()
     assert "annni (kappa=0.0), β = 0.3" in page
     assert "annni, β = 0.3" in page
-    rows = json.loads(nisbench_with(site, "export", "r")[1])
+    rows = json.loads(nisbench_here(site, "export", "r")[1])
     assert {(row["target"], row["target_options"]) for row in rows} == {("annni", None), ("annni", '{"kappa":0.0}')}
-    code, out, _ = nisbench_with(site, "check", "annni", "--option", "annni.kappa=0.25")
+    code, out, _ = nisbench_here(site, "check", "annni", "--option", "annni.kappa=0.25")
     assert (code, out.count("ok  "), out.count("FAIL")) == (0, 9, 0)
     assert "The target has no lattice: not checked." in out
-    reason = json.loads(nisbench_with(site, "exact", "--target", "annni", "--format", "json")[1])[0]["reason"]
+    reason = json.loads(nisbench_here(site, "exact", "--target", "annni", "--format", "json")[1])[0]["reason"]
     assert reason == "the target annni gives no exact values"
     with (site / "annni_reg.py").open("a") as file:
         file.write("# changed without a new version\n")
@@ -69,9 +69,9 @@ def test_plan_run_report_export_and_check(nisbench_with, site, tmp_path):
     assert "the source of van, wolff has changed since cells finished; these cells run again" in err
 
 
-def test_another_option_or_version_is_another_cell(nisbench_with, site):
+def test_another_option_or_version_is_another_cell(nisbench_here, site):
     def planned(*arguments):
-        code, out, err = nisbench_with(site, "plan", "--plan", "plan.toml", *arguments)
+        code, out, err = nisbench_here(site, "plan", "--plan", "plan.toml", *arguments)
         assert code == 0, err
         return {line.split()[0] for line in out.splitlines() if line.startswith("van-")}
 
@@ -83,5 +83,5 @@ def test_another_option_or_version_is_another_cell(nisbench_with, site):
     metadata = next(site.glob("annni-1.0.dist-info/METADATA"))
     metadata.write_text(metadata.read_text().replace("Version: 1.0", "Version: 1.1"))
     assert not planned() & first
-    code, _, err = nisbench_with(site, "plan", "--plan", "plan.toml", "--option", "annni.kappa=-1")
+    code, _, err = nisbench_here(site, "plan", "--plan", "plan.toml", "--option", "annni.kappa=-1")
     assert (code, err) == (2, "nisbench: options of annni: kappa = -1.0: give a number that is not negative\n")
