@@ -40,7 +40,9 @@ class Made:
     """If given, their text is the reason."""
     machine: str = DEVICE_NAME
     history: Sequence[tuple[float, float]] = ()
-    """(seconds, ESS) of each line; each from 512 draws. KL is -ln ESS."""
+    """(seconds, ESS) of each line; each from 512 draws."""
+    kl: bool = False
+    """The history has KL = -ln ESS as well."""
     more: dict[str, float | Estimate] = field(default_factory=dict)
     """Other quantities; a bare number has no error."""
     group: str = "all"
@@ -61,8 +63,8 @@ class Made:
             store.files(cell.cell_id).write_result(CellResult(cell.cell_id, self.status, self.reason))
             return
         for step, (seconds, ess) in enumerate(self.history, 1):
-            line = {"step": step, "seconds": seconds, "ess_fraction": ess, "kl_nats": -math.log(ess)}
-            store.files(cell.cell_id).append_history(line)
+            line = {"step": step, "seconds": seconds, "ess_fraction": ess}
+            store.files(cell.cell_id).append_history(line | ({"kl_nats": -math.log(ess)} if self.kl else {}))
         reason = None if self.status is Status.OK else joined(self.doubts) or self.reason
         hardware = Hardware(self.machine, 1, "2")
         basis = self.basis or ("tau_int" if self.ess is None else "ess_fraction")

@@ -63,7 +63,7 @@ def test_negative_control_a_wrong_exponent_would_be_seen(quick_store: Store):
 def test_time_to_a_given_kl_grows_with_the_size(tmp_path: Path):
     """KL <= 0.1 is ESS >= 0.905, reached after L^2/64 s. At L = 64 it is not reached, so that this size has no time."""
     cells = [
-        Made("hier", L, ess=0.99, train_s=99.0, history=((0.9 * t, 0.5), (t, last), (2 * t, last)))
+        Made("hier", L, ess=0.99, train_s=99.0, kl=True, history=((0.9 * t, 0.5), (t, last), (2 * t, last)))
         for L, t, last in ((8, 1.0, 0.95), (16, 4.0, 0.95), (32, 16.0, 0.95), (64, 40.0, 0.9))
     ]
     results = with_derived(load([made_store(tmp_path / "run", *cells)]))
