@@ -27,18 +27,30 @@ def drawn(pickled: bytes) -> Drawing:
     return draw(pickle.loads(pickled), pdf=False)
 
 
-@pytest.fixture(autouse=True)
-def drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Equal panels are drawn once, and pages that a test builds have no PDF: drawing takes most of the time.
+def drawn_once(panel: AnyPanel, **_: Any) -> Drawing:
+    """The drawing of a panel, as SVG alone; equal panels are drawn once, because drawing takes most of the time.
 
-    The pages of the session, `quick_out` and others below, are drawn in full. test_page.py and test_figures.py check
-    that equal panels give equal bytes.
+    test_page.py and test_figures.py check that equal panels give equal bytes.
     """
+    return drawn(pickle.dumps(panel))
 
-    def once(panel: AnyPanel, **_: Any) -> Drawing:
-        return drawn(pickle.dumps(panel))
 
-    monkeypatch.setattr(charts, "draw", once)
+@pytest.fixture(autouse=True)
+def _drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages that a test builds have no PDF. `quick_out` is drawn in full."""
+    monkeypatch.setattr(charts, "draw", drawn_once)
+
+
+@pytest.fixture(scope="session")
+def build_once() -> Callable[[Store, Path], Path]:
+    """Builds the report on a store with `drawn_once`."""
+
+    def build(store: Store, out: Path) -> Path:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(charts, "draw", drawn_once)
+            return build_report([store], out, catalog=load_catalog())
+
+    return build
 
 
 @pytest.fixture(scope="session")
@@ -56,10 +68,10 @@ def quick_out(quick_store: Store, tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 @pytest.fixture(scope="session")
-def sixty(tmp_path_factory: pytest.TempPathFactory) -> Sixty:
+def sixty(build_once: Callable[[Store, Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Sixty:
     base = tmp_path_factory.mktemp("sixty")
     store = quick(sizes=(4, 8, 16, 32, 64), seeds=(1, 2, 3, 4), draws=1000).write(base / "run")
-    return Sixty(build_report([store], base / "out", catalog=load_catalog()), len(store.cells()))
+    return Sixty(build_once(store, base / "out"), len(store.cells()))
 
 
 @pytest.fixture(scope="session")
@@ -79,7 +91,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Browser"]:
 
 
 @pytest.fixture(scope="session")
-def hostile_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def hostile_page(build_once: Callable[[Store, Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with names that try to break out or have no end, missing numbers and a cell that waits."""
     maker = quick(sizes=(4, 8), draws=400)
     for name in (
@@ -92,7 +104,7 @@ def hostile_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     maker.sampler(4, plugin=HOSTILE[0] + "2", seed=3)
     maker.waits(maker.sampler(64))
     out = tmp_path_factory.mktemp("hostile")
-    return build_report([maker.write(out / "run", title=" ".join(HOSTILE))], out / "report", catalog=load_catalog())
+    return build_once(maker.write(out / "run", title=" ".join(HOSTILE)), out / "report")
 
 
 Rebuilt = Callable[[Path], tuple[Path, dict[str, bytes]]]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes.stores import StoreMaker
+from fakes.stores import HOSTILE, StoreMaker
 from fakes.verdicts import Made, made_store
 from figure_files import faults, texts, with_published
 
@@ -375,3 +375,12 @@ def test_fonts_of_a_pdf_are_of_type_42_and_the_svg_names_a_usual_font():
     assert b"/CIDFontType2" in drawn.pdf
     assert b"/Type3" not in drawn.pdf
     assert set(re.findall("font-family: ([^;]*);", drawn.svg)) == {"'DejaVu Sans', Verdana, sans-serif"}
+
+
+def test_hostile_names_are_drawn_as_pdf():
+    points = (Point(4, 1.0), Point(8, 2.0))
+    for rows in (False, True):
+        panel = Panel("p", HOSTILE[0], "L", HOSTILE[4], tuple(Series(name, points) for name in HOSTILE), rows=rows)
+        pdf = draw(panel).pdf
+        assert pdf.startswith(b"%PDF")
+        assert b"/CIDFontType2" in pdf
