@@ -109,8 +109,8 @@ def _notes(found: Sequence[Span]) -> list[Note]:
 def _in_words(found: Sequence[Span]) -> str:
     """The winners in order: `wolff up to 3 million, then hier`."""
     *before, last = found
-    parts = [f"{span.winner.group.label} up to {in_words(span.last.value or 0.0)}" for span in before]
-    return f"{', '.join(parts)}, then {last.winner.group.label}" if parts else last.winner.group.label
+    parts = [f"{span.best[0].group.label} up to {in_words(span.last.value or 0.0)}" for span in before]
+    return f"{', '.join(parts)}, then {last.best[0].group.label}" if parts else last.best[0].group.label
 
 
 def _totals_in_words(at: Advice) -> str:
