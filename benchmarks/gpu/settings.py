@@ -112,6 +112,6 @@ DRY = Settings(
     quality_batch=16,
     reference_draws=50,
     chain_draws=400,
-    baselines=("metropolis", "wolff"),
+    baselines=("wolff",),
     baseline_sizes=(8,),
 )
