@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from nisbench.contract.interfaces import Density, Model, Sampler
@@ -41,10 +42,9 @@ from nisbench.harness.prepare import (
     warm_up_model,
 )
 from nisbench.harness.references import NO_TAU, leave_metropolis, reference_series
-from nisbench.harness.small import built_if_small
 from nisbench.harness.source import loaded_source
 from nisbench.harness.train import Training, train
-from nisbench.harness.unclocked import CONSTRUCTORS, background_work
+from nisbench.harness.unclocked import background_work
 from nisbench.harness.weights import save_weights
 from nisbench.statistics.quantities import ReferenceSeries, level_quantities, model_quantities
 
@@ -52,6 +52,9 @@ __all__ = ["measure_density", "measure_model"]
 
 _LAUNCH_BATCH = 1024
 """Draws whose kernel launches are counted for a model with a training loop of its own."""
+_SMALL = 256
+"""Sites of a lattice whose models fit into the memory of any machine. The first operation on the device `meta` imports
+the compiler of torch, which takes more than a second of a worker; they are done without it."""
 _LEVEL_PAIRS = 2048
 """Pairs of draws per level for kl_nats_level_<k>. The relative error is then about 3 %."""
 
@@ -107,13 +110,18 @@ def measure_density(context: CellContext, plugin: type[Density], options: Any) -
 
 
 def _skeleton(context: CellContext, plugin: type[Model], options: Any) -> Model | None:
-    """Return the model if it is small, else on the device `meta`, so that one that does not fit is never built."""
-    small = construct(context, lambda: built_if_small(partial(plugin, context.target, options)))
-    if small is not None:
-        return small
-    start_meta_device()
-    with context.clock.part(CONSTRUCTORS[0]):  # both attempts together are the first constructor
-        return model_without_storage(plugin, context.target, options)
+    """Return the model on the device `meta`, so that one that does not fit is never built; a real one if L is small.
+
+    None if its constructor raises an exception, which the measured instance will raise again.
+    """
+    if context.target.n_sites > _SMALL:
+        start_meta_device()
+        return construct(context, lambda: model_without_storage(plugin, context.target, options))
+    try:
+        with torch.random.fork_rng(devices=[]):
+            return construct(context, partial(plugin, context.target, options))
+    except Exception:  # the constructor of a plugin may raise anything
+        return None
 
 
 def _train(context: CellContext, model: Model, options: Any) -> dict[str, Estimate]:
