@@ -13,7 +13,7 @@ __all__ = ["TILE", "multiply", "row_sums", "transpose"]
 
 TILE = 128
 """Samples that one thread takes through a whole network at a time; their units stay in the cache."""
-_TILE, _LANES, _WIDE = U(TILE), U(LANES), U(WIDE)
+_TILE, _LANES, _HALF, _WIDE = U(TILE), U(LANES), U(WIDE // 2), U(WIDE)
 
 
 def _product(size: int) -> Any:
@@ -47,7 +47,7 @@ def _product(size: int) -> Any:
     return product
 
 
-_wide, _narrow = _product(WIDE), _product(LANES)
+_wide, _half, _narrow = _product(WIDE), _product(WIDE // 2), _product(LANES)
 
 
 @kernel()
@@ -60,6 +60,9 @@ def multiply(out: Any, so: Any, w: Any, sw: Any, x: Any, sx: Any, rows: Any, ter
     while c + _WIDE <= columns:
         _wide(address(out, c), so, w, sw, address(x, c), sx, rows, terms)
         c += _WIDE
+    while c + _HALF <= columns:
+        _half(address(out, c), so, w, sw, address(x, c), sx, rows, terms)
+        c += _HALF
     while c < columns:
         _narrow(address(out, c), so, w, sw, address(x, c), sx, rows, terms)
         c += _LANES
