@@ -12,9 +12,8 @@ The masks are part of the matrices. Spin k has the units U - (K - k) width + cha
 and the spins before k. y_k also sees the units of the spins up to k, and all units before those, which see the border
 alone. Hence the units of spin k are final as soon as the spins before k are drawn, and every unit is computed once.
 
-The spins are taken in panels. The inputs before a panel enter through one product of matrices, as in a triangular
-solve; inside the panel the spins are drawn one by one. Then the units of the panel, which are still in the cache, are
-added to all later logits. A thread takes a tile of samples through the whole network.
+The spins are taken in panels. All that lies before a panel enters through one product of matrices, as in a triangular
+solve; inside the panel the spins are drawn one by one. A thread takes a tile of samples through the whole network.
 """
 
 from typing import Any, NamedTuple
@@ -185,12 +184,10 @@ def _activate(net: Any, tile: Any, unit: Any, rows: Any) -> None:
 
 @kernel()
 def _border_units(net: Any, tile: Any) -> None:
-    """Complete the units that see the border alone, which are the first ones, and begin all logits with them."""
+    """Complete the units that see the border alone, which are the first ones."""
     _begin(tile.h, U0, net.before, net.has_bias, net.bias, net.zero)
     _add_units(net, tile, U0, net.before, U0, net.n_border)
     _activate(net, tile, U0, net.before)
-    _begin(tile.y, U0, net.n_spins, net.has_last_bias, net.last_bias, net.zero)
-    _add_hidden(net, tile, U0, net.n_spins, U0, net.before)
 
 
 @kernel(error_model="numpy", fastmath=FAST)
@@ -204,7 +201,9 @@ def _draw(net: Any, tile: Any, thresholds: Any, begin: Any, m: Any) -> None:
         rows = (stop - start) * width
         _begin(tile.h, inner, rows, net.has_bias, net.bias, net.zero)
         _add_units(net, tile, inner, rows, U0, known)
+        _begin(y, start, stop - start, net.has_last_bias, net.last_bias, net.zero)
         _add_skip(net, tile, start, stop - start, U0, known)
+        _add_hidden(net, tile, start, stop - start, U0, inner)
         for k in range(start, stop):  # the triangle inside the panel
             unit, site = before + k * width, n_border + k
             _add_units(net, tile, unit, width, known, site)
@@ -213,7 +212,6 @@ def _draw(net: Any, tile: Any, thresholds: Any, begin: Any, m: Any) -> None:
             _add_hidden(net, tile, k, U1, inner, unit + width)
             for e in range(m):
                 x[site * _TILE + e] = 1.0 if y[k * _TILE + e] > thresholds[k, begin + e] else -1.0
-        _add_hidden(net, tile, stop, n_spins - stop, inner, inner + rows)
 
 
 @kernel()
@@ -230,8 +228,9 @@ def evaluate(net: Any, tile: Any) -> None:
         _begin(tile.h, inner, rows, net.has_bias, net.bias, net.zero)
         _add_units(net, tile, inner, rows, U0, known)
         _activate(net, tile, inner, rows)
+        _begin(tile.y, start, stop - start, net.has_last_bias, net.last_bias, net.zero)
         _add_skip(net, tile, start, stop - start, U0, known)
-        _add_hidden(net, tile, start, n_spins - start, inner, inner + rows)
+        _add_hidden(net, tile, start, stop - start, U0, inner + rows)
 
 
 @kernel(error_model="numpy", fastmath=FAST)
