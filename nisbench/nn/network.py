@@ -9,6 +9,7 @@ of lattice c.
 
 import math
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -127,7 +128,7 @@ class _LogProb(torch.autograd.Function):
         arrays, ends = _arrays(_joined(parts, ctx.width)), np.cumsum(sizes[:-1])
         sites = _sites(lattice, drawn, border)
         gradient_network(arrays, _array(last.T), sites, factors, _array(kept), ends, gradients.numpy())
-        total = gradients.sum(0) if count > 1 else gradients[0]
+        total = reduce(torch.add, gradients.unbind())  # faster than a sum over the dimension
         del gradients  # several times as large as the network
         found = [flat.view(shape) for flat, shape in zip(total[:-LANES].split(sizes), shapes, strict=True)]
         found[1] = found[1].T.contiguous()
