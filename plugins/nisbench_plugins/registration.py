@@ -72,9 +72,7 @@ class HierExactOptions(TrainingOptions):
         default=2, metadata={"help": "rows and columns of the frame that is drawn first: 2 L - 1 or 4 L - 4 spins"}
     )
     odd: bool = field(default=True, metadata={"help": "no bias, so that q(s) = q(-s) exactly"})
-    skip: bool = field(
-        default=True, metadata={"help": "linear part of the logits"}
-    )
+    skip: bool = field(default=True, metadata={"help": "linear part of the logits"})
     start: Literal["neighbours", "prediction"] = field(
         default="prediction",
         metadata={"help": "linear part at the start: heat bath of the known neighbours, or best linear prediction"},

@@ -1,4 +1,4 @@
-"""The start of the skip matrix: correlations of the critical torus, and the linear prediction that follows from them."""
+"""The start of the skip matrix: correlations of the critical torus and the linear prediction from them."""
 
 import math
 
