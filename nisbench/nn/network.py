@@ -7,9 +7,12 @@ Lattices are (all sites, n) int8. A network draws blocks that do not touch each 
 of lattice c.
 """
 
+import math
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -17,7 +20,8 @@ from torch.autograd.function import once_differentiable
 from nisbench.nn.bernoulli import on_cpu, spin_log_prob
 from nisbench.nn.formula import Matrices, draw_plain, logits, units
 from nisbench.nn.fused import can_fuse, draw_fused
-from nisbench.nn.kernels.gradient import gradient_network, gradient_size, gradient_views
+from nisbench.nn.kernels.gradient import gradient_network
+from nisbench.nn.kernels.jit import LANES
 from nisbench.nn.kernels.lattice import Sites
 from nisbench.nn.kernels.network import Arrays, draw_network
 from nisbench.nn.kernels.products import TILE
@@ -27,6 +31,10 @@ __all__ = ["draw", "score"]
 PARTS, PART_NUMBERS = 8, 2**26
 """A gradient is the sum of up to PARTS partial sums, or fewer with at most PART_NUMBERS numbers together
 (256 MiB of float32). Both are fixed, so that the number of threads does not change the result."""
+KEPT_INPUTS, KEPT_NUMBERS = 48, 2**23
+"""A draw keeps its hidden units for the gradient if the network has at least KEPT_INPUTS inputs, because a unit with
+fewer inputs is computed faster than it is read from memory, and if all tiles have at most KEPT_NUMBERS numbers (32 MiB
+of float32)."""
 
 
 def draw(matrices: Matrices, lattice: Tensor, drawn: Tensor, border: Tensor, thresholds: Tensor) -> Tensor:
@@ -44,12 +52,12 @@ def draw(matrices: Matrices, lattice: Tensor, drawn: Tensor, border: Tensor, thr
     -------
     log_prob : (n_blocks, n) float64, differentiable
     """
+    if on_cpu(lattice):
+        found = _run(matrices, lattice, drawn, border, thresholds)
+        return _LogProb.apply(matrices.width, lattice, drawn, border, *found, *matrices[:-1])  # type: ignore[no-any-return, no-untyped-call]
     with torch.no_grad():
-        if on_cpu(lattice):
-            log_prob = _run(matrices, lattice, drawn, border, thresholds)
-        else:
-            log_prob = _draw_elsewhere(matrices, lattice, drawn, border, thresholds)
-    return score(matrices, lattice, drawn, border, known=log_prob) if torch.is_grad_enabled() else log_prob
+        log_prob = _draw_elsewhere(matrices, lattice, drawn, border, thresholds)
+    return score(matrices, lattice, drawn, border) if torch.is_grad_enabled() else log_prob
 
 
 def score(matrices: Matrices, lattice: Tensor, drawn: Tensor, border: Tensor, known: Tensor | None = None) -> Tensor:
@@ -58,7 +66,9 @@ def score(matrices: Matrices, lattice: Tensor, drawn: Tensor, border: Tensor, kn
     `known` are its values, where a draw has computed them. The lattice must not change before the gradient.
     """
     if on_cpu(lattice):
-        return _LogProb.apply(matrices.width, lattice, drawn, border, known, *matrices[:-1])  # type: ignore[no-any-return, no-untyped-call]
+        none = matrices.first.new_empty(0, 0)
+        found = _run(matrices, lattice, drawn, border, none) if known is None else (known, none)
+        return _LogProb.apply(matrices.width, lattice, drawn, border, *found, *matrices[:-1])  # type: ignore[no-any-return, no-untyped-call]
     inputs = _gathered(lattice, torch.cat([border, drawn]), matrices.first)
     log_prob = spin_log_prob(inputs[matrices.n_border :], logits(matrices, inputs, units(matrices, inputs)))
     return log_prob.view(drawn.shape[1], -1)  # (n_blocks n,) -> (n_blocks, n)
@@ -80,9 +90,10 @@ def _gathered(lattice: Tensor, sites: Tensor, like: Tensor) -> Tensor:
 
 
 class _LogProb(torch.autograd.Function):
-    """ln q of blocks as one node of the graph, on the CPU.
+    """ln q of blocks, which a kernel has computed, as one node of the graph on the CPU.
 
-    Backward evaluates the network once more, tile by tile; the hidden units never leave the cache.
+    Backward takes the hidden units that the kernel has kept. Otherwise it evaluates the network once more, tile by
+    tile; the hidden units then never leave the cache.
     """
 
     @staticmethod
@@ -92,42 +103,57 @@ class _LogProb(torch.autograd.Function):
         lattice: Tensor,
         drawn: Tensor,
         border: Tensor,
-        known: Tensor | None,
+        log_prob: Tensor,
+        kept: Tensor,
         *parts: Any,
     ) -> Tensor:
         """Return ln q, (n_blocks, n); `parts` are the matrices in the order of `Matrices`."""
         ctx.width = width
-        ctx.save_for_backward(lattice, drawn, border, *parts)
-        if known is not None:
-            return known.clone()
-        return _run(_joined(parts, width), lattice, drawn, border, lattice.new_empty(0, 0, dtype=parts[0].dtype))
+        ctx.save_for_backward(lattice, drawn, border, kept, *parts)
+        return log_prob.clone()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, factor: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradient by each matrix; `factor` (n_blocks, n) is the derivative of the loss by each ln q."""
-        lattice, drawn, border, *parts = ctx.saved_tensors
-        arrays = _arrays(_joined(parts, ctx.width))
-        first, last = parts[:2]
-        size = gradient_size(arrays)
-        count = max(1, min(PARTS, PART_NUMBERS // size, -(-factor.numel() // TILE)))
-        gradients = first.new_zeros(count, size)
-        factors = factor.to(first.dtype).contiguous().view(-1)
-        gradient_network(arrays, _array(last.T), _sites(lattice, drawn, border), _array(factors), gradients.numpy())
-        total = gradients.sum(0) if count > 1 else gradients[0]
+        lattice, drawn, border, kept, *parts = ctx.saved_tensors
+        first, last, skip, *vectors = parts
+        # the parts of a flat gradient, see `gradient.Sums`
+        shapes = [tuple(part.shape) if part is not None else (0,) for part in (first, last.T, skip, *vectors)]
+        sizes = [math.prod(shape) for shape in shapes]
+        numbers = sum(sizes) + LANES
+        count = max(1, min(PARTS, PART_NUMBERS // numbers, -(-factor.numel() // TILE)))
+        gradients = first.new_zeros(count, numbers)
+        factors = _array(factor.to(first.dtype)).reshape(-1)
+        arrays, ends = _arrays(_joined(parts, ctx.width)), np.cumsum(sizes[:-1])
+        sites = _sites(lattice, drawn, border)
+        gradient_network(arrays, _array(last.T), sites, factors, _array(kept), ends, gradients.numpy())
+        total = reduce(torch.add, gradients.unbind())  # faster than a sum over the dimension
         del gradients  # several times as large as the network
-        views = gradient_views(total.numpy(), arrays)[: len(parts)]
-        pairs = zip(parts, views, strict=True)
-        # the rows of the gradient by a matrix are padded
-        found = (None if part is None else torch.from_numpy(view)[..., : part.shape[-1]] for part, view in pairs)
-        return None, None, None, None, None, *found
+        found = [flat.view(shape) for flat, shape in zip(total[:-LANES].split(sizes), shapes, strict=True)]
+        found[1] = found[1].T.contiguous()
+        pairs = zip(parts, found, strict=True)
+        return *(None,) * 6, *(None if part is None else gradient for part, gradient in pairs)
 
 
-def _run(matrices: Matrices, lattice: Tensor, drawn: Tensor, border: Tensor, thresholds: Tensor) -> Tensor:
-    """Call the compiled kernel; return ln q, (n_blocks, n) float64."""
+def _run(
+    matrices: Matrices, lattice: Tensor, drawn: Tensor, border: Tensor, thresholds: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Call the compiled kernel; return ln q, (n_blocks, n) float64, and the tiles that are kept for the gradient."""
     log_prob = torch.empty(drawn.shape[1], lattice.shape[1], dtype=torch.float64)
-    draw_network(_arrays(matrices), _sites(lattice, drawn, border), _array(thresholds), log_prob.view(-1).numpy())
-    return log_prob
+    kept = matrices.first.new_empty(_kept_numbers(matrices, log_prob.numel()))
+    sites, result = _sites(lattice, drawn, border), log_prob.view(-1).numpy()
+    draw_network(_arrays(matrices), sites, _array(thresholds), _array(kept), result)
+    return log_prob, kept
+
+
+def _kept_numbers(matrices: Matrices, columns: int) -> int:
+    """Return how many numbers a draw of so many columns keeps for the gradient, see `network.tile_numbers`."""
+    n_units, n_inputs = matrices.first.shape
+    rows = n_inputs + len(matrices.last) + n_units * (1 if matrices.slopes is None else 2)
+    numbers = -(-columns // TILE) * TILE * rows
+    keeps = torch.is_grad_enabled() and n_inputs >= KEPT_INPUTS and numbers <= KEPT_NUMBERS
+    return numbers if keeps else 0
 
 
 def _joined(parts: Sequence[Any], width: int) -> Matrices:

@@ -18,13 +18,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nisbench.nn.formula import Matrices, logits, units
+from nisbench.nn.sharing import shared_matrix
 
 __all__ = ["AutoregressiveOdd", "OddRates"]
 
 
 @dataclass(frozen=True)
 class OddRates:
-    """Factors of the learning rates of the three matrices.
+    """Factors of the learning rates of the three matrices, and of the shared part of each of them.
 
     A matrix is its factor times its parameters. Adam moves all parameters by steps of about the same size, so that the
     factor scales the steps of the matrix.
@@ -33,6 +34,8 @@ class OddRates:
     skip: float = 1.0
     first: float = 1.0
     last: float = 1.0
+    kernels: float = 1.0
+    """Multiplies the factor of a matrix for its shared numbers"""
 
 
 class AutoregressiveOdd(nn.Module):
@@ -65,7 +68,8 @@ class AutoregressiveOdd(nn.Module):
     ) -> None:
         super().__init__()
         known = functional.pad(known, (int(bias), 0))
-        self.rates = rates = rates or OddRates()
+        self.rates, self.sees = rates or OddRates(), skip
+        rates = self.rates
         self.n_spins, self.width, self.constants = len(known), width, int(bias)
         before_spins = known.shape[1] - self.n_spins
         self.n_border = before_spins - self.constants
@@ -83,11 +87,13 @@ class AutoregressiveOdd(nn.Module):
         self.last = nn.Parameter(torch.zeros(self.last_mask.shape))
         self.shared = classes is not None and bool(classes.any())
         if classes is not None and self.shared:
-            classes = functional.pad(classes, (self.constants, 0))
+            # int32 is read twice as fast
+            classes = functional.pad(classes, (self.constants, 0)).to(torch.int32)
             self.register_buffer("classes", classes, persistent=False)
-            shape = width, int(classes.max())
-            self.skip_kernel = nn.Parameter(torch.zeros(1, shape[1]))
-            scale = inputs.mean(dtype=torch.float64).sqrt() * rates.first
+            # A row for each class: the training slows down matrices with long rows, and shared numbers need no brake.
+            shape = int(classes.max()), width
+            self.skip_kernel = nn.Parameter(torch.zeros(shape[0], 1))
+            scale = inputs.mean(dtype=torch.float64).sqrt() * rates.first * rates.kernels
             self.first_kernel = nn.Parameter(torch.randn(shape) / scale)
             self.last_kernel = nn.Parameter(torch.zeros(shape))
             with torch.no_grad():  # where the kernel starts at random, the matrix starts at zero
@@ -98,19 +104,23 @@ class AutoregressiveOdd(nn.Module):
 
         A training step computes them once for all its calls.
         """
-        skip: Tensor = self.skip
-        first: Tensor = self.first
-        last: Tensor = self.last
-        if self.shared:
-            k, w, drawn = self.n_spins, self.width, self.classes[:, -self.n_spins :]
-            skip = skip + _spread(self.skip_kernel, self.classes).squeeze(2)  # (K, N, 1) -> (K, N)
-            # (K, N, w) -> (K, w, N) -> (K w, N)
-            first = first + _spread(self.first_kernel, self.classes).transpose(1, 2).reshape(k * w, -1)
-            last = last + _spread(self.last_kernel, drawn).reshape(k, k * w)  # (K, K, w) -> (K, K w)
         rates = self.rates
-        skip = skip * self.skip_mask.to(skip.dtype).mul_(2 * beta * rates.skip)
-        first = first * self.first_mask.to(first.dtype).mul_(rates.first)
-        last = last * self.last_mask.to(last.dtype).mul_(rates.last)
+        own = self.skip, self.first, self.last
+        factors = (2 * beta * rates.skip if self.sees else 0.0), rates.first, rates.last
+        if self.shared:
+            # spin k sees so many sites before the spins and k spins, and k + 1 spins have units for its logit
+            before = self.n_border + self.constants
+            sharing = (self.skip_kernel, before), (self.first_kernel, before), (self.last_kernel, 1)
+            skip, first, last = (
+                shared_matrix(matrix, (rates.kernels * kernel).T.contiguous(), self.classes, seen, factor)
+                for matrix, (kernel, seen), factor in zip(own, sharing, factors, strict=True)
+            )
+        else:
+            masks = self.skip_mask, self.first_mask, self.last_mask
+            skip, first, last = (
+                matrix * mask.to(matrix.dtype).mul_(factor)
+                for matrix, mask, factor in zip(own, masks, factors, strict=True)
+            )
         if not self.constants:
             return Matrices(first, last, skip, None, None, None, self.width)
         return Matrices(first[:, 1:], last, skip[:, 1:], first[:, 0], skip[:, 0], None, self.width)
@@ -124,10 +134,3 @@ class AutoregressiveOdd(nn.Module):
     def multiply_adds(self) -> int:
         """Multiply-adds of one pass, masked zeros left out."""
         return sum(int(mask.sum()) for mask in (self.skip_mask, self.first_mask, self.last_mask))
-
-
-def _spread(kernel: Tensor, classes: Tensor) -> Tensor:
-    """kernel[:, class - 1] for each pair, zero where the class is 0: (width, n_classes), (K, n) -> (K, n, width)."""
-    rows = functional.pad(kernel, (1, 0)).T.contiguous()  # (n_classes + 1, width), row 0 is zero
-    # not index_select, whose gradient on a GPU is a sum in random order
-    return functional.embedding(classes, rows, padding_idx=0)

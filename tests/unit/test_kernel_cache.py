@@ -1,4 +1,4 @@
-"""Compiled kernels cached on disk are compiled again when a function that they call has changed in another file."""
+"""Compiled kernels cached on disk are compiled again when a function or a class that they use has changed."""
 
 import os
 import shutil
@@ -15,30 +15,58 @@ out = np.empty(64, dtype=np.float32)
 fill_thresholds(out, 1)
 print(float(abs(out).sum()), sum(fill_thresholds.stats.cache_hits.values()))
 """
+RECORD = """
+from typing import NamedTuple
+from nisbench.nn.kernels.jit import kernel
+class First(NamedTuple):
+    number: float
+@kernel()
+def doubled(record):
+    return 2 * record.number
+"""
+DOUBLE = """
+from nisbench.nn.kernels.record import First, doubled
+print(doubled(First(1.5)), sum(doubled.stats.cache_hits.values()))
+"""
 
 
-def drawn(folder: Path) -> tuple[float, int]:
-    """Sum of the sizes of some thresholds, and how often the kernel came from the cache."""
+def result(folder: Path, code: str) -> tuple[float, int]:
+    """A number computed by a kernel in a new process, and how often the kernel came from the cache."""
     environment = {key: value for key, value in os.environ.items() if key != "NUMBA_CACHE_DIR"}
     environment["PYTHONPATH"] = str(folder)
-    command = [sys.executable, "-c", DRAW]
+    command = [sys.executable, "-c", code]
     run = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     total, hits = run.stdout.split()
     return float(total), int(hits)
 
 
-def test_a_change_in_a_called_function_reaches_the_cached_kernel(tmp_path: Path) -> None:
+def copy_of_the_package(folder: Path) -> None:
     source = Path(nisbench.__file__).parent
-    shutil.copytree(source, tmp_path / "nisbench", ignore=shutil.ignore_patterns("__pycache__"))
-    first, hits = drawn(tmp_path)
+    shutil.copytree(source, folder / "nisbench", ignore=shutil.ignore_patterns("__pycache__"))
+
+
+def test_a_change_in_a_called_function_reaches_the_cached_kernel(tmp_path: Path) -> None:
+    copy_of_the_package(tmp_path)
+    first, hits = result(tmp_path, DRAW)
     assert hits == 0
-    assert drawn(tmp_path) == (first, 1)
+    assert result(tmp_path, DRAW) == (first, 1)
     functions = tmp_path / "nisbench" / "nn" / "kernels" / "functions.py"
     text = functions.read_text()
     changed = text.replace("_LN2 = np.float32(math.log(2))", "_LN2 = np.float32(2 * math.log(2))")
     assert changed != text
     functions.write_text(changed)
-    total, hits = drawn(tmp_path)
+    total, hits = result(tmp_path, DRAW)
     assert hits == 0
     assert total > 1.2 * first
+
+
+def test_a_class_of_an_argument_may_have_another_name_later(tmp_path: Path) -> None:
+    copy_of_the_package(tmp_path)
+    record = tmp_path / "nisbench" / "nn" / "kernels" / "record.py"
+    record.write_text(RECORD)
+    assert result(tmp_path, DOUBLE) == (3, 0)
+    assert result(tmp_path, DOUBLE) == (3, 1)
+    # a cached kernel contains the class by its name
+    record.write_text(RECORD.replace("First", "Other"))
+    assert result(tmp_path, DOUBLE.replace("First", "Other")) == (3, 0)

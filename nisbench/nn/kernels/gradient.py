@@ -12,11 +12,12 @@ In the notation of `network`, with f the factor of a sample and sums over all sa
     d_first    += d_z x^T                      (U, N)
     d_bias     += d_z                          (U,)
 
-Each tile runs forward before it runs backward, so that no hidden unit is stored between the draw and the gradient.
-Products with masked zeros are left out panel by panel.
+A tile that the draw has kept runs backward at once, another one runs forward before. Products with masked zeros are
+left out panel by panel. The gradient by `last` is summed as its transpose, h d_y^T, because the second factor of an
+outer product is transposed first and d_y has fewer rows than h.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import prange
@@ -24,61 +25,55 @@ from numba import prange
 from nisbench.nn.kernels.functions import exp
 from nisbench.nn.kernels.jit import FAST, FAST_SUMS, LANES, U0, U1, U, kernel
 from nisbench.nn.kernels.lattice import aligned
-from nisbench.nn.kernels.network import PANEL, Arrays, evaluate, gather_all, net_of, tile_memory, tile_of
+from nisbench.nn.kernels.network import PANEL, evaluate, fill_inputs, net_of, tile_numbers, tile_of
 from nisbench.nn.kernels.products import TILE, multiply, row_sums, transpose
 from nisbench.nn.kernels.vectors import address
 
-__all__ = ["gradient_network", "gradient_size", "gradient_views"]
+__all__ = ["Sums", "gradient_network"]
 
 _TILE, _PANEL = U(TILE), U(PANEL)
 
 
-@kernel()
-def _whole(columns: Any) -> Any:
-    """Round up to a multiple of LANES, so that `multiply` writes whole vectors."""
-    return (columns + LANES - 1) // LANES * LANES
+class Sums(NamedTuple):
+    """Addresses of the gradients by the parts of a network.
 
-
-@kernel()
-def _ends(arrays: Any) -> Any:
-    """Return where the parts of a flat gradient end, in the order of `Arrays`."""
-    (units, inputs), n_spins = arrays.first.shape, arrays.last.shape[0]
-    first = units * _whole(inputs)
-    last = first + n_spins * _whole(units)
-    skip = last + arrays.skip.shape[0] * _whole(inputs)
-    bias = skip + arrays.bias.size
-    last_bias = bias + arrays.last_bias.size
-    return first, last, skip, bias, last_bias, last_bias + arrays.slopes.size
-
-
-@kernel()
-def gradient_size(arrays: Any) -> Any:
-    """Return how many numbers the flat gradient of a network has, see `gradient_views`."""
-    return _ends(arrays)[5]
-
-
-@kernel()
-def gradient_views(flat: Any, arrays: Any) -> Any:
-    """Return views of a flat array as `Arrays` of gradients.
-
-    The rows of the three matrices are padded to whole vectors of LANES. The entries of masked weights are undefined.
+    A product writes whole vectors. It adds zeros to up to LANES - 1 numbers after the row that it writes, so that as
+    many numbers must follow the last matrix.
     """
-    a, b, c, d, e, f = _ends(arrays)
-    (units, inputs), n_spins = arrays.first.shape, arrays.last.shape[0]
-    return Arrays(
-        flat[:a].reshape(units, _whole(inputs)),
-        flat[a:b].reshape(n_spins, _whole(units)),
-        flat[b:c].reshape(arrays.skip.shape[0], _whole(inputs)),
-        flat[c:d],
-        flat[d:e],
-        flat[e:f],
-        arrays.width,
+
+    first: Any
+    """(U, N)"""
+    last_t: Any
+    """(U, K), the transpose of the gradient by `last`"""
+    skip: Any
+    """(K, N)"""
+    bias: Any
+    last_bias: Any
+    slopes: Any
+
+
+@kernel()
+def _sums_of(flat: Any, ends: Any) -> Any:
+    """Return the `Sums` in a flat array, whose parts end at `ends`."""
+    return Sums(
+        address(flat, U0),
+        address(flat, U(ends[0])),
+        address(flat, U(ends[1])),
+        address(flat, U(ends[2])),
+        address(flat, U(ends[3])),
+        address(flat, U(ends[4])),
     )
 
 
+@kernel()
+def _whole(columns: Any) -> Any:
+    """Round up to a multiple of LANES."""
+    return (columns + U(LANES) - U1) // U(LANES) * U(LANES)
+
+
 @kernel(error_model="numpy", fastmath=FAST)
-def _differentiate_logits(net: Any, tile: Any, factor: Any) -> None:
-    """y becomes d_y = f s sigmoid(-s y)."""
+def _differentiate_logits(net: Any, tile: Any, factor: Any, d_y: Any) -> None:
+    """d_y = f s sigmoid(-s y)."""
     x, y, zero = tile.x, tile.y, net.zero
     one = exp(zero)
     for k in range(net.n_spins):
@@ -86,7 +81,7 @@ def _differentiate_logits(net: Any, tile: Any, factor: Any) -> None:
         for e in range(_TILE):
             a = x[s + e] * y[o + e]
             small = exp(-abs(a))
-            y[o + e] = factor[e] * x[s + e] * (small if a > zero else one) / (one + small)
+            d_y[o + e] = factor[e] * x[s + e] * (small if a > zero else one) / (one + small)
 
 
 @kernel(error_model="numpy", fastmath=FAST_SUMS)
@@ -108,83 +103,93 @@ def _deactivate(net: Any, tile: Any, d_h: Any, d_slopes: Any) -> None:
 
 
 @kernel()
-def _add_outer(out: Any, stride: Any, row: Any, rows: Any, a: Any, m: Any, b: Any, columns: Any) -> None:
-    """out[row + r, c] += sum_e a[row + r, e] b[e, c] for r < rows, e < m and c < columns, rounded up to LANES.
+def _add_outer(out: Any, stride: Any, a: Any, rows: Any, b: Any, columns: Any, m: Any) -> None:
+    """out[r, c] += sum_e a[r, e] b[e, c] for r < rows, e < m, c < columns; `a` is a part of a tile.
 
-    `a` is a tile, `b` a transposed tile with rows as long as those of `out`, `stride`.
+    b : its address and the distance of its rows. Its columns are zero from the last one of `out` on
     """
-    wide = (columns + U(LANES) - U1) // U(LANES) * U(LANES)
-    multiply(address(out, row * stride), stride, address(a, row * _TILE), _TILE, b, stride, rows, m, wide)
+    multiply(out, stride, a, _TILE, b[0], b[1], rows, m, _whole(columns))
 
 
 @kernel()
-def _backward(net: Any, last_t: Any, tile: Any, factor: Any, m: Any, d: Any, d_h: Any, x_t: Any, h_t: Any) -> None:
-    """Add the gradient of a tile of m samples to `d`, a `Net` of gradients; y becomes d_y.
+def _backward(net: Any, last_t: Any, tile: Any, factor: Any, m: Any, d: Any, work: Any) -> None:
+    """Add the gradient of a tile of m samples to the `Sums` d.
 
     last_t : (U, K) transposed `last`
-    d_h, x_t, h_t : memory, (U, TILE), (TILE, N) and (TILE, U), the last two with rows as long as those of `d`
+    work : memory for d_h (U, TILE), d_y (K, TILE), transposed x (TILE, N) and transposed d_y (TILE, K), the last two
+        with whole vectors as rows and zeros beyond the last column
     """
-    n_spins, n_border, before, width, y = net.n_spins, net.n_border, net.before, net.width, tile.y
-    _differentiate_logits(net, tile, factor)
-    transpose(x_t, d.n_inputs, tile.x, net.n_inputs)
-    transpose(h_t, d.n_units, tile.h, net.n_units)
+    n_inputs, n_spins, n_border, before, width = net.n_inputs, net.n_spins, net.n_border, net.before, net.width
+    wide, narrow = _whole(n_inputs), _whole(n_spins)
+    d_h, d_y = work, address(work, net.n_units * _TILE)
+    x_t = address(d_y, n_spins * _TILE)
+    y_t = address(x_t, wide * _TILE)
+    _differentiate_logits(net, tile, factor, d_y)
+    transpose(x_t, wide, tile.x, n_inputs)
+    transpose(y_t, narrow, d_y, n_spins)
     for i in range(net.n_units * _TILE):
         d_h[i] = net.zero
-    multiply(d_h, _TILE, last_t, n_spins, y, _TILE, before, n_spins, _TILE)
+    # the units of the border feed all logits
+    multiply(d_h, _TILE, last_t, n_spins, d_y, _TILE, before, n_spins, _TILE)
+    _add_outer(d.last_t, n_spins, tile.h, before, (y_t, narrow), n_spins, m)
     for start in range(U0, n_spins, _PANEL):
-        stop, unit = min(start + _PANEL, n_spins), before + start * width
-        rows, later = (stop - start) * width, address(y, start * _TILE)
-        # the units of a panel feed its own logits and later ones; its logits see its own units and earlier ones
-        part, to = address(last_t, unit * n_spins + start), address(d_h, unit * _TILE)
-        multiply(to, _TILE, part, n_spins, later, _TILE, rows, n_spins - start, _TILE)
-        _add_outer(d.last, d.n_units, start, stop - start, y, m, h_t, unit + rows)
+        spins, unit, later = min(_PANEL, n_spins - start), before + start * width, n_spins - start
+        rows, at, above = spins * width, unit * n_spins + start, address(d_y, start * _TILE)
+        # the units of a panel feed its own logits and later ones; its logits see its own inputs and earlier ones
+        multiply(address(d_h, unit * _TILE), _TILE, address(last_t, at), n_spins, above, _TILE, rows, later, _TILE)
+        own = address(tile.h, unit * _TILE)
+        _add_outer(address(d.last_t, at), n_spins, own, rows, (address(y_t, start), narrow), later, m)
         if net.has_skip:
-            _add_outer(d.skip, d.n_inputs, start, stop - start, y, m, x_t, n_border + stop)
+            skip, known = address(d.skip, start * n_inputs), n_border + start + spins
+            _add_outer(skip, n_inputs, above, spins, (x_t, wide), known, m)
     _deactivate(net, tile, d_h, d.slopes)
-    _add_outer(d.first, d.n_inputs, U0, before, d_h, m, x_t, n_border)
+    _add_outer(d.first, n_inputs, d_h, before, (x_t, wide), n_border, m)
     for start in range(U0, n_spins, _PANEL):
-        stop = min(start + _PANEL, n_spins)
-        _add_outer(d.first, d.n_inputs, before + start * width, (stop - start) * width, d_h, m, x_t, n_border + stop)
+        spins, unit = min(_PANEL, n_spins - start), before + start * width
+        first, rows, known = address(d.first, unit * n_inputs), spins * width, n_border + start + spins
+        _add_outer(first, n_inputs, address(d_h, unit * _TILE), rows, (x_t, wide), known, m)
     if net.has_bias:
         row_sums(d.bias, d_h, net.n_units, net.zero)
     if net.has_last_bias:
-        row_sums(d.last_bias, y, n_spins, net.zero)
+        row_sums(d.last_bias, d_y, n_spins, net.zero)
 
 
 @kernel()
-def _gradient_part(arrays: Any, last_t: Any, sites: Any, factor: Any, flat: Any, part: Any, parts: Any) -> Any:
-    """Add up the gradients of the tiles part, part + parts, part + 2 parts ... in `flat`; return the memory."""
-    views, n_border, samples, like = gradient_views(flat, arrays), sites.border.shape[0], U(factor.size), arrays.first
-    net, d = net_of(arrays, n_border), net_of(views, n_border)
-    memory = tile_memory(net, net.has_slopes, like)
-    tile = tile_of(net, net.has_slopes, memory)
-    work = aligned(_TILE * (net.n_units + d.n_inputs + d.n_units), like)
-    work[:] = 0  # the columns of the transposed tiles beyond the last one stay zero
-    x_t = address(work, _TILE * net.n_units)
-    h_t = address(x_t, _TILE * d.n_inputs)
+def _gradient_part(arrays: Any, last_t: Any, sites: Any, factor: Any, kept: Any, d: Any, part: Any, parts: Any) -> Any:
+    """Add up the gradients of the tiles part, part + parts, part + 2 parts ... in the `Sums` d; return the memory."""
+    net, samples, is_kept = net_of(arrays, sites.border.shape[0]), U(factor.size), kept.size > 0
+    numbers = tile_numbers(net, net.has_slopes)
+    memory = aligned(U0 if is_kept else numbers, arrays.first)
+    work = aligned(_TILE * (net.n_units + net.n_spins + _whole(net.n_inputs) + _whole(net.n_spins)), arrays.first)
+    work[:] = 0
     per_sample = np.zeros(TILE, dtype=factor.dtype)
-    for begin in range(part * _TILE, samples, parts * _TILE):
+    for index in range(part, (samples + _TILE - U1) // _TILE, parts):
+        begin = index * _TILE
         m = min(_TILE, samples - begin)
-        gather_all(net, tile, sites, begin, m)
-        evaluate(net, tile)
+        tile = tile_of(net, net.has_slopes, address(kept, index * numbers) if is_kept else address(memory, U0))
+        if not is_kept:
+            fill_inputs(net, tile, sites, begin, m, True)
+            evaluate(net, tile)
         per_sample[:] = 0  # samples beyond m add nothing
         for e in range(m):
             per_sample[e] = factor[begin + e]
-        _backward(net, address(last_t, U0), tile, per_sample, m, d, address(work, U0), x_t, h_t)
-    return memory, work, views
+        _backward(net, address(last_t, U0), tile, per_sample, m, d, address(work, U0))
+    return memory, work
 
 
 @kernel(parallel=True)
-def gradient_network(arrays: Any, last_t: Any, sites: Any, factor: Any, gradients: Any) -> None:
+def gradient_network(arrays: Any, last_t: Any, sites: Any, factor: Any, kept: Any, ends: Any, gradients: Any) -> None:
     """Add the gradient of sum_c factor_c ln q_c, where ln q_c is that of sample c.
 
     Parameters
     ----------
-    arrays, sites : as in `network.draw_network`
+    arrays, sites, kept : as in `network.draw_network`; without elements in `kept`, all tiles are evaluated once more
     last_t : (U, K) transposed `last`
     factor : (n_blocks n,) of the type of the network
-    gradients : (parts, gradient_size) zeros, laid out as in `gradient_views`. The result is their sum; their number
-        is fixed, so that the result does not depend on the number of threads
+    ends : (5,) ends of the parts before the last one in a row of `gradients`, in the order of `Sums`
+    gradients : (parts, numbers) zeros. The result is their sum; their number is fixed, so that the result does not
+        depend on the number of threads. The entries of masked weights are undefined
     """
-    for part in prange(gradients.shape[0]):
-        _gradient_part(arrays, last_t, sites, factor, gradients[part], U(part), U(gradients.shape[0]))
+    parts = gradients.shape[0]
+    for part in prange(parts):
+        _gradient_part(arrays, last_t, sites, factor, kept, _sums_of(gradients[part], ends), U(part), U(parts))

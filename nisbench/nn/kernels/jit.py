@@ -48,13 +48,15 @@ def kernel(**options: Any) -> Callable[[F], F]:
     """Compile a function with `numba.njit` at its first call and cache the result on disk.
 
     numba recompiles a cached function when the function's own file has changed, but misses changes in the functions
-    that it calls. The stamp that numba compares is therefore replaced by one of all files of this package.
+    that it calls. The version that numba compares first therefore contains a stamp of all files of this package. numba
+    unpickles a cache of the same version only, so that a class that is no longer there does no harm.
     """
 
     def compiled(function: F) -> F:
         dispatcher = njit(cache=True, **options)(function)
         if hasattr(dispatcher, "_cache"):  # NUMBA_DISABLE_JIT returns the plain function
-            dispatcher._cache._cache_file._source_stamp = _STAMP  # numba has no public setting for it
+            index = dispatcher._cache._cache_file
+            index._version = index._version, _STAMP  # numba has no public setting for it
         return dispatcher  # type: ignore[no-any-return]
 
     return compiled

@@ -27,7 +27,7 @@ from nisbench.nn.kernels.lattice import PARTS, aligned, gather, scatter
 from nisbench.nn.kernels.products import TILE, multiply
 from nisbench.nn.kernels.vectors import address
 
-__all__ = ["PANEL", "Arrays", "draw_network", "evaluate", "gather_all", "net_of", "tile_memory", "tile_of"]
+__all__ = ["PANEL", "Arrays", "draw_network", "evaluate", "fill_inputs", "net_of", "tile_numbers", "tile_of"]
 
 PANEL = 16
 """Spins of a panel."""
@@ -115,17 +115,14 @@ def net_of(arrays: Any, n_border: Any) -> Any:
 
 
 @kernel()
-def tile_memory(net: Any, keeps_z: Any, like: Any) -> Any:
-    """Return memory for one tile, filled with zeros."""
-    numbers = net.n_inputs + net.n_units + net.n_spins + (net.n_units if keeps_z else U0)
-    memory = aligned(numbers * _TILE, like)
-    memory[:] = 0
-    return memory
+def tile_numbers(net: Any, keeps_z: Any) -> Any:
+    """Return how many numbers a `Tile` has."""
+    return (net.n_inputs + net.n_units + net.n_spins + (net.n_units if keeps_z else U0)) * _TILE
 
 
 @kernel()
 def tile_of(net: Any, keeps_z: Any, memory: Any) -> Any:
-    """Return the `Tile` in the memory, which the caller keeps alive."""
+    """Return the `Tile` at an address, whose memory the caller keeps alive."""
     h = net.n_inputs * _TILE
     y = h + net.n_units * _TILE
     z = y + net.n_spins * _TILE
@@ -150,13 +147,19 @@ def _add_units(net: Any, tile: Any, unit: Any, rows: Any, start: Any, stop: Any)
 
 
 @kernel()
-def _add_logits(net: Any, tile: Any, spin: Any, rows: Any, start: Any, stop: Any, unit: Any, after: Any) -> None:
-    """y += skip x + last h for the spins spin ... spin + rows, inputs start ... stop and units unit ... after."""
-    y = address(tile.y, spin * _TILE)
+def _add_skip(net: Any, tile: Any, spin: Any, rows: Any, start: Any, stop: Any) -> None:
+    """y += skip x for the spins spin ... spin + rows and the inputs start ... stop."""
     if net.has_skip:
-        skip, x = address(net.skip, spin * net.n_inputs + start), address(tile.x, start * _TILE)
+        y, x = address(tile.y, spin * _TILE), address(tile.x, start * _TILE)
+        skip = address(net.skip, spin * net.n_inputs + start)
         multiply(y, _TILE, skip, net.n_inputs, x, _TILE, rows, stop - start, _TILE)
-    last, h = address(net.last, spin * net.n_units + unit), address(tile.h, unit * _TILE)
+
+
+@kernel()
+def _add_hidden(net: Any, tile: Any, spin: Any, rows: Any, unit: Any, after: Any) -> None:
+    """y += last h for the spins spin ... spin + rows and the units unit ... after."""
+    y, h = address(tile.y, spin * _TILE), address(tile.h, unit * _TILE)
+    last = address(net.last, spin * net.n_units + unit)
     multiply(y, _TILE, last, net.n_units, h, _TILE, rows, after - unit, _TILE)
 
 
@@ -199,12 +202,14 @@ def _draw(net: Any, tile: Any, thresholds: Any, begin: Any, m: Any) -> None:
         _begin(tile.h, inner, rows, net.has_bias, net.bias, net.zero)
         _add_units(net, tile, inner, rows, U0, known)
         _begin(y, start, stop - start, net.has_last_bias, net.last_bias, net.zero)
-        _add_logits(net, tile, start, stop - start, U0, known, U0, inner)
+        _add_skip(net, tile, start, stop - start, U0, known)
+        _add_hidden(net, tile, start, stop - start, U0, inner)
         for k in range(start, stop):  # the triangle inside the panel
             unit, site = before + k * width, n_border + k
             _add_units(net, tile, unit, width, known, site)
             _activate(net, tile, unit, width)
-            _add_logits(net, tile, k, U1, known, site, inner, unit + width)
+            _add_skip(net, tile, k, U1, known, site)
+            _add_hidden(net, tile, k, U1, inner, unit + width)
             for e in range(m):
                 x[site * _TILE + e] = 1.0 if y[k * _TILE + e] > thresholds[k, begin + e] else -1.0
 
@@ -224,7 +229,8 @@ def evaluate(net: Any, tile: Any) -> None:
         _add_units(net, tile, inner, rows, U0, known)
         _activate(net, tile, inner, rows)
         _begin(tile.y, start, stop - start, net.has_last_bias, net.last_bias, net.zero)
-        _add_logits(net, tile, start, stop - start, U0, known, U0, inner + rows)
+        _add_skip(net, tile, start, stop - start, U0, known)
+        _add_hidden(net, tile, start, stop - start, U0, inner + rows)
 
 
 @kernel(error_model="numpy", fastmath=FAST)
@@ -251,26 +257,33 @@ def _log_prob(net: Any, tile: Any, low: Any, more: Any, total: Any) -> None:
 
 
 @kernel()
-def gather_all(net: Any, tile: Any, sites: Any, begin: Any, m: Any) -> None:
-    """Copy border and spins of m samples into x."""
+def fill_inputs(net: Any, tile: Any, sites: Any, begin: Any, m: Any, spins: Any) -> None:
+    """Copy the border of m samples into x, and their spins if `spins` is True. Samples beyond m become 0."""
+    if m < _TILE:
+        for i in range(net.n_inputs * _TILE):
+            tile.x[i] = net.zero
     gather(tile.x, U0, _TILE, sites.lattice, sites.border, begin, m)
-    gather(tile.x, net.n_border, _TILE, sites.lattice, sites.drawn, begin, m)
+    if spins:
+        gather(tile.x, net.n_border, _TILE, sites.lattice, sites.drawn, begin, m)
 
 
 @kernel()
-def _draw_part(arrays: Any, sites: Any, thresholds: Any, log_prob: Any, first: Any, last: Any) -> Any:
+def _draw_part(arrays: Any, sites: Any, thresholds: Any, kept: Any, log_prob: Any, first: Any, last: Any) -> Any:
     """Draw or evaluate the tiles first ... last; return the memory, which must live until then."""
-    net = net_of(arrays, sites.border.shape[0])
-    memory, sums = tile_memory(net, False, arrays.first), aligned(U2 * _TILE, arrays.first)
-    tile, total = tile_of(net, False, memory), np.empty(TILE, dtype=np.float64)
-    for begin in range(first * _TILE, min(last * _TILE, U(log_prob.size)), _TILE):
+    net, keeps = net_of(arrays, sites.border.shape[0]), kept.size > 0
+    keeps_z = keeps and net.has_slopes
+    numbers = tile_numbers(net, keeps_z)
+    memory, sums = aligned(U0 if keeps else numbers, arrays.first), aligned(U2 * _TILE, arrays.first)
+    total = np.empty(TILE, dtype=np.float64)
+    for index in range(first, last):
+        tile = tile_of(net, keeps_z, address(kept, index * numbers) if keeps else address(memory, U0))
+        begin = index * _TILE
         m = min(_TILE, U(log_prob.size) - begin)
+        fill_inputs(net, tile, sites, begin, m, thresholds.size == 0)
         if thresholds.size:
-            gather(tile.x, U0, _TILE, sites.lattice, sites.border, begin, m)
             _draw(net, tile, thresholds, begin, m)
             scatter(tile.x, net.n_border, _TILE, sites.lattice, sites.drawn, begin, m)
         else:
-            gather_all(net, tile, sites, begin, m)
             evaluate(net, tile)
         _log_prob(net, tile, sums[:_TILE], sums[_TILE:], total)
         for e in range(m):
@@ -279,16 +292,18 @@ def _draw_part(arrays: Any, sites: Any, thresholds: Any, log_prob: Any, first: A
 
 
 @kernel(parallel=True)
-def draw_network(arrays: Any, sites: Any, thresholds: Any, log_prob: Any) -> None:
+def draw_network(arrays: Any, sites: Any, thresholds: Any, kept: Any, log_prob: Any) -> None:
     """Draw all blocks of a level into the lattice, or evaluate the spins that are there.
 
     Parameters
     ----------
     arrays, sites : `Arrays`, `Sites`
     thresholds : (K, n_blocks n); without elements, the spins of the lattice are evaluated
+    kept : (tiles, tile_numbers), receives the inputs, units and logits of all tiles; without elements they are lost
     log_prob : (n_blocks n,) float64, the result
     """
     tiles = (log_prob.size + TILE - 1) // TILE
     parts = min(tiles, PARTS)
     for part in prange(parts):
-        _draw_part(arrays, sites, thresholds, log_prob, U(part * tiles // parts), U((part + 1) * tiles // parts))
+        first, last = U(part * tiles // parts), U((part + 1) * tiles // parts)
+        _draw_part(arrays, sites, thresholds, kept, log_prob, first, last)

@@ -13,7 +13,9 @@ __all__ = ["TILE", "multiply", "row_sums", "transpose"]
 
 TILE = 128
 """Samples that one thread takes through a whole network at a time; their units stay in the cache."""
-_TILE, _LANES, _WIDE = U(TILE), U(LANES), U(WIDE)
+TERMS = 512
+"""Terms of a product that are summed for all rows before the next ones, so that their numbers stay in the cache."""
+_TERMS, _TILE, _LANES, _HALF, _WIDE = U(TERMS), U(TILE), U(LANES), U(WIDE // 2), U(WIDE)
 
 
 def _product(size: int) -> Any:
@@ -47,7 +49,22 @@ def _product(size: int) -> Any:
     return product
 
 
-_wide, _narrow = _product(WIDE), _product(LANES)
+_wide, _half, _narrow = _product(WIDE), _product(WIDE // 2), _product(LANES)
+
+
+@kernel()
+def _multiply_block(out: Any, so: Any, w: Any, sw: Any, x: Any, sx: Any, rows: Any, terms: Any, columns: Any) -> None:
+    """`multiply` for at most TERMS terms."""
+    c = U0
+    while c + _WIDE <= columns:
+        _wide(address(out, c), so, w, sw, address(x, c), sx, rows, terms)
+        c += _WIDE
+    while c + _HALF <= columns:
+        _half(address(out, c), so, w, sw, address(x, c), sx, rows, terms)
+        c += _HALF
+    while c < columns:
+        _narrow(address(out, c), so, w, sw, address(x, c), sx, rows, terms)
+        c += _LANES
 
 
 @kernel()
@@ -56,13 +73,10 @@ def multiply(out: Any, so: Any, w: Any, sw: Any, x: Any, sx: Any, rows: Any, ter
 
     out, w and x are the addresses of the first numbers; the rows of the matrices are so, sw and sx numbers apart.
     """
-    c = U0
-    while c + _WIDE <= columns:
-        _wide(address(out, c), so, w, sw, address(x, c), sx, rows, terms)
-        c += _WIDE
-    while c < columns:
-        _narrow(address(out, c), so, w, sw, address(x, c), sx, rows, terms)
-        c += _LANES
+    for start in range(U0, terms, _TERMS):
+        _multiply_block(
+            out, so, address(w, start), sw, address(x, start * sx), sx, rows, min(_TERMS, terms - start), columns
+        )
 
 
 @kernel(error_model="numpy", fastmath=FAST_SUMS)

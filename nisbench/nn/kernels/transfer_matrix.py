@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 from numba import prange
 
-from nisbench.nn.kernels.jit import FAST, LANES, U0, U1, U2, U3, U, kernel
+from nisbench.nn.kernels.jit import FAST, LANES, U0, U1, U2, U3, U4, U, kernel
 from nisbench.nn.kernels.lattice import PARTS, aligned, gather, scatter
-from nisbench.nn.kernels.vectors import add_scaled, address, load, plus, scaled, store, times
+from nisbench.nn.kernels.vectors import add_scaled, address, double, load, plus, scaled, store, times
 
 __all__ = ["solve_blocks"]
 
@@ -66,6 +66,54 @@ def _sum_one(out: Any, v: Any, column: Any, side: Any, u: Any) -> None:
             store(out, at + step, add_scaled(up, u, U0, down))
 
 
+@kernel(inline="always")
+def _mixed(a: Any, b: Any, u: Any) -> Any:
+    """Return a + u b and b + u a."""
+    return add_scaled(a, u, U0, b), add_scaled(b, u, U0, a)
+
+
+@kernel(inline="always")
+def _three(v: Any, at: Any, step: Any, u: Any) -> Any:
+    """Return the sums over three spins for the eight states from `at` on, `step` apart."""
+    a, b = _mixed(load(v, at, LANES), load(v, at + step, LANES), u)
+    c, d = _mixed(load(v, at + U(2) * step, LANES), load(v, at + U(3) * step, LANES), u)
+    e, f = _mixed(load(v, at + U(4) * step, LANES), load(v, at + U(5) * step, LANES), u)
+    g, h = _mixed(load(v, at + U(6) * step, LANES), load(v, at + U(7) * step, LANES), u)
+    a, c = _mixed(a, c, u)
+    b, d = _mixed(b, d, u)
+    e, g = _mixed(e, g, u)
+    f, h = _mixed(f, h, u)
+    a, e = _mixed(a, e, u)
+    b, f = _mixed(b, f, u)
+    c, g = _mixed(c, g, u)
+    d, h = _mixed(d, h, u)
+    return a, b, c, d, e, f, g, h
+
+
+@kernel(inline="always")
+def _plus_scaled(v: Any, u: Any, w: Any) -> Any:
+    """Return v + u w for eight states."""
+    a, b = add_scaled(v[0], u, U0, w[0]), add_scaled(v[1], u, U0, w[1])
+    c, d = add_scaled(v[2], u, U0, w[2]), add_scaled(v[3], u, U0, w[3])
+    e, f = add_scaled(v[4], u, U0, w[4]), add_scaled(v[5], u, U0, w[5])
+    g, h = add_scaled(v[6], u, U0, w[6]), add_scaled(v[7], u, U0, w[7])
+    return a, b, c, d, e, f, g, h
+
+
+@kernel(inline="always")
+def _store_eight(out: Any, at: Any, step: Any, states: Any) -> None:
+    """Write eight states, `step` apart."""
+    a, b, c, d, e, f, g, h = states
+    store(out, at, a)
+    store(out, at + step, b)
+    store(out, at + U(2) * step, c)
+    store(out, at + U(3) * step, d)
+    store(out, at + U(4) * step, e)
+    store(out, at + U(5) * step, f)
+    store(out, at + U(6) * step, g)
+    store(out, at + U(7) * step, h)
+
+
 @kernel()
 def _sum_three(out: Any, v: Any, column: Any, side: Any, u: Any) -> None:
     """out = the sums over three successive spins, with the eight states that mix in registers."""
@@ -73,26 +121,18 @@ def _sum_three(out: Any, v: Any, column: Any, side: Any, u: Any) -> None:
     for high in range(U1 << (side - U3 - column)):
         for low in range(U1 << column):
             at = ((high << (column + U3)) | low) * _LANES
-            a, b = load(v, at, LANES), load(v, at + step, LANES)
-            c, d = load(v, at + U(2) * step, LANES), load(v, at + U(3) * step, LANES)
-            e, f = load(v, at + U(4) * step, LANES), load(v, at + U(5) * step, LANES)
-            g, h = load(v, at + U(6) * step, LANES), load(v, at + U(7) * step, LANES)
-            a, b = add_scaled(a, u, U0, b), add_scaled(b, u, U0, a)
-            c, d = add_scaled(c, u, U0, d), add_scaled(d, u, U0, c)
-            e, f = add_scaled(e, u, U0, f), add_scaled(f, u, U0, e)
-            g, h = add_scaled(g, u, U0, h), add_scaled(h, u, U0, g)
-            a, c = add_scaled(a, u, U0, c), add_scaled(c, u, U0, a)
-            b, d = add_scaled(b, u, U0, d), add_scaled(d, u, U0, b)
-            e, g = add_scaled(e, u, U0, g), add_scaled(g, u, U0, e)
-            f, h = add_scaled(f, u, U0, h), add_scaled(h, u, U0, f)
-            store(out, at, add_scaled(a, u, U0, e))
-            store(out, at + step, add_scaled(b, u, U0, f))
-            store(out, at + U(2) * step, add_scaled(c, u, U0, g))
-            store(out, at + U(3) * step, add_scaled(d, u, U0, h))
-            store(out, at + U(4) * step, add_scaled(e, u, U0, a))
-            store(out, at + U(5) * step, add_scaled(f, u, U0, b))
-            store(out, at + U(6) * step, add_scaled(g, u, U0, c))
-            store(out, at + U(7) * step, add_scaled(h, u, U0, d))
+            _store_eight(out, at, step, _three(v, at, step, u))
+
+
+@kernel()
+def _sum_four(out: Any, v: Any, column: Any, u: Any) -> None:
+    """out = the sums over the last four spins, with the sixteen states that mix in registers."""
+    step = _LANES << column
+    for low in range(U1 << column):
+        at, beyond = low * _LANES, low * _LANES + U(8) * step
+        down, up = _three(v, at, step, u), _three(v, beyond, step, u)
+        _store_eight(out, at, step, _plus_scaled(down, u, up))
+        _store_eight(out, beyond, step, _plus_scaled(up, u, down))
 
 
 @kernel()
@@ -142,7 +182,10 @@ def _sum_rows(border: Any, side: Any, unlike: Any, insides: Any, rows: Any, kept
         else:
             column, source = U0, address(rows, (row - U1) * kept)
             while column < side:
-                if column + U3 <= side:
+                if column + U4 == side:
+                    _sum_four(v, source, column, u)
+                    column += U4
+                elif column + U3 <= side:
                     _sum_three(v, source, column, side, u)
                     column += U3
                 else:
@@ -171,12 +214,13 @@ def _sum_rows(border: Any, side: Any, unlike: Any, insides: Any, rows: Any, kept
 @kernel(fastmath=FAST, error_model="numpy")
 def _finish(out: Any, v: Any, states: Any, size: Any, log_z: Any) -> None:
     """Multiply the last row by its bonds to the border below, v; log_z += ln(size sum of out(i))."""
-    total = np.zeros(LANES)  # float64: an error of this sum would be one of ln Z
+    total = np.zeros(LANES)
+    whole = load(address(total, U0), U0, LANES)  # float64: an error of this sum would be one of ln Z
     for i in range(states):
-        for b in range(_LANES):
-            weight = out[i * _LANES + b] * v[i * _LANES + b]
-            out[i * _LANES + b] = weight
-            total[b] += weight
+        weight = times(load(out, i * _LANES, LANES), load(v, i * _LANES, LANES))
+        store(out, i * _LANES, weight)
+        whole = plus(whole, double(weight))
+    store(address(total, U0), U0, whole)
     for b in range(_LANES):
         log_z[b] += np.log(size[b] * total[b])
 
@@ -237,14 +281,13 @@ def _inside(side: Any, unlike: Any) -> Any:
 
 
 @kernel(fastmath=FAST, error_model="numpy")
-def _solve_part(sites: Any, side: Any, unlike: Any, odds: Any, log_z: Any, begin: Any, end: Any) -> Any:
+def _solve_part(sites: Any, side: Any, unlike: Any, insides: Any, odds: Any, log_z: Any, begin: Any, end: Any) -> Any:
     """Solve the blocks begin ... end; return the memory, which must live until then."""
     states, draw = U1 << side, odds.size > 0
     memory = aligned((side * states + states + U2 * side + U(7) + states + U2 * side) * _LANES, unlike)
     rows, work = address(memory, U0), address(memory, side * states * _LANES)
     sums = address(work, (states + U2 * side + U(7)) * _LANES)
     below = address(sums, states * _LANES)
-    insides = _inside(side, unlike)
     border, spins = np.ones(U(4) * side * _LANES, dtype=np.int8), np.empty(side * side * _LANES, dtype=np.int8)
     size, state = np.empty(LANES), np.empty(LANES, dtype=np.uint64)
     for first in range(begin, end, _LANES):
@@ -267,7 +310,7 @@ def _solve_part(sites: Any, side: Any, unlike: Any, odds: Any, log_z: Any, begin
             _sum_columns(v, sums, below, side)
             _draw_row(spins, odds, side, row, first, m, v, sums, below, state)
         scatter(spins, U0, _LANES, sites.lattice, sites.drawn, first, m)
-    return memory, insides
+    return memory
 
 
 @kernel(parallel=True)
@@ -285,7 +328,7 @@ def solve_blocks(sites: Any, side: int, unlike: Any, odds: Any, log_z: Any) -> N
     log_z : (n_blocks n,), the result
     """
     tiles = (log_z.size + LANES - 1) // LANES
-    parts = min(tiles, PARTS)
+    parts, insides = min(tiles, PARTS), _inside(U(side), unlike)
     for part in prange(parts):
         begin, end = U(part * tiles // parts) * _LANES, U((part + 1) * tiles // parts) * _LANES
-        _solve_part(sites, U(side), unlike, odds, log_z, begin, min(end, U(log_z.size)))
+        _solve_part(sites, U(side), unlike, insides, odds, log_z, begin, min(end, U(log_z.size)))

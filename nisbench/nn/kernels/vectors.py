@@ -14,7 +14,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
-__all__ = ["add_scaled", "address", "load", "plus", "scaled", "store", "times"]
+__all__ = ["add_scaled", "address", "double", "load", "plus", "scaled", "store", "times"]
 
 _compiled: Any = intrinsic  # a function of compiled code, whose first argument here is the compiler's
 
@@ -121,3 +121,14 @@ def plus(context: Any, a: Any, b: Any) -> Any:
         return builder.fadd(*args, flags=("contract",))
 
     return a(a, b), generate
+
+
+@_compiled
+def double(context: Any, a: Any) -> Any:
+    """The vector with its numbers in double precision."""
+    wide = Vector(types.float64, a.size)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return args[0] if a.dtype == types.float64 else builder.fpext(args[0], context.get_value_type(wide))
+
+    return wide(a), generate
