@@ -40,7 +40,7 @@ __all__ = [
 SCHEMA_VERSION = 3
 """Version of the files in a run folder."""
 
-PROTOCOL_VERSION = 4
+PROTOCOL_VERSION = 5
 """Version of the measurement. Raise it when a number of an unchanged cell changes: every cell then gets a new id.
 
 `tests/unit/test_protocol.py` fails when a number changes and this version does not.
