@@ -24,7 +24,7 @@ from nisbench.nn.kernels.gradient import gradient_network
 from nisbench.nn.kernels.jit import LANES
 from nisbench.nn.kernels.lattice import Sites
 from nisbench.nn.kernels.network import Arrays, draw_network
-from nisbench.nn.kernels.products import TILE
+from nisbench.nn.kernels.products import TILE, transposed
 
 __all__ = ["draw", "score"]
 
@@ -127,11 +127,11 @@ class _LogProb(torch.autograd.Function):
         factors = _array(factor.to(first.dtype)).reshape(-1)
         arrays, ends = _arrays(_joined(parts, ctx.width)), np.cumsum(sizes[:-1])
         sites = _sites(lattice, drawn, border)
-        gradient_network(arrays, _array(last.T), sites, factors, _array(kept), ends, gradients.numpy())
+        gradient_network(arrays, _transposed(last).numpy(), sites, factors, _array(kept), ends, gradients.numpy())
         total = reduce(torch.add, gradients.unbind())  # faster than a sum over the dimension
         del gradients  # several times as large as the network
         found = [flat.view(shape) for flat, shape in zip(total[:-LANES].split(sizes), shapes, strict=True)]
-        found[1] = found[1].T.contiguous()
+        found[1] = _transposed(found[1])
         pairs = zip(parts, found, strict=True)
         return *(None,) * 6, *(None if part is None else gradient for part, gradient in pairs)
 
@@ -167,6 +167,13 @@ def _arrays(matrices: Matrices) -> Arrays:
     skip = none.view(0, matrices.first.shape[1]) if matrices.skip is None else matrices.skip
     vectors = (none if part is None else part for part in matrices[3:6])
     return Arrays(_array(matrices.first), _array(matrices.last), _array(skip), *map(_array, vectors), matrices.width)  # type: ignore[call-arg]
+
+
+def _transposed(matrix: Tensor) -> Tensor:
+    """The transpose of a matrix, contiguous."""
+    result = matrix.new_empty(matrix.shape[1], matrix.shape[0])
+    transposed(_array(matrix), result.numpy())
+    return result
 
 
 def _sites(*tensors: Tensor) -> Sites:

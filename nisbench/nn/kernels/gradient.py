@@ -125,8 +125,8 @@ def _backward(net: Any, last_t: Any, tile: Any, factor: Any, m: Any, d: Any, wor
     x_t = address(d_y, n_spins * _TILE)
     y_t = address(x_t, wide * _TILE)
     _differentiate_logits(net, tile, factor, d_y)
-    transpose(x_t, wide, tile.x, n_inputs)
-    transpose(y_t, narrow, d_y, n_spins)
+    transpose(x_t, wide, tile.x, _TILE, n_inputs, _TILE)
+    transpose(y_t, narrow, d_y, _TILE, n_spins, _TILE)
     for i in range(net.n_units * _TILE):
         d_h[i] = net.zero
     # the units of the border feed all logits

@@ -6,10 +6,12 @@ tile is a matrix (units, TILE): row u has the unit u of TILE samples.
 
 from typing import Any
 
-from nisbench.nn.kernels.jit import FAST, FAST_SUMS, LANES, U0, U1, U2, U3, U4, WIDE, U, kernel
-from nisbench.nn.kernels.vectors import add_scaled, address, load, store
+from numba import prange
 
-__all__ = ["TILE", "multiply", "row_sums", "transpose"]
+from nisbench.nn.kernels.jit import FAST, FAST_SUMS, LANES, U0, U1, U2, U3, U4, WIDE, U, kernel
+from nisbench.nn.kernels.vectors import add_scaled, address, load, store, transpose_square
+
+__all__ = ["TILE", "multiply", "row_sums", "transpose", "transposed"]
 
 TILE = 128
 """Samples that one thread takes through a whole network at a time; their units stay in the cache."""
@@ -90,12 +92,22 @@ def row_sums(out: Any, a: Any, rows: Any, zero: Any) -> None:
 
 
 @kernel()
-def transpose(out: Any, stride: Any, a: Any, units: Any) -> None:
-    """out[e, u] = a[u, e] for u < units: a tile (units, TILE) -> (TILE, stride)."""
-    u = U0
-    while u < units:
-        stop = min(u + _LANES, units)  # a whole vector of units at a time, so that each cache line is written once
-        for e in range(_TILE):
-            for v in range(u, stop):
-                out[e * stride + v] = a[v * _TILE + e]
-        u = stop
+def transpose(out: Any, so: Any, a: Any, sa: Any, rows: Any, columns: Any) -> None:
+    """out[c, r] = a[r, c] for r < rows and c < columns; the rows of the matrices are so and sa numbers apart."""
+    for r in range(U0, rows, _LANES):
+        for c in range(U0, columns, _LANES):
+            if r + _LANES <= rows and c + _LANES <= columns:
+                transpose_square(address(out, c * so + r), so, address(a, r * sa + c), sa, LANES)
+            else:
+                for i in range(r, min(r + _LANES, rows)):
+                    for j in range(c, min(c + _LANES, columns)):
+                        out[j * so + i] = a[i * sa + j]
+
+
+@kernel(parallel=True)
+def transposed(a: Any, out: Any) -> None:
+    """Fill `out`, (columns, rows), with the transpose of `a`, (rows, columns)."""
+    for block in prange((a.shape[0] + LANES - 1) // LANES):
+        row, rows, columns = U(block) * _LANES, U(a.shape[0]), U(a.shape[1])
+        part, to = address(a, row * columns), address(out, row)
+        transpose(to, rows, part, columns, min(_LANES, rows - row), columns)

@@ -14,7 +14,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
-__all__ = ["add_scaled", "address", "double", "load", "plus", "scaled", "store", "times"]
+__all__ = ["add_scaled", "address", "double", "load", "plus", "scaled", "store", "times", "transpose_square"]
 
 _compiled: Any = intrinsic  # a function of compiled code, whose first argument here is the compiler's
 
@@ -132,3 +132,31 @@ def double(context: Any, a: Any) -> Any:
         return args[0] if a.dtype == types.float64 else builder.fpext(args[0], context.get_value_type(wide))
 
     return wide(a), generate
+
+
+@_compiled(prefer_literal=True)
+def transpose_square(context: Any, out: Any, so: Any, a: Any, sa: Any, size: Any) -> Any:
+    """out[c, r] = a[r, c] for r, c < size, a constant power of two; the rows are so and sa numbers apart."""
+    n = size.literal_value
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = context.get_value_type(Vector(a.dtype, n)).as_pointer()
+        align = a.dtype.bitwidth // 8
+
+        def row(base: Any, stride: Any, r: int) -> Any:
+            return builder.bitcast(builder.gep(base, [builder.mul(stride, stride.type(r))]), kind)
+
+        v = [builder.load(row(args[2], args[3], r), align=align) for r in range(n)]
+        s = 1
+        while s < n:  # exchange two of the four s x s parts of each 2 s x 2 s part
+            low = ir.Constant(ir.VectorType(ir.IntType(32), n), [k + (n - s if k & s else 0) for k in range(n)])
+            high = ir.Constant(ir.VectorType(ir.IntType(32), n), [k + (n if k & s else s) for k in range(n)])
+            for i in (i for i in range(n) if not i & s):
+                first, second = v[i], v[i | s]
+                v[i], v[i | s] = (builder.shuffle_vector(first, second, mask) for mask in (low, high))
+            s *= 2
+        for r in range(n):
+            builder.store(v[r], row(args[0], args[1], r), align=align)
+        return context.get_dummy_value()
+
+    return types.void(out, so, a, sa, size), generate
