@@ -40,7 +40,7 @@ def critical_correlation(L: int) -> Tensor:
     slope = 2 * sum((-1) ** n * NOME ** ((n + 0.5) ** 2) * (2 * n + 1) for n in range(TERMS))  # theta_1'(0)
     first = _thetas(u)[0]
     first[0, 0] = 1.0  # instead of 0; the correlation at r = 0 is set below
-    result = AMPLITUDE * (math.pi / L * slope / first) ** 0.25 * _thetas(u / 2).sum(0) / _thetas(zero).sum()
+    result: Tensor = AMPLITUDE * (math.pi / L * slope / first) ** 0.25 * _thetas(u / 2).sum(0) / _thetas(zero).sum()
     result[0, 0] = 1.0
     return result
 
