@@ -37,7 +37,7 @@ def critical_correlation(L: int) -> Tensor:
     along = torch.where(along > L / 2, along - L, along)
     u = torch.complex(along.expand(L, L), along[:, None].expand(L, L)) * (math.pi / L)
     zero = torch.zeros(1, dtype=torch.complex128, device="cpu")
-    slope = 2 * sum((-1) ** n * NOME ** ((n + 0.5) ** 2) * (2 * n + 1) for n in range(TERMS))  # theta_1'(0)
+    slope: float = 2 * sum((-1) ** n * NOME ** ((n + 0.5) ** 2) * (2 * n + 1) for n in range(TERMS))  # theta_1'(0)
     first = _thetas(u)[0]
     first[0, 0] = 1.0  # instead of 0; the correlation at r = 0 is set below
     result: Tensor = AMPLITUDE * (math.pi / L * slope / first) ** 0.25 * _thetas(u / 2).sum(0) / _thetas(zero).sum()
