@@ -26,7 +26,7 @@ _WATCH_S = 0.5
 """Time between two looks at the memory, if there is a limit."""
 _BEAT_S = 10.0
 """Time between two signs of life of the lease, as in lease.py."""
-_ORPHAN_GRACE_S = 1.5
+_ORPHAN_GRACE_S = 1.0
 """Largest time between a request to stop and the end by force, once the driver is gone."""
 _STOPPED = 143
 """Exit code of a command that was asked to stop, as in worker.py."""

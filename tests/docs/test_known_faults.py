@@ -27,7 +27,8 @@ def test_every_fault_is_named_and_no_honest_sampler_is_accused():
     named, accused = (re.findall(r"\| (\d+)/(\d+) (?=\|)", part) for part in (faulty, honest))
     assert len(named) == len(FAULTY)
     assert [hits for hits, _ in named] == [seeds for _, seeds in named]
-    assert sum(int(hits) for hits, _ in accused) <= 1  # the tail of nearly equal weights, which is not judged any more
+    assert {seeds for _, seeds in (*named, *accused)} == {"20"}
+    assert {hits for hits, _ in accused} == {"0"}
 
 
 def test_outcomes_are_kept_and_belong_to_their_code(tmp_path):

@@ -14,7 +14,7 @@ _OPENING = """# Known faults
 This page lists samplers with a known fault, and the gate or the check that names each fault. The samplers are in
 `tests/fakes/`, the cases in `tests/faults/cases.py`. `python -m tests.faults --seeds 20 --write` writes this page.
 
-Each sampler runs with up to 20 seeds, at beta = 0.44 unless the row says otherwise. A run judges its own draws;
+Each sampler runs with 20 seeds, at beta = 0.44 unless the row says otherwise. A run judges its own draws;
 `nisbench check` judges a plugin at L = 4 with more draws, as many as the check states. The last column counts the seeds
 for which the words of the gate are among the reasons of the row. Work that is hidden from the clock is no reason to
 distrust the draws: it is charged, or a remark at the times of the row names it.
@@ -22,8 +22,8 @@ distrust the draws: it is charged, or a remark at the times of the row names it.
 The second table counts how often an honest sampler is accused of anything, hidden work included. A row with a check
 counts how often this check fails. A model that is trained too little is `untrusted` for its small ESS or the tail of
 its weights, however honest it is: `hier` at L = 8 after 200 steps with 128 configurations is so for 12 of 20 seeds. The
-models of the table are trained until their ESS is large. The figures are from before the tail of nearly equal weights
-was exempt from the gate on `pareto_k`: its one accusation, at an ESS of 0.996, led to the exemption."""
+models of the table are trained until their ESS is large. The gate on `pareto_k`
+does not judge nearly equal weights, because it once accused `hier` at an ESS of 0.996."""
 
 
 def named(case: Case, found: Sequence[str]) -> int:
