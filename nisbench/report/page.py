@@ -70,7 +70,7 @@ _FOLDED = (
 )
 """The sections of which a reader first sees the heading, in order; the section on citing comes last."""
 
-_MOST_ROWS = 60
+_MOST_ROWS = 50
 """Rows of a table in the Markdown."""
 _MOST_PAGE_ROWS = 200
 """Rows of a table in report.html: a browser opens the page at once, and the page stays below 10 MB."""
