@@ -216,7 +216,7 @@ TRAIN_STEP_S = _row(
     timed=True,
 )
 TRAIN_S_TO_KL = _row(
-    *("train_s_to_kl_0.1", "training until KL ≤ 0.1", Part.TIME, "m"),
+    *("train_s_to_kl", "training until KL ≤ 0.1", Part.TIME, "m"),
     unit="s",
     better="lower",
     grows=True,

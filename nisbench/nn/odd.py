@@ -25,7 +25,7 @@ __all__ = ["AutoregressiveOdd", "OddRates"]
 
 @dataclass(frozen=True)
 class OddRates:
-    """Factors of the learning rates of the three matrices, and of the shared part of each of them.
+    """Factors of the learning rates of the three matrices.
 
     A matrix is its factor times its parameters. Adam moves all parameters by steps of about the same size, so that the
     factor scales the steps of the matrix.
@@ -34,8 +34,6 @@ class OddRates:
     skip: float = 1.0
     first: float = 1.0
     last: float = 1.0
-    kernels: float = 1.0
-    """Multiplies the factor of a matrix for its shared numbers"""
 
 
 class AutoregressiveOdd(nn.Module):
@@ -90,10 +88,9 @@ class AutoregressiveOdd(nn.Module):
             # int32 is read twice as fast
             classes = functional.pad(classes, (self.constants, 0)).to(torch.int32)
             self.register_buffer("classes", classes, persistent=False)
-            # A row for each class: the training slows down matrices with long rows, and shared numbers need no brake.
-            shape = int(classes.max()), width
-            self.skip_kernel = nn.Parameter(torch.zeros(shape[0], 1))
-            scale = inputs.mean(dtype=torch.float64).sqrt() * rates.first * rates.kernels
+            shape = width, int(classes.max())
+            self.skip_kernel = nn.Parameter(torch.zeros(1, shape[1]))
+            scale = inputs.mean(dtype=torch.float64).sqrt() * rates.first
             self.first_kernel = nn.Parameter(torch.randn(shape) / scale)
             self.last_kernel = nn.Parameter(torch.zeros(shape))
             with torch.no_grad():  # where the kernel starts at random, the matrix starts at zero
@@ -112,7 +109,7 @@ class AutoregressiveOdd(nn.Module):
             before = self.n_border + self.constants
             sharing = (self.skip_kernel, before), (self.first_kernel, before), (self.last_kernel, 1)
             skip, first, last = (
-                shared_matrix(matrix, (rates.kernels * kernel).T.contiguous(), self.classes, seen, factor)
+                shared_matrix(matrix, kernel, self.classes, seen, factor)
                 for matrix, (kernel, seen), factor in zip(own, sharing, factors, strict=True)
             )
         else:

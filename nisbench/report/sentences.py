@@ -4,12 +4,10 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 
-from nisbench.contract.records import Estimate
 from nisbench.report.claims import claim_sentence
 from nisbench.report.ranking import ranking
 from nisbench.report.words import by_label, labels_of, sizes_text
 from nisbench.results.advice import Advice, advice
-from nisbench.results.break_even import best_break_even, break_even_of
 from nisbench.results.cells import Results
 from nisbench.results.costs import cost_of, count_text, factor_text
 from nisbench.results.doubts import weak
@@ -25,8 +23,6 @@ _SHOWN_PLACES = 3
 """Largest number of targets, temperatures and machines that get sentences; the table contains all."""
 _NAMED_PLACES = 3
 """Largest number of other places that are named."""
-_SHOWN_BREAK_EVENS = 4
-"""Largest number of samplers whose break-even gets a sentence; the table contains all."""
 
 
 _TIMES = "The times are those of this machine"
@@ -99,7 +95,7 @@ def _about(results: Results, place: Sequence[Advice]) -> list[str]:
         priced = [*_changes(place), *_settled(place), *_alone(place)]
         sentences += priced or ["The cost of an effective sample is not known, so no sampler is recommended."]
         sentences += ranking(groups)
-        sentences += [*_machine(place), *_stand_ins(results, trusted), *_break_even(results, trusted)]
+        sentences += [*_machine(place), *_stand_ins(results, trusted)]
         sentences.append(f"Passed every validity gate: {by_label(trusted)}.")
     else:
         sentences.append("No sampler passed every validity gate, so none is recommended.")
@@ -176,31 +172,6 @@ def _machine(place: Sequence[Advice]) -> Iterator[str]:
         counts = sorted({len(group.members) for group in rivals})
         seeds = f"{counts[0]} to {counts[-1]} seeds" if len(counts) > 1 else _seeds(counts[0])
         yield f"{_TIMES} ({rivals[0].machine}), from {seeds} per sampler and size."
-
-
-def _break_even(results: Results, trusted: Sequence[SeedGroup]) -> Iterator[str]:
-    """One sentence for each trained sampler on the number of samples after which the training has paid off."""
-    labels = dict.fromkeys(group.label for group in trusted if group.trained)
-    for label in labels if len(labels) <= _SHOWN_BREAK_EVENS else ():
-        paid: dict[str, list[tuple[int, Estimate, Estimate]]] = {}
-        for group in (group for group in trusted if group.label == label):
-            base = results.baselines.or_stand_in(group)[1]
-            whole, best = break_even_of(results, group), best_break_even(results, group)
-            if whole is None or whole.value is None or math.isinf(whole.value):
-                continue
-            paid.setdefault(base, []).append((group.L, whole, best[0] if best else whole))
-        for base, found in paid.items():
-            yield _paid_off(label, base, found)
-
-
-def _paid_off(label: str, base: str, found: Sequence[tuple[int, Estimate, Estimate]]) -> str:
-    """The sentence on L, the break-even of the whole budget, and that of the best stop."""
-    whole = join([count_text(n) for _, n, _ in found])
-    stopped = join([count_text(n) for _, _, n in found])
-    sooner = any((n.value or 0.0) < (m.value or 0.0) for _, m, n in found)
-    early = f", and after {stopped} if it ends at its best stop" if sooner else ""
-    where = f"against {base} at {sizes_text(L for L, _, _ in found)}"
-    return f"The training of {label} pays off {where} after {whole} samples with the budget of the plan{early}."
 
 
 def _stand_ins(results: Results, trusted: Sequence[SeedGroup]) -> list[str]:

@@ -5,14 +5,14 @@ Samples     a normalised density q(s) of 2-D Ising configurations on an L x L to
             side `block` or less are drawn from their exact conditional by a transfer matrix (sections 1, 2 and 4).
 Exactness   q is exactly normalised. Averages over p need importance weights or a Metropolis step.
 Networks    one for each level, shared by all blocks of the level. They are odd, so q(s) = q(-s) holds without an
-            average over s and -s. They start as the best linear prediction of each spin, and pairs of sites with the
-            same displacement along parallel lines share weights (section 3). The options `odd`, `skip`, `start` and
-            `shared` switch these properties off.
+            average over s and -s. They start as the heat bath of the known neighbours, and pairs of sites with the same
+            displacement along parallel lines share weights (section 3). The options `odd`, `skip` and `shared`
+            switch these three properties off.
 Training    only the upper spins u, those outside the exact blocks, are learned. The signal of the whole lattice is
             ln q(u) + beta E(u) - sum over the blocks of ln Z(border) (section 5). With `pairs`, each block below the
             frame has its own signal and is drawn twice with the same border: the other draw is the baseline, and the
             noise of the rest of the lattice drops out (section 6). With `rates`, the skip matrix and the last matrix
-            of a network learn more slowly than the first matrix. Shared weights learn faster than the others.
+            of a network learn more slowly than the first matrix.
 Loss        `draw_pairs` measures the nats of KL(q||p) that each level loses (section 7).
 Cost        with 8 hidden units a spin and blocks of side 7: about (130 + 95 (log2 L - 4)) L^2 multiply-adds of the
             networks and 340 L^2 operations of the blocks per draw; 4 L to 6 L network calls in sequence (section 8).
@@ -26,7 +26,6 @@ Sections are those of docs/methods/hier-exact.md, which derives the method formu
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 
 import torch
 from torch import Generator, Tensor
@@ -40,7 +39,6 @@ from nisbench.nn.ising import bond_energy
 from nisbench.nn.modules import Stack
 from nisbench.nn.network import draw, score
 from nisbench.nn.odd import AutoregressiveOdd, OddRates
-from nisbench.nn.prediction import predicting_weights
 from nisbench_plugins.registration import HierExactOptions
 
 __all__ = ["HierExact"]
@@ -63,16 +61,14 @@ class HierExact(LevelModel):
         super().__init__(target, options)
         scales = levels(target.L, lines=options.lines, smallest=options.block + 1, bisect=options.bisect)
         self.levels, self.n_levels = Stack(scales), len(scales)
-        start = known_neighbours if options.start == "neighbours" else predicting_weights
-        rates = replace(RATES if options.rates else OddRates(), kernels=options.kernel_rate)
         self.networks = Stack(
             AutoregressiveOdd(
-                start(level, target.L),
+                known_neighbours(level, target.L),
                 width=options.width,
                 classes=displacements(level, target.L) if options.shared else None,
                 skip=options.skip,
                 bias=not options.odd,
-                rates=rates,
+                rates=RATES if options.rates else None,
             )
             for level in scales
         )

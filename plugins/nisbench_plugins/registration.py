@@ -1,6 +1,5 @@
 """Registration of the built-in plugins: names, options with defaults, summaries and citations; free of torch."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
@@ -72,10 +71,8 @@ class HierExactOptions(TrainingOptions):
         default=2, metadata={"help": "rows and columns of the frame that is drawn first: 2 L - 1 or 4 L - 4 spins"}
     )
     odd: bool = field(default=True, metadata={"help": "no bias, so that q(s) = q(-s) exactly"})
-    skip: bool = field(default=True, metadata={"help": "linear part of the logits"})
-    start: Literal["neighbours", "prediction"] = field(
-        default="prediction",
-        metadata={"help": "linear part at the start: heat bath of the known neighbours, or best linear prediction"},
+    skip: bool = field(
+        default=True, metadata={"help": "linear part of the logits, which starts as the heat bath of known neighbours"}
     )
     shared: bool = field(
         default=True,
@@ -87,9 +84,6 @@ class HierExactOptions(TrainingOptions):
         metadata={"help": "train the levels below the frame with two draws of each block given its border"},
     )
     rates: bool = field(default=True, metadata={"help": "each matrix of a network has its own learning rate"})
-    kernel_rate: float = field(
-        default=1.0, metadata={"help": "factor of the learning rate of the weights that pairs of sites share"}
-    )
     learning_rate: float = field(default=5e-3, metadata={"help": "peak learning rate of Adam"})
     fan_in: int = field(default=64, metadata={"help": "layers with more inputs get learning_rate * fan_in / inputs"})
     batch_size: int = field(default=256, metadata={"help": "configurations per training step"})
@@ -107,8 +101,6 @@ class HierExactOptions(TrainingOptions):
         super().__post_init__()
         if self.block not in (1, 3, 7) or self.lines not in (1, 2) or self.width < 1:
             raise ValueError(f"block must be 1, 3 or 7, lines 1 or 2, width at least 1; got {self}")
-        if not 0 < self.kernel_rate < math.inf:
-            raise ValueError(f"kernel_rate = {self.kernel_rate}: give a positive number")
 
 
 @dataclass(frozen=True)

@@ -67,9 +67,9 @@ def test_time_to_a_given_kl_grows_with_the_size(tmp_path: Path):
         for L, t, last in ((8, 1.0, 0.95), (16, 4.0, 0.95), (32, 16.0, 0.95), (64, 40.0, 0.9))
     ]
     results = with_derived(load([made_store(tmp_path / "run", *cells)]))
-    times = {row.cell.L: row.quantities["train_s_to_kl_0.1"] for row in results.rows}
+    times = {row.cell.L: row.quantities["train_s_to_kl"] for row in results.rows}
     assert [times[L].value for L in (8, 16, 32, 64)] == [1.0, 4.0, 16.0, math.inf]
     assert times[64].reason == "not reached in 80 s"
-    [fit] = [fit for fit in exponents(results.groups) if fit.series.quantity == "train_s_to_kl_0.1"]
+    [fit] = [fit for fit in exponents(results.groups) if fit.series.quantity == "train_s_to_kl"]
     assert fit.series.sizes == (8, 16, 32)
     assert fit.fitted.value == pytest.approx(2.0)

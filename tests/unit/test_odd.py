@@ -122,21 +122,3 @@ def test_rates_change_the_steps_of_adam_and_not_the_start() -> None:
     expected = first, last, 2 * BETA * skip
     for after, before, step in zip(matrices_of(net), starts[1], expected, strict=True):
         torch.testing.assert_close((after.detach() - before).abs(), 1e-3 * step.double())
-
-
-def test_the_rate_of_kernels_changes_their_steps_and_not_the_start() -> None:
-    classes, starts, steps = torch.ones(4, 4, dtype=torch.long).tril(-1), [], []
-    for kernels in (1.0, 4.0):
-        torch.manual_seed(1)
-        net = AutoregressiveOdd(torch.ones(4, 4), width=2, classes=classes, rates=OddRates(kernels=kernels)).double()
-        assert {parameter.shape[0] for parameter in (net.skip_kernel, net.first_kernel, net.last_kernel)} == {1}
-        for name, parameter in net.named_parameters():
-            parameter.requires_grad_("kernel" in name)
-        starts.append(matrices_of(net)[2].detach())
-        net(borders(4, 4), borders(0, 4), beta=BETA).pow(3).sum().backward()
-        shared = [parameter for parameter in net.parameters() if parameter.requires_grad]
-        torch.optim.Adam(shared, lr=1e-3, eps=1e-30).step()
-        steps.append((matrices_of(net)[2].detach() - starts[-1]).abs())
-    torch.testing.assert_close(*starts, atol=1e-7, rtol=0)
-    torch.testing.assert_close(4 * steps[0], steps[1])
-    torch.testing.assert_close(steps[0], 2 * BETA * 1e-3 * torch.ones(4, 4).double().tril(-1))

@@ -284,7 +284,8 @@ def test_plugins_on_the_command_line_select_within_the_groups_and_join_all_if_ne
     assert [(cell.plugin, cell.L) for cell in timing.cells] == [("hier", 8)]
     both = load_plan("timing", Overrides(plugins=("hier", "wolff"), sizes=(8,)), CATALOG)
     assert sorted(cell.plugin for cell in both.cells) == ["hier", "wolff"]
-    new = replace(CATALOG, plugins={**CATALOG.plugins, "mine": Entry("mine", "model", "d", "1", options=ModelOptions)})
+    more = {name: Entry(name, "model", "d", "1", options=ModelOptions) for name in ("hier-exact", "mine")}
+    new = replace(CATALOG, plugins={**CATALOG.plugins, **more})
     joined = load_plan("timing", Overrides(plugins=("mine",), sizes=(8,), train_steps=1, draws=10), new)
     assert {cell.plugin for cell in joined.cells} == {"mine"}
 

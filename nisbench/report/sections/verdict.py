@@ -35,10 +35,10 @@ from nisbench.report.words import by_label
 from nisbench.results.advice import Advice, advice
 from nisbench.results.break_even import best_break_even, break_even_of
 from nisbench.results.cells import Results
-from nisbench.results.costs import SAMPLES_TO_SPREAD, TIMING_CHANGE, cheapest, count_text, with_training
+from nisbench.results.costs import SAMPLES_TO_SPREAD, TIMING_CHANGE, cheapest, with_training
 from nisbench.results.doubts import causes
 from nisbench.results.groups import SeedGroup
-from nisbench.results.numbers import join, power_of_ten, seconds_text
+from nisbench.results.numbers import in_words, join, power_of_ten, seconds_text
 from nisbench.results.totals import USABLE, history_draws
 from nisbench.statistics.effective import history_error
 
@@ -160,8 +160,8 @@ def _use(at: Advice, group: SeedGroup) -> Entry:
     ranges = []
     for span in at.spans:
         if group in [rival.group for rival in span.best]:
-            first = "" if span is at.spans[0] else f"from {count_text(span.first)}"
-            last = f"up to {count_text(span.last)}" if math.isfinite(span.last.value or 0.0) else ""
+            first = "" if span is at.spans[0] else f"from {in_words(span.first.value or 0.0)}"
+            last = f"up to {in_words(span.last.value or 0.0)}" if math.isfinite(span.last.value or 0.0) else ""
             tie = ", a tie" if span.tied else ""
             ranges.append((" ".join(filter(None, (first, last))) or "any number") + tie)
     if ranges:
