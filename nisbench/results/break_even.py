@@ -10,7 +10,7 @@ from nisbench.results.costs import crossing, differ
 from nisbench.results.groups import SeedGroup
 from nisbench.results.totals import Stop, stops_of
 
-__all__ = ["best_break_even", "break_even", "break_even_of"]
+__all__ = ["best_break_even", "break_even", "break_even_of", "undecided"]
 
 _NOT_MEASURED = Estimate.missing("not measured")
 
@@ -45,6 +45,14 @@ def break_even_of(results: Results, group: SeedGroup) -> Estimate | None:
     own = group.estimate(S_PER_EFFECTIVE_SAMPLE)
     found = break_even(group.estimate(TRAIN_S), own, base.estimate(S_PER_EFFECTIVE_SAMPLE) if base else None, name)
     return _crossed(found, base, group, name)
+
+
+def undecided(results: Results, group: SeedGroup) -> bool:
+    """True if the costs of a trained sampler and of the baseline are known and do not differ beyond errors."""
+    base, own = results.baselines.or_stand_in(group)[0], group.estimate(S_PER_EFFECTIVE_SAMPLE)
+    other = base.estimate(S_PER_EFFECTIVE_SAMPLE) if base else None
+    known = all(cost is not None and cost.value is not None for cost in (own, other))
+    return group.trained and known and not differ(other, own)
 
 
 def best_break_even(results: Results, group: SeedGroup) -> tuple[Estimate, Stop] | None:

@@ -15,7 +15,6 @@ from nisbench.contract.quantities import (
     S_PER_EFFECTIVE_SAMPLE,
     describe,
 )
-from nisbench.contract.records import Estimate
 from nisbench.report.claims import claim_blocks
 from nisbench.report.document import (
     MISSING,
@@ -33,7 +32,7 @@ from nisbench.report.document import (
 from nisbench.report.tables import REASONS, place_columns, place_entries, place_text, status_entry
 from nisbench.report.words import by_label
 from nisbench.results.advice import Advice, advice
-from nisbench.results.break_even import best_break_even, break_even_of
+from nisbench.results.break_even import best_break_even, break_even_of, undecided
 from nisbench.results.cells import Results
 from nisbench.results.costs import SAMPLES_TO_SPREAD, TIMING_CHANGE, cheapest, with_training
 from nisbench.results.doubts import causes
@@ -137,7 +136,7 @@ def _row(results: Results, at: Advice, group: SeedGroup) -> tuple[Entry, ...]:
         replace(cost, tone="best") if best else cost,
         number(with_training(group), digits=3),
         _best_stop(results, group),
-        _break_even(break_even_of(results, group)),
+        _break_even(results, group),
         status_entry(group),
         number(group.estimate(KL_NATS)),
         number(group.estimate(ESS_FRACTION)),
@@ -180,13 +179,13 @@ def _basis(group: SeedGroup) -> Entry:
     return Entry(_BASIS[basis], _BASIS[basis], note if len(own) > 1 else "")
 
 
-def _break_even(estimate: Estimate | None) -> Entry:
+def _break_even(results: Results, group: SeedGroup) -> Entry:
     """The break-even; `not cheaper` or `undecided` if a sample does not cost less than one of the baseline."""
+    estimate = break_even_of(results, group)
     entry = number(estimate, digits=3)
     if estimate is not None and estimate.value is not None and math.isinf(estimate.value):
         return replace(entry, text="not cheaper", tone="missing")
-    undecided = estimate is not None and (estimate.reason or "").startswith("undecided")
-    return replace(entry, text="undecided") if undecided else entry
+    return replace(entry, text="undecided") if undecided(results, group) else entry
 
 
 def _best_stop(results: Results, group: SeedGroup) -> Entry:

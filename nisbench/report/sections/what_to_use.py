@@ -1,6 +1,7 @@
 """Section on the choice of a sampler: total time against the number of samples, and the winner for each number."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from nisbench.report.charts import figure
@@ -89,15 +90,19 @@ def _rivals(at: Advice) -> tuple[Contender, ...]:
 
     A sampler with variants is always drawn, because its variants are compared with it.
     """
-    labels = [rival.group.label for rival in at.contenders]
-    compared = {one for one in labels if any(other.startswith(f"{one} (") for other in labels)}
+    variants = Counter(_plugin(rival) for rival in at.contenders)
     least = {n: min(rival.total(n) for rival in at.contenders) for n in COUNTS}
 
     def rank(rival: Contender) -> tuple[bool, float]:
-        return rival.group.label not in compared, min(rival.total(n) / least[n] for n in COUNTS)
+        compared = rival.group.label == _plugin(rival) and variants[_plugin(rival)] > 1
+        return not compared, min(rival.total(n) / least[n] for n in COUNTS)
 
     closest = sorted(at.contenders, key=rank)[:_CROWD]
     return tuple(rival for rival in at.contenders if rival in closest)
+
+
+def _plugin(rival: Contender) -> str:
+    return rival.group.members[0].cell.plugin
 
 
 def _notes(found: Sequence[Span]) -> list[Note]:
