@@ -56,8 +56,8 @@ def long_table(stores: Sequence[Store]) -> pd.DataFrame:
 
     Numbers are float64; null becomes NaN, infinities stay. A cell without quantities has one row in which quantity is
     null, so that no failure is lost. `reason` states why a quantity has no value, or else why the cell is not `ok`. Two
-    kinds of rows are computed here and are not stored in a cell: DERIVED of every trained sampler, and
-    exponent_<cost>, which belongs to no cell (cell, L and seed are null).
+    kinds of rows are computed here and are not stored in a cell: break_even_samples and train_s_to_kl of every trained
+    sampler, and exponent_<cost>, which belongs to no cell (cell, L and seed are null).
     """
     results = with_derived(load(stores))
     return _frame(
