@@ -11,6 +11,7 @@ sleeps, and gives the signs of life of the lease that its driver took (lease.py)
 
 import argparse
 import ctypes
+import math
 import os
 import signal
 import sys
@@ -95,7 +96,8 @@ def run(
         if event is not None and event.si_signo in _ASKED:
             os.kill(worker, signal.SIGTERM)
             grace_s = grace_s if os.getppid() == parent else min(grace_s, _ORPHAN_GRACE_S)
-            deadline = deadline or time.monotonic() + grace_s
+            # the driver may end after it has asked: the second request shortens the time
+            deadline = min(deadline or math.inf, time.monotonic() + grace_s)
         if deadline is not None and time.monotonic() > deadline:
             os.kill(worker, signal.SIGKILL)
         if memory_limit is not None and event is None and (taken := _memory(os.getpid())) > memory_limit:

@@ -94,17 +94,17 @@ class Store:
                 f"{path} holds another plan ('{found['name']}', {len(found['cells'])} cells); "
                 "give another --out, or --fresh to start over"
             )
-        if fresh or not taken:
-            store.write_plan(plan, str(environment.get("command", "")))
+        guard(store.path, lambda: (store.path / "cells").mkdir(parents=True, exist_ok=True))
         if fresh or not (store.path / "environment.json").exists():
             write_json(store.path / "environment.json", environment)
         store.add_cells(plan.cells)
+        if fresh or not taken:  # last: what has a plan has all of its cells, also after a kill
+            store.write_plan(plan, str(environment.get("command", "")))
         return store
 
     def write_plan(self, plan: "Plan", command: str) -> None:
         """Write plan.json. Call it while holding `lock`."""
         record = {"format": FORMAT, "schema_version": SCHEMA_VERSION, **plan.to_json(), "command": command}
-        guard(self.path, lambda: (self.path / "cells").mkdir(parents=True, exist_ok=True))
         write_json(self.path / "plan.json", record | {"cells": [cell.cell_id for cell in plan.cells]})
 
     def add_cells(self, cells: Sequence[Cell]) -> None:
@@ -173,7 +173,7 @@ class Store:
         """Return one cell of the plan."""
         path = self._folder(cell_id) / "cell.json"
         if not path.exists():
-            # A run that starts writes plan.json before the cells.
+            # `--fresh` deletes the cells of the earlier plan before it writes its own plan.
             raise StoreError(f"{path} does not exist; if a run is just starting, wait for it, otherwise run it again")
         cell = parse(path, lambda: Cell.from_json(check_seal(path, read_json(path))))
         if cell.cell_id != cell_id:  # cell_id is a hash of the fields: the file was edited or moved

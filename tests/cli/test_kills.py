@@ -213,3 +213,23 @@ def test_a_worker_that_was_asked_to_stop_has_not_failed(tmp_path, wait_for, igno
     process.communicate(timeout=30)
     assert process.returncode == 143
     assert processes(word) == {}
+
+
+def test_the_end_of_the_driver_shortens_the_time_of_a_worker_that_was_asked_to_stop(tmp_path, wait_for) -> None:
+    word = f"orphan-{os.getpid()}"
+    worker = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
+    command = [sys.executable, "-I", "-S", str(guard_module.__file__), "--grace", "600"]
+    driver = (
+        "import os, subprocess, sys\n"
+        f"command = {command!r} + ['--parent', str(os.getpid()), sys.executable, '-c', {worker!r}, {word!r}]\n"
+        "guard = subprocess.Popen(command)\n"
+        "print(guard.pid, flush=True)\n"
+        "guard.wait()\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", driver], stdout=subprocess.PIPE, text=True) as process:
+        guard_id = int(process.stdout.readline())
+        wait_for(lambda: any("--grace" not in words for words in processes(word).values()))
+        time.sleep(0.3)  # until the worker ignores the signal
+        os.kill(guard_id, signal.SIGTERM)
+        process.kill()
+    wait_for(lambda: not processes(word))

@@ -258,6 +258,24 @@ def test_a_plan_of_another_version_is_refused(store):
         Store.open(store.path)
 
 
+def test_a_folder_with_a_plan_has_all_of_its_cells(tmp_path, monkeypatch):
+    """A run that is killed while it makes its folder leaves no plan, and the same run starts from there."""
+    whole, written = Plan.to_json, []
+
+    def killed(plan):
+        written.extend(path.name for path in tmp_path.rglob("*.json"))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Plan, "to_json", killed)
+    with pytest.raises(KeyboardInterrupt):
+        Store.create(tmp_path, _plan(_cell(1), _cell(3)), {})
+    assert sorted(written) == ["cell.json", "cell.json", "environment.json"]
+    with pytest.raises(StoreError, match="not a run folder"):
+        Store.open(tmp_path)
+    monkeypatch.setattr(Plan, "to_json", whole)
+    assert Store.create(tmp_path, _plan(_cell(1), _cell(3)), {}).cells() == (_cell(1), _cell(3))
+
+
 def test_fresh_deletes_only_what_a_run_writes(store):
     (store.path / "notes.txt").write_text("mine")
     (store.path / "report.html").write_text("old")
