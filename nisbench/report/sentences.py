@@ -22,8 +22,8 @@ __all__ = ["lead_sentences", "verdict_blocks", "verdict_sentences"]
 
 _SHOWN_PLACES = 3
 """Largest number of targets, temperatures and machines that get sentences; the table contains all."""
-_OPEN_LETTERS = 1200
-"""Largest number of letters of these sentences that are not folded: about ten lines of the page."""
+_OPEN_LETTERS = 1400
+"""Largest number of letters of these sentences that are not folded: about twelve lines of the page."""
 _NAMED_PLACES = 3
 """Largest number of other places that are named."""
 
