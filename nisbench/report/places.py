@@ -85,9 +85,7 @@ def left_out(results: Results, places: Sequence[Place]) -> list[Paragraph]:
     sentences = []
     every = len([place for place in advice(results) if any(g.measured for at in place for g in at.groups)])
     if every > len(places):
-        sentences.append(
-            f"Figures of {len(places)} of {every} targets, temperatures and machines; the table has all."
-        )
+        sentences.append(f"Figures of {len(places)} of {every} targets, temperatures and machines; the table has all.")
     shown = shown_advice(places)
     if smaller := [at.L for at in _with_choice(places) if at not in (*shown.panels, *shown.other_panels)]:
         sentences.append(f"No panel for smaller sizes: L = {join(sorted(set(smaller)))}.")
