@@ -211,6 +211,8 @@ class Section:
     blocks: tuple[Block, ...]
     short: str = ""
     """Name of the section in the list of contents; empty: the title."""
+    brief: bool = False
+    """True if the Markdown contains the tables of the section although the page folds it."""
 
     @property
     def figures(self) -> tuple[Figure, ...]:
@@ -233,8 +235,8 @@ class Document:
     title: str
     lead: tuple[str, ...]
     """Sentences on what was run."""
-    verdict: tuple[str, ...]
-    """Sentences on what was found, the most important first."""
+    verdict: tuple[Block, ...]
+    """Sentences on what was found, the most important first; those of further places are folded."""
     open: tuple[Section, ...]
     """Sections that a reader sees at once."""
     folded: tuple[Section, ...]
@@ -246,6 +248,16 @@ class Document:
     def sections(self) -> tuple[Section, ...]:
         """All sections, in order."""
         return self.open + self.folded
+
+    @property
+    def brief(self) -> tuple[Section, ...]:
+        """The sections whose tables are in the Markdown."""
+        return (*self.open, *(section for section in self.folded if section.brief))
+
+    @property
+    def answer(self) -> tuple[str, ...]:
+        """All sentences of the verdict, also those in a fold."""
+        return tuple(block.text for block in _flat(self.verdict) if isinstance(block, Paragraph))
 
     @property
     def pictures(self) -> tuple[Picture, ...]:

@@ -36,7 +36,7 @@ from nisbench.report.sections.relative_cost import relative_cost_section
 from nisbench.report.sections.training import training_section
 from nisbench.report.sections.verdict import claims_section, verdict_section
 from nisbench.report.sections.what_to_use import what_to_use_section
-from nisbench.report.sentences import lead_sentences, verdict_sentences
+from nisbench.report.sentences import lead_sentences, verdict_blocks
 from nisbench.report.spoken import spoken, spoken_unit
 from nisbench.report.tables import REASONS
 from nisbench.results.cells import Results, load
@@ -47,12 +47,12 @@ __all__ = ["build_report", "rendered"]
 _OPEN = (
     verdict_section,
     what_to_use_section,
-    claims_section,
     glance_section,
 )
 """The sections that a reader sees at once, in order."""
 
 _FOLDED = (
+    claims_section,
     free_energy_section,
     ess_section,
     autocorrelation_section,
@@ -138,7 +138,7 @@ def _document(results: Results, methods: tuple[Method, ...], related: tuple[Rela
     return Document(
         title=" + ".join(dict.fromkeys(str(run.plan.get("title") or run.name) for run in results.runs)),
         lead=lead_sentences(results),
-        verdict=verdict_sentences(results),
+        verdict=verdict_blocks(results),
         open=tuple(make(results) for make in _OPEN),
         folded=(*(make(results) for make in _FOLDED), citing_section(results, methods)),
         methods=methods,

@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from nisbench.report.claims import claim_sentence
+from nisbench.report.document import Block, Fold, Paragraph
 from nisbench.report.ranking import ranking
 from nisbench.report.words import by_label, labels_of, sizes_text
 from nisbench.results.advice import Advice, advice
@@ -17,10 +18,12 @@ from nisbench.results.rows import status_counts
 from nisbench.results.targets import beta_text
 from nisbench.results.totals import Contender, Span
 
-__all__ = ["lead_sentences", "verdict_sentences"]
+__all__ = ["lead_sentences", "verdict_blocks", "verdict_sentences"]
 
 _SHOWN_PLACES = 3
 """Largest number of targets, temperatures and machines that get sentences; the table contains all."""
+_OPEN_LETTERS = 1400
+"""Largest number of letters of these sentences that are not folded: about twelve lines of the page."""
 _NAMED_PLACES = 3
 """Largest number of other places that are named."""
 
@@ -54,26 +57,64 @@ def _problems(results: Results) -> list[str]:
 
 def verdict_sentences(results: Results) -> tuple[str, ...]:
     """Sentences on what was found; the first one is the verdict."""
+    answers, rest = _answers(results)
+    return (*(text for _, texts in answers for text in texts), *rest)
+
+
+def verdict_blocks(results: Results) -> tuple[Block, ...]:
+    """The same sentences in paragraphs; those beyond the first _OPEN_LETTERS letters are folded.
+
+    Only the first target is divided; each other one is open or folded with all of its sentences.
+    """
+    answers, rest = _answers(results)
+    shown: list[str] = []
+    folded: dict[str, list[str]] = {}
+    for where, texts in answers:
+        ends = itertools.accumulate(map(len, texts), initial=sum(map(len, shown)))
+        cut = sum(end <= _OPEN_LETTERS for end in ends) - 1
+        if not shown:
+            cut = max(cut, 1)
+        elif folded or cut < len(texts):
+            cut = 0
+        shown += texts[:cut]
+        if texts[cut:]:
+            folded[where] = texts[cut:]
+    more = tuple(Paragraph(text) for texts in folded.values() for text in texts)
+    fold = (Fold(f"More on the answer: {'; '.join(folded)}", more),) if folded else ()
+    return (*map(Paragraph, shown), *fold, *map(Paragraph, rest))
+
+
+def _answers(results: Results) -> tuple[list[tuple[str, list[str]]], list[str]]:
+    """Each place with its sentences, and the sentences on the whole run."""
     if not results.rows:
-        return ("This run has no cells; there is nothing to recommend.",)
+        return [], ["This run has no cells; there is nothing to recommend."]
     if not any(row.measured for row in results.rows):
         counts = status_counts(results.rows)
-        return (f"No cell of this run has numbers ({counts}); there is nothing to recommend.",)
+        return [], [f"No cell of this run has numbers ({counts}); there is nothing to recommend."]
     places = [place for place in advice(results) if any(group.measured for at in place for group in at.groups)]
-    sentences = []
+    answers: list[tuple[str, list[str]]] = []
+    machines: set[str] = set()
     for place in places[:_SHOWN_PLACES]:
-        first, *rest = _about(results, place)
-        where = f"{_where(results, place)}: " if len(places) > 1 else ""
+        where = _where(results, place)
+        first, *others = _about(results, place)
         # The machine is named once.
-        sentences += [where + first, *(text for text in rest if text not in sentences or not text.startswith(_TIMES))]
-    if others := tuple(_where(results, place) for place in places[_SHOWN_PLACES:]):
+        texts = [text for text in others if text not in machines]
+        machines |= {text for text in others if text.startswith(_TIMES)}
+        answers.append((where, [f"{where}: {first}" if len(places) > 1 else first, *texts]))
+    return answers, _on_the_run(results, [_where(results, place) for place in places[_SHOWN_PLACES:]])
+
+
+def _on_the_run(results: Results, others: Sequence[str]) -> list[str]:
+    """The sentences on places without an answer, on the claims and on runs without numbers."""
+    sentences = []
+    if others:
         more = join(others) if len(others) <= _NAMED_PLACES else f"{len(others)} more targets and temperatures"
         sentences.append(f"The table also contains {more}.")
     sentences += claim_sentence(results)
     if missing := [row for row in results.rows if not row.measured]:
         counts = status_counts(missing)
         sentences.append(f"{len(missing)} of {len(results.rows)} runs have no numbers ({counts}).")
-    return tuple(sentences)
+    return sentences
 
 
 def _where(results: Results, place: Sequence[Advice]) -> str:

@@ -48,6 +48,7 @@ class Made:
     group: str = "all"
     """Name of the group of the plan."""
     options: dict[str, object] = field(default_factory=dict)
+    beta: float = 0.44
 
     @property
     def cell(self) -> Cell:
@@ -55,7 +56,7 @@ class Made:
         budget = Budget(seconds=self.train_s) if self.train_s is not None else None
         options = {**self.options, **({"batch_size": 512} if self.history else {})}
         return Cell(
-            *(self.plugin, kind, "1", options, "ising", self.L, 0.44, self.seed, 1000), budget=budget, device="cpu"
+            *(self.plugin, kind, "1", options, "ising", self.L, self.beta, self.seed, 1000), budget=budget, device="cpu"
         )
 
     def finish(self, store: Store, cell: Cell) -> None:
@@ -109,4 +110,5 @@ def made_store(path: Path, *cells: Made, checks: Sequence[str] = ()) -> Store:
 def _group(name: str, cells: Sequence[Cell]) -> Group:
     plugins = tuple(dict.fromkeys(cell.plugin for cell in cells))
     sizes = tuple(sorted({cell.L for cell in cells}))
-    return Group(name, "", plugins, sizes, (0.44,), (1,), tuple(cell.cell_id for cell in cells))
+    betas = tuple(sorted({cell.beta for cell in cells}))
+    return Group(name, "", plugins, sizes, betas, (1,), tuple(cell.cell_id for cell in cells))

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from fakes.stores import HOSTILE, Sixty, StoreMaker, quick, troubled
+from fakes.verdicts import Made, made_store
 
 from nisbench.contract.catalog import load_catalog
+from nisbench.contract.quantities import KL_NATS
+from nisbench.contract.records import Status
 from nisbench.harness.store import Store
 from nisbench.report import charts
 from nisbench.report.figures import draw
@@ -72,6 +75,31 @@ def sixty(build_once: Callable[[Store, Path], Path], tmp_path_factory: pytest.Te
     base = tmp_path_factory.mktemp("sixty")
     store = quick(sizes=(4, 8, 16, 32, 64), seeds=(1, 2, 3, 4), draws=1000).write(base / "run")
     return Sixty(build_once(store, base / "out"), len(store.cells()))
+
+
+PLACES = (0.3, 0.38, 0.44, 0.5, 0.6)
+
+
+def many_places() -> tuple[Made, ...]:
+    """Three samplers and four variants of one, at eight sizes and five temperatures; the best depends on n."""
+    sizes = range(8, 72, 8)
+    chains = [Made("wolff", L, cost=6e-6, beta=beta) for beta in PLACES for L in sizes]
+    models = [
+        Made("hier", L, ess=0.9, train_s=2.0 + k, ess_p=0.9, beta=beta, options={"width": k}, more={KL_NATS: 0.1 + k})
+        for beta in PLACES
+        for L in sizes
+        for k in range(4)
+    ]
+    bad = [Made("van", L, ess=0.1, train_s=9.0, beta=beta, status=Status.UNTRUSTED) for beta in PLACES for L in sizes]
+    return (*chains, *models, *bad)
+
+
+@pytest.fixture(scope="session")
+def crowded(build_once: Callable[[Store, Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page on `many_places`, with a claim of many checks."""
+    base = tmp_path_factory.mktemp("crowded")
+    checks = [f"hier: ess_fraction >= 0.{k} at L = {L}" for k in range(1, 9) for L in (8, 16, 24)]
+    return build_once(made_store(base / "run", *many_places(), checks=checks), base / "out")
 
 
 @pytest.fixture(scope="session")

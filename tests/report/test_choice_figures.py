@@ -8,7 +8,7 @@ from fakes.verdicts import Made, made_store
 from figure_files import Text, faults, texts
 
 from nisbench.contract.records import Estimate, Status
-from nisbench.report.document import Block, Figure, Paragraph, Picture, Section, Table
+from nisbench.report.document import Block, Figure, Fold, Paragraph, Picture, Section, Table
 from nisbench.report.figures import draw
 from nisbench.report.palette import PALETTE, marks
 from nisbench.report.panels import Grid, GridCell, Note, Panel, Point, Series
@@ -29,11 +29,22 @@ def results(path: Path, *cells: Made) -> Results:
 
 
 def pictures(section: Section) -> dict[str, Picture]:
-    return {one.name: one for block in section.blocks if isinstance(block, Figure) for one in block.pictures}
+    return {one.name: one for block in section.figures for one in block.pictures}
+
+
+def shown(section: Section) -> list[str]:
+    """The names of the drawings that are not in a fold."""
+    return [one.name for block in section.blocks if isinstance(block, Figure) for one in block.pictures]
+
+
+def folded(section: Section) -> Fold:
+    [found] = [block for block in section.blocks if isinstance(block, Fold)]
+    return found
 
 
 def paragraphs(section: Section) -> str:
-    return " ".join(block.text for block in section.blocks if isinstance(block, Paragraph))
+    inside = [one for block in section.blocks for one in (block.blocks if isinstance(block, Fold) else [block])]
+    return " ".join(block.text for block in inside if isinstance(block, Paragraph))
 
 
 def panel(section: Section, name: str) -> Panel:
@@ -131,14 +142,35 @@ def test_all_untrusted_or_nothing_measured(tmp_path: Path):
     assert paragraphs(what_to_use_section(failed)).startswith("No trusted sampler")
 
 
-def test_at_most_six_panels_and_the_rest_is_named(tmp_path: Path):
-    cells = [Made("wolff", L, cost=6e-6) for L in range(4, 13)]
-    models = [Made("hier", L, ess=1.0, train_s=1.0) for L in range(4, 12)]
+def test_four_panels_are_open_six_more_are_folded_and_the_rest_is_named(tmp_path: Path):
+    cells = [Made("wolff", L, cost=6e-6) for L in range(4, 17)]
+    models = [Made("hier", L, ess=1.0, train_s=1.0) for L in range(4, 16)]
     section = what_to_use_section(results(tmp_path / "run", *cells, *models))
-    assert len([name for name in pictures(section) if name.startswith("total-time")]) == 6
+    assert shown(section) == [*(f"total-time-L{L}" for L in (12, 13, 14, 15)), "what-to-use"]
+    more = [*(f"total-time-L{L}" for L in range(6, 12)), "what-to-use-smaller"]
+    assert sorted(pictures(section)) == sorted([*shown(section), *more])
+    rows = {name: [row for row, _ in pictures(section)[name].panel.rows] for name in ("what-to-use", more[-1])}
+    assert rows == {
+        "what-to-use": [f"L = {L}" for L in range(12, 17)],
+        "what-to-use-smaller": [f"L = {L}" for L in range(4, 12)],
+    }
+    assert folded(section).summary == "Total time and what to use: L = 4, 5, 6, 7, 8, 9, 10 and 11"
     assert paragraphs(section) == (
-        "No panel for smaller sizes: L = 4 and 5. No panel where fewer than two samplers are trusted: L = 12."
+        "No panel for smaller sizes: L = 4 and 5. No panel where fewer than two samplers are trusted: L = 16."
     )
+
+
+def test_figures_of_the_place_with_most_to_compare_are_open(tmp_path: Path):
+    cells = [
+        Made(name, L, cost=6e-6, beta=beta) for beta in (0.3, 0.44) for L in (8, 16) for name in ("wolff", "other")
+    ]
+    third = [Made("third", L, cost=6e-6, beta=0.44) for L in (8, 16)]
+    alone = Made("wolff", 8, cost=6e-6, beta=0.6)
+    section = what_to_use_section(results(tmp_path / "run", *cells, *third, alone))
+    assert shown(section) == ["total-time-L8-2", "total-time-L16-2", "what-to-use-2"]
+    assert folded(section).summary == "Total time and what to use: ising, β = 0.3; ising, β = 0.6"
+    inside = set(pictures(section)) - set(shown(section))
+    assert inside == {"total-time-L8-1", "total-time-L16-1", "what-to-use-1", "what-to-use-3"}
 
 
 def test_crowded_panel_keeps_the_samplers_closest_to_the_smallest_total(tmp_path: Path):

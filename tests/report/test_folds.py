@@ -17,6 +17,7 @@ DRAWINGS = (Path(__file__).parent / "drawings.js").read_text(encoding="utf-8")
 ACCESSIBILITY = (Path(__file__).parent / "accessibility.js").read_text(encoding="utf-8")
 SCREEN = 900
 FIRST_FOLD = "return document.querySelector('details.section').getBoundingClientRect().top + scrollY"
+SUMMARY = "return document.querySelector('.verdict summary').innerText"
 VISIBLE = "return document.querySelector(arguments[0]).checkVisibility()"
 OPEN = "return [...document.querySelectorAll('details')].filter((one) => one.open).length"
 
@@ -34,6 +35,21 @@ def test_sixty_cells_show_at_most_six_screens_before_the_first_fold(browser, six
     assert browser.run(FIRST_FOLD) <= 6 * SCREEN
     assert browser.run(OPEN) == 0
     assert visible_words(browser) == 0
+
+
+def test_many_places_and_sizes_show_at_most_six_screens_and_the_rest_in_folds(browser, crowded):
+    browser.open(crowded, width=1440, height=SCREEN)
+    assert browser.run(FIRST_FOLD) <= 6 * SCREEN
+    names = "return [...document.querySelectorAll('{} .picture')].filter((one) => one.checkVisibility()).length"
+    panels, words = names.format("#what-to-use"), "return document.querySelector('.verdict').innerText"
+    assert browser.run(panels) == 4 + 1
+    assert "β = 0.38" not in browser.run(words).replace(browser.run(SUMMARY), "")
+    browser.unfold()
+    # 6 more panels, a grid of the smaller sizes, and the grids of two other temperatures.
+    assert browser.run(panels) == 4 + 1 + 6 + 1 + 2
+    assert "β = 0.38 on CPU: At L = 8 use wolff" in browser.run(words)
+    browser.open(crowded, width=800, media="print")
+    assert browser.run(panels) == 4 + 1 + 6 + 1 + 2
 
 
 def test_links_open_what_contains_their_target(browser, quick_out):

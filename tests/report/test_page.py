@@ -20,7 +20,7 @@ from nisbench.report.document import Related
 from nisbench.report.figures import draw
 from nisbench.report.page import build_report
 
-OPEN = ["verdict", "what-to-use", "claims", "figures"]
+OPEN = ["verdict", "what-to-use", "figures"]
 FOLDED = [
     *("free-energy", "ess", "autocorrelation", "relative-cost", "cost", "quality", "training", "error-bars"),
     *("observables", "magnetisation", "configurations", "published", "failures", "provenance", "cite"),

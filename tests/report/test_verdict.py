@@ -16,7 +16,7 @@ from nisbench.report.document import Document, Fold, Paragraph, Table
 from nisbench.report.sections.observables import observables_section
 from nisbench.report.sections.published import published_section
 from nisbench.report.sections.verdict import verdict_section, verdict_table
-from nisbench.report.sentences import lead_sentences, verdict_sentences
+from nisbench.report.sentences import lead_sentences, verdict_blocks, verdict_sentences
 from nisbench.results.cells import load
 from nisbench.results.doubts import causes
 from nisbench.results.groups import grouped
@@ -304,3 +304,27 @@ def test_every_gate_has_words_of_its_own(tmp_path: Path):
     ]
     made_store(tmp_path / "run", *bad)
     assert sorted(reasons(tmp_path).values()) == sorted((f"told by {gate}", 1) for gate in Gate)
+
+
+def test_answers_beyond_the_first_lines_are_folded_place_by_place(tmp_path: Path):
+    short = [replace(WOLFF, beta=beta) for beta in (0.3, 0.4)]
+    results = load([made_store(tmp_path / "short", *short)])
+    assert verdict_blocks(results) == tuple(map(Paragraph, verdict_sentences(results)))
+    long = [replace(one, L=L, beta=0.5) for one in (WOLFF, HIER) for L in range(4, 14)]
+    results = load([made_store(tmp_path / "long", *short, *long, checks=["hier: is trusted"])])
+    *shown, fold, claims = verdict_blocks(results)
+    assert isinstance(fold, Fold)
+    assert fold.summary == "More on the answer: ising, β = 0.5 on CPU"
+    every = [block.text for block in (*shown, *fold.blocks, claims) if isinstance(block, Paragraph)]
+    assert tuple(every) == verdict_sentences(results)
+    assert fold.blocks[0] == Paragraph(next(text for text in every if text.startswith("ising, β = 0.5 on CPU: ")))
+
+
+def test_one_answer_of_many_sentences_is_divided(tmp_path: Path):
+    cells = [replace(one, L=L) for one in (WOLFF, HIER) for L in range(4, 24)]
+    results = load([made_store(tmp_path / "run", *cells)])
+    *shown, fold = verdict_blocks(results)
+    assert isinstance(fold, Fold)
+    assert fold.summary == "More on the answer: ising, β = 0.44 on CPU"
+    assert 0 < sum(len(block.text) for block in shown if isinstance(block, Paragraph)) <= 1400
+    assert (*shown, *fold.blocks) == tuple(map(Paragraph, verdict_sentences(results)))

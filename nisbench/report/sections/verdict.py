@@ -57,7 +57,7 @@ def verdict_section(results: Results) -> Section:
 def claims_section(results: Results) -> Section:
     """The claims that the plan set out to check."""
     blocks = claim_blocks(results) or [Paragraph("The plan of this run makes no claim.")]
-    return Section("claims", "Do the claims of the plan hold?", tuple(blocks), "Claims")
+    return Section("claims", "Do the claims of the plan hold?", tuple(blocks), "Claims", brief=True)
 
 
 def _reasons(results: Results) -> list[Block]:

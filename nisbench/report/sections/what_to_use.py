@@ -5,10 +5,18 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from nisbench.report.charts import figure
-from nisbench.report.document import Block, Paragraph, Section
+from nisbench.report.document import Block, Fold, Paragraph, Section
 from nisbench.report.palette import Mark, marks
 from nisbench.report.panels import Grid, GridCell, Note, Panel, Point, Series
-from nisbench.report.places import left_out, measured_places, place_file, place_title, shown_advice
+from nisbench.report.places import (
+    Shown,
+    left_out,
+    measured_places,
+    place_file,
+    place_name,
+    place_title,
+    shown_advice,
+)
 from nisbench.results.advice import Advice
 from nisbench.results.cells import Results
 from nisbench.results.choices import COUNTS, Choice, choices, total_times
@@ -26,19 +34,39 @@ _NO_CHOICE = {"alone": "alone", "alone trusted": "the only one trusted"}
 
 
 def what_to_use_section(results: Results) -> Section:
-    """Total time of n effective samples for each trusted sampler, and the sampler to use for each n and L."""
+    """Total time of n effective samples for each trusted sampler, and the sampler to use for each n and L.
+
+    The figures of one place are open; those of the other places and sizes are folded.
+    """
     places = measured_places(results)
     shown = shown_advice(places)
-    blocks: list[Block] = []
-    crowded = any(len(at.contenders) > _CROWD for at in shown)
-    caption = f"{_TOTAL_CAPTION}{_CROWD_CAPTION if crowded else ''}"
-    if drawn := figure([_total_panel(results, at) for at in shown], caption):
-        blocks += [drawn, *left_out(results, places)]
-    if drawn := figure([_grid(results, place) for place in places], _GRID_CAPTION):
-        blocks.append(drawn)
+    blocks = _figures(results, shown.panels, [_grid(results, shown.rows)] if shown.rows else [])
+    grids = [_grid(results, place) for place in shown.places]
+    if shown.smaller:
+        grids = [_grid(results, shown.smaller, "what-to-use-smaller"), *grids]
+    notes = left_out(results, places)
+    if folded := _figures(results, shown.other_panels, grids):
+        blocks.append(Fold(_fold_title(results, shown), (*folded, *notes)))
+    else:
+        blocks += notes
     if not blocks:
         blocks.append(Paragraph("No trusted sampler of this run has a cost, so none is recommended."))
     return Section("what-to-use", "Which sampler for how many samples?", tuple(blocks))
+
+
+def _figures(results: Results, panels: Sequence[Advice], grids: Sequence[Grid]) -> list[Block]:
+    """The figure of total times, then the figure of grids."""
+    caption = f"{_TOTAL_CAPTION}{_CROWD_CAPTION if any(len(at.contenders) > _CROWD for at in panels) else ''}"
+    drawn = figure([_total_panel(results, at) for at in panels], caption), figure(grids, _GRID_CAPTION)
+    return [one for one in drawn if one]
+
+
+def _fold_title(results: Results, shown: Shown) -> str:
+    """The sizes of the open place and the names of the other places whose figures are folded."""
+    here = place_name(results, shown.rows[0])
+    sizes = {at.L for at in (*shown.other_panels, *shown.smaller) if place_name(results, at) == here}
+    parts = [f"L = {join(sorted(sizes))}"] if sizes else []
+    return f"Total time and what to use: {'; '.join([*parts, *(place_name(results, at[0]) for at in shown.places)])}"
 
 
 _TOTAL_CAPTION = (
@@ -129,16 +157,17 @@ def _totals_in_words(at: Advice) -> str:
     return f"{join(texts)} for {power_of_ten(low)} to {power_of_ten(high)} samples."
 
 
-def _grid(results: Results, place: Sequence[Advice]) -> Grid:
+def _grid(results: Results, rows: Sequence[Advice], name: str = "what-to-use") -> Grid:
+    """One row for each size of one place."""
     looks = marks(results.labels)
-    rows = [(at, choices(at)) for at in place]
+    found = [(at, choices(at)) for at in rows]
     return Grid(
-        name=place_file(results, place[0], "what-to-use", sized=False),
-        title=place_title(results, place[0], "What to use"),
+        name=place_file(results, rows[0], name, sized=False),
+        title=place_title(results, rows[0], "What to use"),
         x_label=_N,
         columns=tuple(power_of_ten(n) for n in COUNTS),
-        rows=tuple((f"L = {at.L}", tuple(_cell(one, looks) for one in found)) for at, found in rows),
-        words=" ".join(f"L = {at.L}: {_row_in_words(found)}." for at, found in rows),
+        rows=tuple((f"L = {at.L}", tuple(_cell(one, looks) for one in chosen)) for at, chosen in found),
+        words=" ".join(f"L = {at.L}: {_row_in_words(chosen)}." for at, chosen in found),
         note=_GRID_NOTE,
     )
 
