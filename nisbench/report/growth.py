@@ -66,7 +66,7 @@ def cost_table(results: Results, fits: Sequence[Exponent]) -> Table:
     )
     caption = (
         f"Costs on {results.hardware}, and exponents a of cost ~ L^a. {fitted} The prediction counts operations, "
-        "and for memory the numbers to keep. Peaks: memory above the resident size at the start of the phase; draws are "
+        "for memory the numbers to keep. Peaks: memory above the resident size at the start of the phase; draws are "
         "taken in parts, so that their peak does not follow a power law."
     )
     return Table.of(caption, heads, _rows(results, fits, sizes, several))

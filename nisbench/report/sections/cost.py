@@ -148,7 +148,7 @@ def _exponents(results: Results, fits: Sequence[Exponent], hardware: str) -> Blo
         f"Exponents a of cost ~ L^a on {hardware}. A fitted a is printed if a power law describes the costs: three "
         f"sizes or more, each cost within {100 * MISFIT:.0f} % of the law. Otherwise only the exponent between the "
         "two largest sizes is printed. The prediction is the slope of its form over the same sizes; it counts "
-        "operations, and for memory the numbers to keep. At small sizes, overheads that do not grow dominate. The paper "
+        "operations, for memory the numbers to keep. At small sizes, overheads that do not grow dominate. The paper "
         "counts a full pass of the network for each spin; the form counts the operations of this implementation."
     )
     return Table.of(caption, heads, rows).shorter()
