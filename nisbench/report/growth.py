@@ -17,7 +17,6 @@ from nisbench.report.sweeps import sweeps
 from nisbench.results.cells import Results
 from nisbench.results.exponents import Exponent
 from nisbench.results.groups import SeedGroup
-from nisbench.results.published import published
 
 __all__ = ["FIRST_COSTS", "cost_figures", "cost_table", "costs_alone"]
 
@@ -66,9 +65,9 @@ def cost_table(results: Results, fits: Sequence[Exponent]) -> Table:
         else "No power law describes the costs at all sizes."
     )
     caption = (
-        f"Costs on {results.hardware}, and exponents a of cost ~ L^a. {fitted} The prediction counts operations. "
-        "Peaks: memory above the resident size at the start of the phase; draws are taken in parts, so that their peak "
-        "does not follow a power law."
+        f"Costs on {results.hardware}, and exponents a of cost ~ L^a. {fitted} The prediction counts operations, "
+        "for memory the numbers to keep. Peaks: memory above the resident size at the start of the phase; draws are "
+        "taken in parts, so that their peak does not follow a power law."
     )
     return Table.of(caption, heads, _rows(results, fits, sizes, several))
 
@@ -92,7 +91,7 @@ def _rows(
                 fit = next((fit for fit in fits if series == _series(fit)), None)
                 values = (_cost(known.get(L), row.scale) for L in sizes)
                 place = (plain(problem),) if several else ()
-                yield (*place, plain(label), plain(row.axis), *values, *_exponents(results, fit))
+                yield (*place, plain(label), plain(row.axis), *values, *_exponents(fit))
 
 
 def _cost(estimate: Estimate | None, scale: float) -> Entry:
@@ -103,14 +102,12 @@ def _series(fit: Exponent) -> tuple[object, str, str, str]:
     return fit.series.problem, fit.series.device, fit.series.label, fit.series.quantity
 
 
-def _exponents(results: Results, fit: Exponent | None) -> tuple[Entry, Entry, Entry]:
+def _exponents(fit: Exponent | None) -> tuple[Entry, Entry, Entry]:
     """The fitted exponent if a power law describes the costs, the local one, and the predicted one."""
     if fit is None:
         return MISSING, MISSING, MISSING
-    cell = results.first(fit.series.label, fit.series.problem).cell
-    prediction = published().prediction(cell, fit.series.quantity)
     return (
         number(fit.fitted, digits=3) if fit.describes else MISSING,
         number(fit.last_two, digits=3),
-        value_entry(prediction.exponent(fit.series.sizes[-2:]) if prediction else None, digits=3),
+        value_entry(fit.predicted_last_two, digits=3),
     )

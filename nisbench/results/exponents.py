@@ -9,6 +9,7 @@ import numpy as np
 from nisbench.contract.quantities import QUANTITIES, S_PER_EFFECTIVE_SAMPLE, TRAIN_S
 from nisbench.contract.records import Estimate
 from nisbench.results.groups import SeedGroup
+from nisbench.results.published import Prediction, published
 from nisbench.results.rows import Problem
 from nisbench.statistics.scaling import fit_exponent
 
@@ -43,6 +44,18 @@ class Exponent:
     fitted: Estimate
     last_two: Estimate
     """ln(cost ratio) / ln(L ratio) of the two largest sizes; without an error if a cost has none"""
+    prediction: Prediction | None = None
+    """The predicted growth of this cost, if there is one."""
+
+    @property
+    def predicted(self) -> float | None:
+        """The exponent that the prediction gives over all sizes."""
+        return self.prediction.exponent(self.series.sizes) if self.prediction else None
+
+    @property
+    def predicted_last_two(self) -> float | None:
+        """The exponent that the prediction gives between the two largest sizes."""
+        return self.prediction.exponent(self.series.sizes[-2:]) if self.prediction else None
 
     @property
     def misfit(self) -> float:
@@ -96,7 +109,8 @@ def _fitted(problem: Problem, device: str, label: str, quantity: str, groups: Se
     known = np.array(errors, dtype=np.float64) if all(errors) else None
     fitted = fit_exponent(np.array(sizes, dtype=np.float64), np.array(costs, dtype=np.float64), known)
     series = CostSeries(problem, device, label, quantity, sizes, costs, errors)
-    return Exponent(series, fitted, _between_two_largest(series))
+    prediction = published().prediction(groups[0].members[0].cell, quantity)
+    return Exponent(series, fitted, _between_two_largest(series), prediction)
 
 
 def _between_two_largest(series: CostSeries) -> Estimate:

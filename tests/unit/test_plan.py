@@ -222,7 +222,7 @@ def test_every_built_in_plan_is_valid():
     own = {"hier-exact", *(f"hier-exact-{name}" for name in ("ablation", "range", "L128", "gpu"))}
     assert set(plan_names()) == own | {
         *("quick", "paper", "paper-cpu", "timing", "critical", "learning-rate"),
-        *("free-edges", "spin-glass", "collapse"),
+        *("free-edges", "spin-glass", "collapse", "time-to-kl"),
     }
     shown = " ".join(CliRunner().invoke(cli.run, ["--help"]).output.split())
     assert f"A TOML file, or one of: {', '.join(plan_names())} [quick]." in shown.replace(

@@ -39,7 +39,6 @@ from nisbench.results.cells import Results
 from nisbench.results.derived import DERIVED
 from nisbench.results.exponents import MISFIT, Exponent, exponents
 from nisbench.results.groups import SeedGroup
-from nisbench.results.published import published
 
 __all__ = ["cost_section"]
 
@@ -144,30 +143,28 @@ def _exponents(results: Results, fits: Sequence[Exponent], hardware: str) -> Blo
         Column("form", numeric=False),
         Column("a by the paper's counting"),
     )
-    rows = [(*((plain(fit.series.problem),) if several else ()), *_exponent_row(results, fit)) for fit in fits]
+    rows = [(*((plain(fit.series.problem),) if several else ()), *_exponent_row(fit)) for fit in fits]
     caption = (
         f"Exponents a of cost ~ L^a on {hardware}. A fitted a is printed if a power law describes the costs: three "
         f"sizes or more, each cost within {100 * MISFIT:.0f} % of the law. Otherwise only the exponent between the "
         "two largest sizes is printed. The prediction is the slope of its form over the same sizes; it counts "
-        "operations. At small sizes, overheads that do not grow dominate. The paper counts a full pass of the network "
-        "for each spin; the form counts the operations of this implementation."
+        "operations, for memory the numbers to keep. At small sizes, overheads that do not grow dominate. The paper "
+        "counts a full pass of the network for each spin; the form counts the operations of this implementation."
     )
     return Table.of(caption, heads, rows).shorter()
 
 
-def _exponent_row(results: Results, fit: Exponent) -> tuple[Entry, ...]:
-    series = fit.series
-    cell = results.first(series.label, series.problem).cell
-    prediction = published().prediction(cell, series.quantity)
+def _exponent_row(fit: Exponent) -> tuple[Entry, ...]:
+    series, prediction = fit.series, fit.prediction
     paper = prediction.paper if prediction else None
     return (
         plain(series.label),
         plain(describe(series.quantity).heading),
         plain(", ".join(map(str, series.sizes))),
         _fitted(fit),
-        value_entry(prediction.exponent(series.sizes) if prediction and fit.describes else None, digits=3),
+        value_entry(fit.predicted if fit.describes else None, digits=3),
         number(fit.last_two, digits=3),
-        value_entry(prediction.exponent(series.sizes[-2:]) if prediction else None, digits=3),
+        value_entry(fit.predicted_last_two, digits=3),
         plain(prediction.form) if prediction else MISSING,
         MISSING if paper is None else plain(f"{paper:g}"),
     )
