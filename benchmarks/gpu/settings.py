@@ -93,7 +93,7 @@ DRY = Settings(
     dense_nets=((1, 0, 1, 1), (7, 12, 1, 5)),
     odd_nets=((16, 1, 1, 3), (16, 2, 3, 16)),
     block_sides=(1, 3),
-    checked=("van",),
+    checked=("wolff",),
     right_sizes=(4,),
     right_budget="train_steps = 50",
     right_draws=2000,

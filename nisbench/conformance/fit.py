@@ -35,9 +35,9 @@ def pooled_fit(subject: Subject) -> str:
     """Pooled draws fit ln q at L = 4: its mean, and each spin given all others."""
     # Parameters that make the spins depend on each other show a fault with fewer draws.
     states = [subject.density(parameters=parameters, dtype=torch.float32) for parameters in subject.parameters]
-    tables = [subject.log_prob(density).numpy() for density in states]
-    density, log_q = max(zip(states, tables, strict=True), key=lambda one: float(_per_site(one[1]).sum()))
-    q, excess, per_site = _normalised(log_q), _tables(log_q)[0], _per_site(log_q)
+    measured = [_measured(density, subject.log_prob(density).numpy()) for density in states]
+    density, log_q, excess, per_site = max(measured, key=lambda one: float(one[3].sum()))
+    q = _normalised(log_q)
     # four sites of average information; a shift of beta by 1 % moves their sum by 0.01 times the information
     part = _FAULT * math.sqrt(4 * per_site.mean())
     whole = _FAULT * math.sqrt(max(float(q @ log_q**2 - (q @ log_q) ** 2), 0.0))
@@ -56,18 +56,16 @@ def _normalised(log_q: _FloatArray) -> _FloatArray:
     return q
 
 
-def _per_site(log_q: _FloatArray) -> _FloatArray:
-    """Return the mean information d^2 p (1 - p) of each site, (16,)."""
-    information: _FloatArray = _normalised(log_q) @ _tables(log_q)[1]
-    return information
+def _measured(density: Density, log_q: _FloatArray) -> tuple[Density, _FloatArray, _FloatArray, _FloatArray]:
+    """Return both, |d| (p - b) of each state and site (2^16, 16), and the mean of d^2 p (1 - p) of each site (16,).
 
-
-def _tables(log_q: _FloatArray) -> tuple[_FloatArray, _FloatArray]:
-    """Return |d| (p - b) and d^2 p (1 - p) of each state and site, (2^16, 16); see `statistics.flips`."""
+    The symbols are those of `statistics.flips`.
+    """
     states = np.arange(len(log_q))
     d = np.stack([log_q[states ^ (1 << site)] - log_q for site in range(SMALL**2)], axis=1)
-    p = expit(-np.abs(d))
-    return np.abs(d) * (p - (d > 0)), d**2 * p * (1 - p)
+    size = np.abs(d)
+    p = expit(-size)
+    return density, log_q, size * (p - (d > 0)), _normalised(log_q) @ (d**2 * p * (1 - p))
 
 
 def _counts(density: Density, n: int, beta: float) -> NDArray[np.int64]:

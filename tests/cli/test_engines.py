@@ -190,8 +190,8 @@ def test_dask_on_this_machine_stops_with_its_driver(local, start, nisbench, wait
         ),
     ],
 )
-def test_wrong_options_of_an_engine_give_one_line(nisbench, tmp_path, words, parts):
-    code, out, err = nisbench(tmp_path, "run", *words.split())
+def test_wrong_options_of_an_engine_give_one_line(here, tmp_path, words, parts):
+    code, out, err = here("run", *words.split())
     assert (code, out, err.count("\n")) == (2, "", 1), err
     assert all(any(each in err for each in part.split("|")) for part in parts), err
     assert list(tmp_path.iterdir()) == []

@@ -205,7 +205,7 @@ def test_training_continues_from_its_checkpoint(start, nisbench, write_plan, wai
         np.testing.assert_array_equal(values, whole.series(cell.cell_id)[name])
 
 
-def test_report_comes_last_and_fresh_starts_over(nisbench, here, write_plan, tmp_path):
+def test_report_comes_last_and_fresh_starts_over(nisbench, write_plan, tmp_path):
     plan = write_plan("exact-draws")
     code, out, err = nisbench(tmp_path, "run", "--plan", plan, "--out", "r", "--workers", 2)
     assert code == 0, err
@@ -220,5 +220,10 @@ def test_report_comes_last_and_fresh_starts_over(nisbench, here, write_plan, tmp
     second = _times(tmp_path / "r")
     assert not (tmp_path / "r" / "report.html").exists()
     assert {p.name for p in second if p in first and first[p] == second[p]} == {"notes.txt"}
-    code, out, _ = here("report", "r", "--out", "elsewhere")
+
+
+def test_report_prints_the_path_of_the_page(run, here, monkeypatch):
+    """test_paper.py has the page that the command makes."""
+    monkeypatch.setattr("nisbench.report.page.build_report", lambda stores, out, **_: out / "report.html")
+    code, out, _ = here("report", run["store"].path, "--out", "elsewhere")
     assert (code, out.strip()) == (0, "elsewhere/report.html")

@@ -13,19 +13,15 @@ from nisbench.harness.store import Store
 WOLFF = ["run", "--plugins", "wolff", "--draws", "20000", "--no-report"]
 
 
-def test_modules_of_the_working_directory_are_not_imported(nisbench, tmp_path):
+@pytest.mark.parametrize("trials", [1, pytest.param(5, marks=pytest.mark.slow)])
+def test_two_starts_at_once_share_one_run(start, tmp_path, trials):
+    """Both start in the same instant; neither sees half a file of the other.
+
+    Nor do they import modules of the folder in which they start.
+    """
     (tmp_path / "random.py").write_text("raise RuntimeError('not this one')\n")
     (tmp_path / "nisbench_plugins").mkdir()
     (tmp_path / "nisbench_plugins" / "__init__.py").write_text("raise RuntimeError('not this one')\n")
-    code, out, err = nisbench(tmp_path, *WOLFF, "--sizes", "4", "--out", "r")
-    assert code == 0, err
-    (cell,) = Store.open(tmp_path / "r").cells()
-    assert Store.open(tmp_path / "r").state(cell.cell_id).status is Status.OK, out
-
-
-@pytest.mark.parametrize("trials", [1, pytest.param(5, marks=pytest.mark.slow)])
-def test_two_starts_at_once_share_one_run(start, tmp_path, trials):
-    """Both start in the same instant; neither sees half a file of the other."""
     for trial in range(trials):
         processes = [start(tmp_path, *WOLFF, "--sizes", "4", "--out", f"r{trial}") for _ in range(2)]
         ended = [(process, *process.communicate()) for process in processes]

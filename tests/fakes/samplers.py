@@ -1,12 +1,27 @@
 """Small chain samplers: correct samplers, and a wrong sampler for each clause of the contract."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
 
 from nisbench.api import Bridges, ChainDraws, ChainSampler, ChainSeries
 from nisbench.physics.enumeration import all_spins
+
+
+@lru_cache
+def colours(L):
+    """The two colours of the checkerboard, (L, L) bool each."""
+    site = torch.arange(L)
+    return tuple((site[:, None] + site) % 2 == colour for colour in (0, 1))
+
+
+@lru_cache
+def neighbours(L):
+    """The number of bonds between two sites of the torus, (N, N)."""
+    sites = torch.eye(L * L).view(-1, L, L)
+    return sum(sites.roll(step, axis) for step in (1, -1) for axis in (1, 2)).flatten(1)
 
 
 @dataclass(frozen=True)
@@ -34,15 +49,12 @@ class HeatBath(ChainSampler):
         return (2 * torch.randint(2, shape, generator=generator) - 1).float()
 
     def sweep(self, generator):
-        site = torch.arange(self.target.L)
-        for colour in (0, 1):
-            field = self.field_of()
-            up = torch.rand(self.spins.shape, generator=generator) < torch.sigmoid(2 * self.beta * field)
-            chosen = (site[:, None] + site) % 2 == colour
+        for chosen in colours(self.target.L):
+            up = torch.rand(self.spins.shape, generator=generator) < torch.sigmoid(2 * self.beta * self.field_of())
             self.spins = torch.where(chosen, up * 2.0 - 1.0, self.spins)
 
     def field_of(self):
-        return sum(self.spins.roll(step, axis) for step in (1, -1) for axis in (1, 2))
+        return (self.spins.flatten(1) @ neighbours(self.target.L)).view(self.spins.shape)
 
     def draw(self, n, *, generator):
         draws = []
