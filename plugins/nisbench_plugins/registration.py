@@ -84,8 +84,12 @@ class HierExactOptions(TrainingOptions):
         metadata={"help": "train the levels below the frame with two draws of each block given its border"},
     )
     rates: bool = field(default=True, metadata={"help": "each matrix of a network has its own learning rate"})
+    locality: float = field(
+        default=1.5,
+        metadata={"help": "weights between sites at distance d learn at the rate (1 + d)^-locality; 0: all alike"},
+    )
     learning_rate: float = field(default=5e-3, metadata={"help": "peak learning rate of Adam"})
-    fan_in: int = field(default=64, metadata={"help": "layers with more inputs get learning_rate * fan_in / inputs"})
+    fan_in: int = field(default=0, metadata={"help": "layers with more inputs get learning_rate * fan_in / inputs"})
     batch_size: int = field(default=256, metadata={"help": "configurations per training step"})
     schedule: Literal["constant", "cosine", "linear"] = field(
         default="linear", metadata={"help": "learning rate over the budget: constant, or decay to zero"}

@@ -230,7 +230,7 @@ def test_a_shared_weight_acts_between_equal_displacements() -> None:
         for parameter in net.parameters():
             parameter.zero_()
         before = int(displacements(levels(L)[0], L)[1, 0])  # the class of the site before, in the first row
-        net.skip_kernel[0, before - 1] = 1 / net.rates.skip
+        net.skip_kernel[0, before - 1] = 1 / (net.rates.skip * net.closeness[1, 0])
         spins = torch.where(torch.rand(28, 5, generator=generator(8)) < 0.5, -1.0, 1.0)
         logits = net(spins, spins.new_empty(0, 5), beta=0.3)
     expected = torch.zeros(28, 5)
