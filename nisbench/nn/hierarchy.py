@@ -11,7 +11,7 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Level", "displacements", "exact_blocks", "heat_bath_sites", "known_neighbours", "levels"]
+__all__ = ["Level", "displacements", "distances", "exact_blocks", "heat_bath_sites", "known_neighbours", "levels"]
 
 
 _Site = tuple[int, int]
@@ -106,6 +106,14 @@ def displacements(level: Level, L: int) -> Tensor:
     result = torch.zeros_like(key)
     result[shares] = 1 + torch.unique(key[shares], return_inverse=True)[1]
     return result
+
+
+def distances(level: Level, L: int) -> Tensor:
+    """(n_drawn, n_border + n_drawn) float: distance of each drawn site from each site, on the torus."""
+    sites = torch.cat([level.border[:, 0], level.drawn[:, 0]])
+    apart = level.drawn[:, :1] - sites, level.drawn[:, :1] // L - sites // L
+    column, row = (torch.minimum(moves % L, -moves % L).float() for moves in apart)
+    return torch.hypot(column, row)
 
 
 def heat_bath_sites(L: int) -> tuple[Tensor, Tensor]:

@@ -28,7 +28,7 @@ class OddRates:
     """Factors of the learning rates of the three matrices.
 
     A matrix is its factor times its parameters. Adam moves all parameters by steps of about the same size, so that the
-    factor scales the steps of the matrix.
+    factor scales the steps of the matrix. The closeness of a pair of sites scales the steps of its weights as well.
     """
 
     skip: float = 1.0
@@ -44,15 +44,14 @@ class AutoregressiveOdd(nn.Module):
     known : (n_spins, n_border + n_spins) the initial values of `skip`, 1 for the known neighbours of each spin
     width : hidden units for each spin
     classes : (n_spins, n_border + n_spins) entry of the kernels that each pair shares, 0 for none (`displacements`)
+    closeness : (n_spins, n_border + n_spins) factor of the weights of each pair, 1 for all without it
     skip : whether logits see the inputs directly; without it they start at zero
     bias : add a first input that is always 1, whose weights are the biases; the density is then not odd
     rates : how fast the matrices learn; the density at the start does not depend on them
     """
 
-    skip_mask: Tensor
-    first_mask: Tensor
-    last_mask: Tensor
     classes: Tensor
+    closeness: Tensor
 
     def __init__(
         self,
@@ -60,39 +59,37 @@ class AutoregressiveOdd(nn.Module):
         *,
         width: int,
         classes: Tensor | None = None,
+        closeness: Tensor | None = None,
         skip: bool = True,
         bias: bool = False,
         rates: OddRates | None = None,
     ) -> None:
         super().__init__()
-        known = functional.pad(known, (int(bias), 0))
         self.rates, self.sees = rates or OddRates(), skip
-        rates = self.rates
         self.n_spins, self.width, self.constants = len(known), width, int(bias)
-        before_spins = known.shape[1] - self.n_spins
-        self.n_border = before_spins - self.constants
-        spin, site = torch.arange(self.n_spins).unsqueeze(1), torch.arange(known.shape[1])
-        # (n_spins, inputs) and (n_spins, n_spins); uint8, because torch multiplies by bool more slowly
-        before = (site < before_spins + spin).to(torch.uint8)
-        up_to = (torch.arange(self.n_spins) <= spin).to(torch.uint8)
-        first_mask = before.repeat_interleave(width, 0)
-        self.register_buffer("skip_mask", before * skip, persistent=False)
-        self.register_buffer("first_mask", first_mask, persistent=False)
-        self.register_buffer("last_mask", up_to.repeat_interleave(width, 1), persistent=False)
-        inputs = first_mask.sum(1, keepdim=True).clamp(min=1)
-        self.skip = nn.Parameter(known * self.skip_mask / rates.skip)
-        self.first = nn.Parameter(torch.randn(first_mask.shape) / inputs.sqrt() * first_mask / rates.first)
-        self.last = nn.Parameter(torch.zeros(self.last_mask.shape))
+        self.n_border = known.shape[1] - self.n_spins
+        # the constant input comes first; it shares nothing and is as close as can be
+        known = functional.pad(known, (self.constants, 0))
         self.shared = classes is not None and bool(classes.any())
-        if classes is not None and self.shared:
-            # int32 is read twice as fast
-            classes = functional.pad(classes, (self.constants, 0)).to(torch.int32)
-            self.register_buffer("classes", classes, persistent=False)
-            shape = width, int(classes.max())
-            self.skip_kernel = nn.Parameter(torch.zeros(1, shape[1]))
-            scale = inputs.mean(dtype=torch.float64).sqrt() * rates.first
-            self.first_kernel = nn.Parameter(torch.randn(shape) / scale)
-            self.last_kernel = nn.Parameter(torch.zeros(shape))
+        shape, extra = (self.n_spins, known.shape[1] - self.constants), (self.constants, 0)
+        classes = functional.pad(torch.zeros(shape) if classes is None else classes, extra)
+        closeness = functional.pad(torch.ones(shape) if closeness is None else closeness, extra, value=1.0).to(known)
+        self.register_buffer("classes", classes.to(torch.int32), persistent=False)  # int32 is read twice as fast
+        self.register_buffer("closeness", closeness, persistent=False)
+        seen = self.n_border + self.constants + torch.arange(self.n_spins).unsqueeze(1)
+        before = torch.arange(known.shape[1]) < seen
+        # at the start, a unit has variance 1 if its inputs are independent
+        variance = (closeness.square() * before).sum(1, keepdim=True).clamp(min=torch.finfo(known.dtype).tiny)
+        start = before / variance.sqrt() / self.rates.first
+        self.skip = nn.Parameter(known * before * skip / (closeness * self.rates.skip))
+        self.first = nn.Parameter(torch.randn(self.n_spins * width, known.shape[1]) * start.repeat_interleave(width, 0))
+        self.last = nn.Parameter(torch.zeros(self.n_spins, self.n_spins * width))
+        if self.shared:
+            n_classes = int(classes.max())
+            self.skip_kernel = nn.Parameter(torch.zeros(1, n_classes))
+            scale = variance.mean().sqrt() * self.rates.first
+            self.first_kernel = nn.Parameter(torch.randn(width, n_classes) / scale)
+            self.last_kernel = nn.Parameter(torch.zeros(width, n_classes))
             with torch.no_grad():  # where the kernel starts at random, the matrix starts at zero
                 self.first.mul_((classes == 0).repeat_interleave(width, 0).to(self.first.device))
 
@@ -101,26 +98,24 @@ class AutoregressiveOdd(nn.Module):
 
         A training step computes them once for all its calls.
         """
-        rates = self.rates
-        own = self.skip, self.first, self.last
-        factors = (2 * beta * rates.skip if self.sees else 0.0), rates.first, rates.last
-        if self.shared:
-            # spin k sees so many sites before the spins and k spins, and k + 1 spins have units for its logit
-            before = self.n_border + self.constants
-            sharing = (self.skip_kernel, before), (self.first_kernel, before), (self.last_kernel, 1)
-            skip, first, last = (
-                shared_matrix(matrix, kernel, self.classes, seen, factor)
-                for matrix, (kernel, seen), factor in zip(own, sharing, factors, strict=True)
+        rates, width = self.rates, self.width
+        # spin k sees so many sites before the spins and k spins, and k + 1 spins have units for its logit
+        before = self.n_border + self.constants
+        nothing = self.skip.new_empty(1, 0), self.skip.new_empty(width, 0), self.skip.new_empty(width, 0)
+        kernels = (self.skip_kernel, self.first_kernel, self.last_kernel) if self.shared else nothing
+        skip, first, last = (
+            shared_matrix(matrix, kernel, self.classes, self.closeness, seen, factor)
+            for matrix, kernel, seen, factor in zip(
+                (self.skip, self.first, self.last),
+                kernels,
+                (before, before, 1),
+                (2 * beta * rates.skip if self.sees else 0.0, rates.first, rates.last),
+                strict=True,
             )
-        else:
-            masks = self.skip_mask, self.first_mask, self.last_mask
-            skip, first, last = (
-                matrix * mask.to(matrix.dtype).mul_(factor)
-                for matrix, mask, factor in zip(own, masks, factors, strict=True)
-            )
+        )
         if not self.constants:
-            return Matrices(first, last, skip, None, None, None, self.width)
-        return Matrices(first[:, 1:], last, skip[:, 1:], first[:, 0], skip[:, 0], None, self.width)
+            return Matrices(first, last, skip, None, None, None, width)
+        return Matrices(first[:, 1:], last, skip[:, 1:], first[:, 0], skip[:, 0], None, width)
 
     def forward(self, spins: Tensor, border: Tensor, *, beta: float) -> Tensor:
         """(n_spins, n), (n_border, n) -> logits (n_spins, n) by one full pass, differentiable."""
@@ -130,4 +125,6 @@ class AutoregressiveOdd(nn.Module):
 
     def multiply_adds(self) -> int:
         """Multiply-adds of one pass, masked zeros left out."""
-        return sum(int(mask.sum()) for mask in (self.skip_mask, self.first_mask, self.last_mask))
+        earlier = self.n_spins * (self.n_spins - 1) // 2
+        inputs = self.n_spins * (self.n_border + self.constants) + earlier
+        return inputs * (self.width + self.sees) + (earlier + self.n_spins) * self.width

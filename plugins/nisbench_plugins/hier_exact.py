@@ -34,7 +34,7 @@ from nisbench.api import LevelModel, LocalPairs, ModelDraws, Target, TrainingBat
 from nisbench.nn.bernoulli import configurations, odds, thresholds
 from nisbench.nn.exact_block import block_draw, block_log_z
 from nisbench.nn.formula import Matrices
-from nisbench.nn.hierarchy import displacements, exact_blocks, known_neighbours, levels
+from nisbench.nn.hierarchy import displacements, distances, exact_blocks, known_neighbours, levels
 from nisbench.nn.ising import bond_energy
 from nisbench.nn.modules import Stack
 from nisbench.nn.network import draw, score
@@ -66,6 +66,7 @@ class HierExact(LevelModel):
                 known_neighbours(level, target.L),
                 width=options.width,
                 classes=displacements(level, target.L) if options.shared else None,
+                closeness=(1 + distances(level, target.L)) ** -options.locality,
                 skip=options.skip,
                 bias=not options.odd,
                 rates=RATES if options.rates else None,

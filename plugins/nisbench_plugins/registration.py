@@ -84,8 +84,12 @@ class HierExactOptions(TrainingOptions):
         metadata={"help": "train the levels below the frame with two draws of each block given its border"},
     )
     rates: bool = field(default=True, metadata={"help": "each matrix of a network has its own learning rate"})
-    learning_rate: float = field(default=5e-3, metadata={"help": "peak learning rate of Adam"})
-    fan_in: int = field(default=64, metadata={"help": "layers with more inputs get learning_rate * fan_in / inputs"})
+    locality: float = field(
+        default=1.5,
+        metadata={"help": "weights between sites at distance d learn at the rate (1 + d)^-locality; 0: all alike"},
+    )
+    learning_rate: float = field(default=2e-2, metadata={"help": "peak learning rate of Adam"})
+    fan_in: int = field(default=0, metadata={"help": "layers with more inputs get learning_rate * fan_in / inputs"})
     batch_size: int = field(default=256, metadata={"help": "configurations per training step"})
     schedule: Literal["constant", "cosine", "linear"] = field(
         default="linear", metadata={"help": "learning rate over the budget: constant, or decay to zero"}
@@ -99,8 +103,10 @@ class HierExactOptions(TrainingOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.block not in (1, 3, 7) or self.lines not in (1, 2) or self.width < 1:
-            raise ValueError(f"block must be 1, 3 or 7, lines 1 or 2, width at least 1; got {self}")
+        if self.block not in (1, 3, 7) or self.lines not in (1, 2) or self.width < 1 or self.locality < 0:
+            raise ValueError(
+                f"block must be 1, 3 or 7, lines 1 or 2, width at least 1 and locality at least 0; got {self}"
+            )
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from nisbench.contract.interfaces import Model
 from nisbench.contract.records import Estimate
 from nisbench.harness.measure import level_differences
 from nisbench.nn.exact_block import block_log_z
-from nisbench.nn.hierarchy import displacements, exact_blocks, known_neighbours, levels
+from nisbench.nn.hierarchy import displacements, distances, exact_blocks, known_neighbours, levels
 from nisbench.physics.enumeration import all_spins
 from nisbench.physics.ising import Ising
 from nisbench.physics.kaufman import log_z
@@ -222,6 +222,22 @@ def test_displacements_of_a_frame() -> None:
     assert len(set(keys.values())) == len(keys) == int(classes.max())
 
 
+def test_weights_learn_more_slowly_with_the_distance_of_their_sites() -> None:
+    """The closeness of a pair is (1 + d)^-locality, with the shortest way around the torus."""
+    L = 16
+    near, alike = (HierExact(Ising(L), HierExactOptions(locality=a, block=3)) for a in (2.0, 0.0))
+    for level, network, other in zip(levels(L, smallest=4), near.networks, alike.networks, strict=True):
+        sites = [divmod(site, L) for site in [*level.border[:, 0].tolist(), *level.drawn[:, 0].tolist()]]
+        drawn = sites[len(level.border) :]
+        ways = list(itertools.product((-L, 0, L), repeat=2))
+        expected = torch.tensor(
+            [[min(math.hypot(r - s + i, c - d + j) for i, j in ways) for s, d in sites] for r, c in drawn]
+        )
+        torch.testing.assert_close(distances(level, L), expected)
+        torch.testing.assert_close(network.closeness, (1 + expected) ** -2)
+        assert (other.closeness == 1).all()
+
+
 def test_a_shared_weight_acts_between_equal_displacements() -> None:
     """A kernel that is one number: all the bonds of a row of the frame get it, and nothing else."""
     L = 8
@@ -230,7 +246,7 @@ def test_a_shared_weight_acts_between_equal_displacements() -> None:
         for parameter in net.parameters():
             parameter.zero_()
         before = int(displacements(levels(L)[0], L)[1, 0])  # the class of the site before, in the first row
-        net.skip_kernel[0, before - 1] = 1 / net.rates.skip
+        net.skip_kernel[0, before - 1] = 1 / (net.rates.skip * net.closeness[1, 0])
         spins = torch.where(torch.rand(28, 5, generator=generator(8)) < 0.5, -1.0, 1.0)
         logits = net(spins, spins.new_empty(0, 5), beta=0.3)
     expected = torch.zeros(28, 5)
@@ -331,8 +347,8 @@ def test_other_extents_are_unsupported_with_the_reason(L: int) -> None:
     assert HierExact.unsupported(target, HierExactOptions()) == f"hier-exact needs L = 2^m with m >= 2; L = {L}"
 
 
-@pytest.mark.parametrize("given", [{"block": 5}, {"block": 0}, {"lines": 3}, {"width": 0}])
-def test_other_options_are_refused(given: dict[str, int]) -> None:
+@pytest.mark.parametrize("given", [{"block": 5}, {"block": 0}, {"lines": 3}, {"width": 0}, {"locality": -1.0}])
+def test_other_options_are_refused(given: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="block must be 1, 3 or 7"):
         HierExactOptions(**given)  # type: ignore[arg-type]
 

@@ -34,6 +34,12 @@ def matrices_of(net: AutoregressiveOdd) -> tuple[Tensor, Tensor, Tensor]:
     return first, last, skip
 
 
+def seen_pairs(n_spins: int, n_before: int) -> tuple[Tensor, Tensor]:
+    """(n_spins, n_before + n_spins) and (n_spins, n_spins): sites that a spin sees, and spins whose units it sees."""
+    site, spin = torch.arange(n_before + n_spins), torch.arange(n_spins).unsqueeze(1)
+    return site < n_before + spin, spin >= spin.T
+
+
 def borders(rows: int, n: int, dtype: torch.dtype = torch.float64) -> Tensor:
     return (torch.randint(0, 2, (rows, n), generator=torch.Generator().manual_seed(rows)) * 2 - 1).to(dtype)
 
@@ -99,26 +105,28 @@ def test_a_constant_input_gives_biases_and_is_no_longer_odd(shape: tuple[int, in
         parameter.data += torch.randn_like(parameter)
     spins, border = borders(n_spins, 20), borders(n_border, 20)
     inputs = torch.cat([torch.ones(1, 20, dtype=torch.float64), border, spins])
-    skip, first, last = (
-        x * mask for x, mask in ((net.skip, net.skip_mask), (net.first, net.first_mask), (net.last, net.last_mask))
-    )
+    before, up_to = seen_pairs(n_spins, 1 + n_border)
+    first, last = net.first * before.repeat_interleave(width, 0), net.last * up_to.repeat_interleave(width, 1)
+    skip = net.skip * before
     expected = 2 * BETA * skip @ inputs + last @ torch.tanh(first @ inputs)
     torch.testing.assert_close(net(spins, border, beta=BETA), expected, rtol=0, atol=1e-12)
     assert (net(-spins, -border, beta=BETA) + expected).abs().max() > 0.1
 
 
-def test_rates_change_the_steps_of_adam_and_not_the_start() -> None:
+def test_rates_and_closeness_scale_the_steps_of_adam_and_rates_do_not_change_the_start() -> None:
     rates, starts = OddRates(skip=0.5, first=4.0, last=0.25), []
+    closeness = 0.2 + torch.rand(6, 9, generator=torch.Generator().manual_seed(1)).double()
     for given in (OddRates(), rates):
         torch.manual_seed(1)
-        net = AutoregressiveOdd(torch.ones(6, 9), width=2, rates=given).double()
+        net = AutoregressiveOdd(torch.ones(6, 9).double(), width=2, closeness=closeness, rates=given).double()
         net.last.data.fill_(0.1 / given.last)
         starts.append([matrix.detach() for matrix in matrices_of(net)])
     for plain, scaled in zip(*starts, strict=True):
         torch.testing.assert_close(plain, scaled, atol=1e-7, rtol=0)
     net(borders(6, 4), borders(3, 4), beta=BETA).pow(3).sum().backward()
     torch.optim.Adam(net.parameters(), lr=1e-3, eps=1e-30).step()  # the first step of Adam is lr for every number
-    skip, first, last = net.skip_mask * rates.skip, net.first_mask * rates.first, net.last_mask * rates.last
-    expected = first, last, 2 * BETA * skip
+    before, up_to = seen_pairs(6, 3)
+    skip, last = closeness * before * rates.skip, (closeness[:, 3:] * up_to * rates.last).repeat_interleave(2, 1)
+    expected = (skip * rates.first / rates.skip).repeat_interleave(2, 0), last, 2 * BETA * skip
     for after, before, step in zip(matrices_of(net), starts[1], expected, strict=True):
         torch.testing.assert_close((after.detach() - before).abs(), 1e-3 * step.double())

@@ -10,23 +10,24 @@ SPINS, CLASSES = 21, 9
 FACTOR = 0.7
 
 
-def numbers(border: int, width: int, *, in_rows: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """own, kernel and classes of 21 spins; the channels are in the rows of `own` or in its columns."""
+def numbers(border: int, width: int, *, in_rows: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """own, kernel, classes and rates of 21 spins; the channels are in the rows of `own` or in its columns."""
     generator = torch.Generator().manual_seed(width)
     sites = border + SPINS
     shape = (SPINS * width, sites) if in_rows else (SPINS, SPINS * width)
     own = torch.randn(shape, generator=generator, dtype=torch.float64).requires_grad_()
     kernel = torch.randn(width, CLASSES, generator=generator, dtype=torch.float64).requires_grad_()
     classes = torch.randint(0, CLASSES + 1, (SPINS, sites), generator=generator, dtype=torch.int32)
-    return own, kernel, classes
+    rates = torch.rand(SPINS, sites, generator=generator, dtype=torch.float64)
+    return own, kernel, classes, rates
 
 
 @pytest.mark.parametrize("in_rows", [True, False])
 @pytest.mark.parametrize(("border", "width"), [(0, 1), (13, 1), (13, 8)])
 def test_the_compiled_matrix_and_its_gradient_are_those_of_torch(border: int, width: int, in_rows: bool) -> None:
-    own, kernel, classes = numbers(border, width, in_rows=in_rows)
+    own, kernel, *pairs = numbers(border, width, in_rows=in_rows)
     seen = border if in_rows else 1
-    found, expected = (form(own, kernel, classes, seen, FACTOR) for form in (shared_matrix, shared_matrix_torch))
+    found, expected = (form(own, kernel, *pairs, seen, FACTOR) for form in (shared_matrix, shared_matrix_torch))
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-14)
     weights = torch.randn(own.shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     gradients = [torch.autograd.grad((weights * matrix).sum(), (own, kernel)) for matrix in (found, expected)]
@@ -35,12 +36,12 @@ def test_the_compiled_matrix_and_its_gradient_are_those_of_torch(border: int, wi
 
 
 def test_a_spin_sees_earlier_sites_only_and_a_class_shares_one_number() -> None:
-    own, kernel, classes = numbers(13, 2, in_rows=True)
-    matrix = shared_matrix(own, kernel, classes, 13, FACTOR).detach().view(SPINS, 2, -1)
+    own, kernel, classes, rates = numbers(13, 2, in_rows=True)
+    matrix = shared_matrix(own, kernel, classes, rates, 13, FACTOR).detach().view(SPINS, 2, -1)
     site = torch.arange(13 + SPINS)
     for k in range(SPINS):
         assert not matrix[k, :, site >= 13 + k].any()
         for j in range(13 + k):
             shared = kernel[:, classes[k, j] - 1] if classes[k, j] else torch.zeros(2)
-            expected = FACTOR * (own.view(SPINS, 2, -1)[k, :, j] + shared)
+            expected = FACTOR * rates[k, j] * (own.view(SPINS, 2, -1)[k, :, j] + shared)
             torch.testing.assert_close(matrix[k, :, j], expected.detach(), rtol=0, atol=1e-14)
