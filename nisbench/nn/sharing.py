@@ -16,9 +16,7 @@ from nisbench.nn.kernels.sharing import PARTS, Pairs, differentiate_shared, fill
 __all__ = ["shared_matrix", "shared_matrix_torch"]
 
 
-def shared_matrix(
-    own: Tensor, kernel: Tensor, classes: Tensor, rates: Tensor, seen: int, factor: float
-) -> Tensor:
+def shared_matrix(own: Tensor, kernel: Tensor, classes: Tensor, rates: Tensor, seen: int, factor: float) -> Tensor:
     """Return factor rate (own + kernel of the class) where spin k sees site j < seen + k, else 0; differentiable.
 
     Parameters

@@ -105,4 +105,6 @@ def differentiate_shared(d_out: Any, pairs: Any, factor: Any, d_own: Any, d_shar
             for c in range(width):
                 at, step = _place(d_own, n_spins, sites, k, c)
                 numbers = address(d_shared, (U(part) * width + c) * length)
-                _differentiate_row(address(d_own, at), numbers, step, address(d_out, at), row, rates, seen, sites, factor)
+                _differentiate_row(
+                    address(d_own, at), numbers, step, address(d_out, at), row, rates, seen, sites, factor
+                )
