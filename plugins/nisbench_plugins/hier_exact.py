@@ -7,7 +7,7 @@ Exactness   q is exactly normalised. Averages over p need importance weights or 
 Networks    one for each level, shared by all blocks of the level. They are odd, so q(s) = q(-s) holds without an
             average over s and -s. They start as the heat bath of the known neighbours, and pairs of sites with the same
             displacement along parallel lines share weights (section 3). The options `odd`, `skip` and `shared`
-            switch these three properties off.
+            switch these three properties off. Weights between near sites learn faster (`locality`).
 Training    only the upper spins u, those outside the exact blocks, are learned. The signal of the whole lattice is
             ln q(u) + beta E(u) - sum over the blocks of ln Z(border) (section 5). With `pairs`, each block below the
             frame has its own signal and is drawn twice with the same border: the other draw is the baseline, and the

@@ -219,7 +219,7 @@ def test_mistakes_in_names(file, tmp_path):
 
 def test_every_built_in_plan_is_valid():
     catalog = load_catalog()
-    own = {"hier-exact", *(f"hier-exact-{name}" for name in ("ablation", "range", "L128", "gpu"))}
+    own = {"hier-exact", *(f"hier-exact-{name}" for name in ("ablation", "range", "L128", "L256", "gpu"))}
     assert set(plan_names()) == own | {
         *("quick", "paper", "paper-cpu", "timing", "critical", "learning-rate"),
         *("free-edges", "spin-glass", "collapse", "time-to-kl"),

@@ -39,7 +39,8 @@ def step_operations(model: HierExact) -> float:
     nets = list(zip(model.networks, blocks, strict=True))
     draw = [2.0 * net.multiply_adds() * n for net, n in nets]
     # the gradient passes once through skip and first, and twice through last
-    gradient = [2.0 * (net.multiply_adds() + int(net.last_mask.sum())) * n for net, n in nets]
+    last = [net.n_spins * (net.n_spins + 1) // 2 * net.width for net, _ in nets]
+    gradient = [2.0 * (net.multiply_adds() + again) * n for (net, n), again in zip(nets, last, strict=True)]
     log_z = 3 * 2**model.side * model.side**2 * model.blocks.n_blocks
     total = sum(draw) + log_z + gradient[0]
     for i in range(1, len(nets)):
