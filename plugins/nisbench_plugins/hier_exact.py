@@ -16,7 +16,8 @@ Training    only the upper spins u, those outside the exact blocks, are learned.
 Loss        `draw_pairs` measures the nats of KL(q||p) that each level loses (section 7).
 Cost        with 8 hidden units a spin and blocks of side 7: about (130 + 95 (log2 L - 4)) L^2 multiply-adds of the
             networks and 340 L^2 operations of the blocks per draw; 4 L to 6 L network calls in sequence (section 8).
-Failure     the frame has no border to depend on. It is the hardest part and limits the quality at large L.
+Failure     the frame has no border to depend on and is the hardest part. The number of crosses grows with L^2, and with
+            it the nats that they lose together.
 Reference   builds on P. Bialas, P. Korcyl, T. Stebel, "Hierarchical autoregressive neural networks for statistical
             systems", Comput. Phys. Commun. 281, 108502 (2022), arXiv:2203.10989.
 Differences the paper ends at single spins, draws with dense networks with bias, averages over s and -s, and trains
