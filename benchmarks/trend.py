@@ -52,7 +52,7 @@ def build_trend(commits: Sequence[Commit], out: Path, *, machine: str) -> Path:
     document = Document(
         title="Benchmarks of the last commits",
         lead=(f"{len(commits)} commits from {commits[0].date} to {commits[-1].date}, measured on {machine}.",),
-        verdict=tuple(_verdict(commits)),
+        verdict=tuple(map(Paragraph, _verdict(commits))),
         open=(*_drawings(commits), _latest(commits), _history(commits)),
         folded=(),
     )

@@ -22,7 +22,7 @@ from nisbench.report.page import build_report
 
 OPEN = ["verdict", "what-to-use", "figures"]
 FOLDED = [
-    *("free-energy", "ess", "autocorrelation", "relative-cost", "cost", "quality", "training", "error-bars"),
+    *("claims", "free-energy", "ess", "autocorrelation", "relative-cost", "cost", "quality", "training", "error-bars"),
     *("observables", "magnetisation", "configurations", "published", "failures", "provenance", "cite"),
 ]
 
