@@ -24,6 +24,8 @@ _SHOWN_PLACES = 3
 """Largest number of targets, temperatures and machines that get sentences; the table contains all."""
 _OPEN_LETTERS = 1400
 """Largest number of letters of these sentences that are not folded: about twelve lines of the page."""
+_NAMED_TIES = 4
+"""Of more samplers that tie, a sentence names the winner and counts the others; the table has all."""
 _NAMED_PLACES = 3
 """Largest number of other places that are named."""
 
@@ -235,8 +237,11 @@ def _stand_ins(results: Results, trusted: Sequence[SeedGroup]) -> list[str]:
 
 
 def _names(span: Span) -> str:
-    """The winner and the samplers that cost as much within errors: `hier or van`."""
-    return " or ".join(rival.group.label for rival in span.best)
+    """The winner and the samplers that cost as much within errors: `hier or van`; of many, the others are counted."""
+    names = [rival.group.label for rival in span.best]
+    if len(names) > _NAMED_TIES:
+        return f"{names[0]} or one of {len(names) - 1} others that cost as much within errors"
+    return " or ".join(names)
 
 
 def _is(rivals: Sequence[Contender]) -> str:
