@@ -1,6 +1,7 @@
 """Every sentence of the verdict against the numbers that it stands on, on stores of chosen costs."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,14 @@ def test_only_sampler_is_not_called_the_cheapest(tmp_path: Path):
     said = verdict(tmp_path / "fourth", WOLFF, replace(HIER, status=Status.UNTRUSTED))
     assert said[0] == "At L = 16 wolff is the only one trusted (6 µs a sample)."
     assert said[-1] == "Not to be trusted: hier at L = 16; the reasons are below the main table."
+
+
+def test_of_many_that_tie_the_others_are_counted(tmp_path: Path):
+    many = [replace(HIER, options={"width": width}) for width in range(2, 7)]
+    first, *_ = verdict(tmp_path, WOLFF, *many)
+    assert re.search(r"Beyond that use hier \(width=\d\) or one of 4 others that cost as much within errors \(", first)
+    first, *_ = verdict(tmp_path / "four", WOLFF, *many[:4])
+    assert first.count("hier (width=") == 4
 
 
 def test_ties_are_called_ties(tmp_path: Path):
