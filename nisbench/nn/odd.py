@@ -8,7 +8,8 @@ if the other spins did not exist.
 
 Sites on parallel lines may share weights: each matrix is then the sum of its own numbers and of a kernel with one
 number for each displacement along a pair of lines. Far from the ends of a line the conditional of a spin depends on
-displacements alone, and a kernel learns from all spins what a matrix learns spin by spin.
+displacements alone, and a kernel learns from all spins what a matrix learns spin by spin. Both are multiplied by the
+closeness of the two sites, so that weights between near sites learn faster.
 """
 
 from dataclasses import dataclass
