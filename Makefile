@@ -43,7 +43,7 @@ speed: .venv/installed
 # Everything that a GPU is needed for, with the Python at hand: nothing is installed. docs/gpu.md describes it.
 MINUTES ?= 8
 gpu:
-	PYTHONPATH=.:plugins:build/packages $(PYTHON) -m benchmarks.gpu --minutes $(MINUTES) $(if $(OUT),--out $(OUT)) $(if $(DRY),--dry)
+	PYTHONPATH=.:plugins:build/packages $(PYTHON) -m benchmarks.gpu --minutes $(MINUTES) $(if $(OUT),--out $(OUT)) $(if $(STAGES),--stages $(STAGES)) $(if $(DRY),--dry)
 
 # RUN=runs/<run> NAME=<name> adds one; without them all are rebuilt. Full pages: build/reports/<name>/report.html.
 reports: .venv/installed

@@ -24,6 +24,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
     parser.add_argument("--minutes", type=float, default=8.0, help="time for all stages together [8]")
     parser.add_argument("--out", type=Path, default=Path("runs/gpu"), help="folder of the results [runs/gpu]")
+    parser.add_argument("--stages", type=_chosen, default=STAGES, metavar="NAME,...", help="these stages alone [all]")
     parser.add_argument("--dry", action="store_true", help="every stage on the CPU at the smallest sizes")
     parser.add_argument("--adopt", type=Path, metavar="DIR", help="make reports and docs from the results in DIR")
     given = parser.parse_args(words)
@@ -44,12 +45,13 @@ def main(words: Sequence[str] | None = None) -> None:
     if not given.dry and "device" not in facts:
         _refuse(f"torch {facts['torch']} finds no CUDA device; --dry runs every stage on the CPU")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the stage that runs is ended with this process
-    command = f"python -m benchmarks.gpu --minutes {given.minutes:g}{' --dry' if given.dry else ''}"
+    words = f"--minutes {given.minutes:g}{_stage_words(given.stages)}{' --dry' if given.dry else ''}"
+    command = f"python -m benchmarks.gpu {words}"
     head = {"dry": given.dry, "provenance": _provenance(command) | facts}
-    _say(f"{device_name(head)}: {len(STAGES)} stages in {given.minutes:g} minutes")
+    _say(f"{device_name(head)}: {len(given.stages)} stages in {given.minutes:g} minutes")
     sys.exit(
         execute(
-            STAGES,
+            given.stages,
             given.out,
             head,
             seconds=60 * given.minutes,
@@ -81,6 +83,19 @@ def execute(
     if output.unfinished:
         _say(f"not done: {', '.join(output.unfinished)}")
     return 1 if output.unfinished else 0
+
+
+def _chosen(text: str) -> tuple[Stage, ...]:
+    """Stages of a list of names, in their usual order."""
+    names = text.split(",")
+    known = [stage.name for stage in STAGES]
+    if unknown := [name for name in names if name not in known]:
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is no stage; there are {', '.join(known)}")
+    return tuple(stage for stage in STAGES if stage.name in names)
+
+
+def _stage_words(stages: Sequence[Stage]) -> str:
+    return "" if tuple(stages) == STAGES else f" --stages {','.join(stage.name for stage in stages)}"
 
 
 def _provenance(command: str) -> dict[str, Any]:

@@ -37,8 +37,9 @@ def _percent(value: float) -> str:
     return f"{100 * value:.1f} %"
 
 
-def _yes(value: bool) -> str:
-    return "yes" if value else "**no**"
+def _yes(value: bool | str | None) -> str:
+    """True, a text that says why the check decides nothing, or nothing where it failed."""
+    return value if isinstance(value, str) else "yes" if value else "**no**"
 
 
 def _mib(value: float) -> str:

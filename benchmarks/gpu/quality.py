@@ -26,7 +26,7 @@ train_seconds = {seconds:.0f}
 draws = {draws}
 [group.options.hier-exact]
 batch_size = {batch}
-learning_rate = 0.04
+learning_rate = 0.03
 """
 
 

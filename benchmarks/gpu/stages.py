@@ -104,8 +104,9 @@ def stage_command(*, dry: bool) -> Command:
 def stage_environment(*, dry: bool) -> dict[str, str]:
     """This checkout first on the path. A dry run sees no device and interprets the Triton kernels."""
     found = worker_environment(available_cores())
-    path = [str(ROOT), str(ROOT / "plugins"), *filter(None, [found.get("PYTHONPATH")])]
-    found["PYTHONPATH"] = os.pathsep.join(path)
+    given = filter(None, found.get("PYTHONPATH", "").split(os.pathsep))
+    path = [ROOT, ROOT / "plugins", *map(Path.absolute, map(Path, given))]  # a stage runs in a folder of its own
+    found["PYTHONPATH"] = os.pathsep.join(map(str, path))
     found.pop("TRITON_INTERPRET", None)
     return found | ({"CUDA_VISIBLE_DEVICES": "", "TRITON_INTERPRET": "1"} if dry else {})
 

@@ -102,29 +102,29 @@ def solve_blocks_torch(border: Tensor, side: int, unlike: Sequence[float], odds:
 
     The step from one row to the next is one matrix product over the 2^side states.
     """
-    n = border.shape[1]
-    above, right, below, left = border.view(4, side, n)
+    n, weights = border.shape[1], torch.tensor(unlike, dtype=border.dtype, device=border.device).unsqueeze(1)
     bits = torch.arange(2**side, device=border.device).unsqueeze(1) >> torch.arange(side, device=border.device) & 1
     states = 2 * bits.to(border.dtype) - 1  # (2^side, side), state i has spin c up where bit c of i is 1
-    # unlike bonds between two rows, (2^side, 2^side), and inside one row, (2^side, 1)
-    between, inside = (side - states @ states.T) / 2, (states[:, 1:] != states[:, :-1]).sum(1, keepdim=True)
-    ends, log_z = torch.stack([states[:, 0], states[:, -1]], 1), border.new_zeros(n, dtype=torch.float64)
-    rows: list[Tensor] = []
-    for row, weight in enumerate(unlike):
-        outside, touching = [left[row : row + 1], right[row : row + 1]], [ends]
-        if row == 0:
-            outside, touching = [*outside, above], [*touching, states]
+    # numbers of unlike bonds inside a row, (2^side, 1), and of those with the bonds to the row before
+    inside = (states[:, 1:] != states[:, :-1]).sum(1, keepdim=True).to(border.dtype)
+    steps = weights.unsqueeze(2) ** (
+        inside + (side - states @ states.T) / 2
+    )  # (side, 2^side, 2^side), one for each row
+    # and of a spin, down or up, to each spin of the border: (2, side, n) for each of the four sides
+    above, right, below, left = torch.stack([1 + border, 1 - border]).div_(2).view(2, 4, side, n).unbind(1)
+    ends = right + left if side == 1 else right.unsqueeze(1) + left  # ([last spin,] first spin, row, n)
+    ends = (weights**ends).view(-1, 1, 2, side, n)
+    rows, totals = [weights[0] ** inside * _outer(weights[0] ** above)], []
+    for row in range(side):
+        vector = steps[row] @ rows[-1] if row else rows.pop()  # (2^side, n)
+        vector.view(len(ends), -1, 2, n).mul_(ends[..., row, :])
         if row == side - 1:
-            outside, touching = [*outside, below], [*touching, states]
-        spins, touched = torch.cat(outside), torch.cat(touching, 1)  # (k, n), (2^side, k): the k bonds to the border
-        vector = weight ** (inside + (len(spins) - touched @ spins) / 2)  # (2^side, n), weight^(unlike bonds)
-        if row:
-            vector = vector * (weight**between @ rows[-1])
+            vector *= _outer(weights[-1] ** below)
         if not len(odds):
             rows.clear()  # only a draw goes back
-        total = vector.sum(0)
-        rows.append(vector / total)
-        log_z += total.double().log()
+        totals.append(vector.sum(0))
+        rows.append(vector.div_(totals[-1]))
+    log_z = torch.stack(totals).double().log_().sum(0)
     spins = torch.empty_like(odds)
     if len(odds):
         for row in reversed(range(side)):
@@ -132,6 +132,14 @@ def solve_blocks_torch(border: Tensor, side: int, unlike: Sequence[float], odds:
             weight = unlike[min(row + 1, side - 1)]
             spins[row * side :][:side] = _draw_row(rows[row], drawn_below, weight, odds[row * side :][:side])
     return spins, log_z
+
+
+def _outer(bonds: Tensor) -> Tensor:
+    """(2, side, n) -> (2^side, n): for each state of a row the product over its spins, down or up."""
+    product = bonds[:, -1]
+    for column in reversed(range(bonds.shape[1] - 1)):  # column 0 is the lowest bit of the state
+        product = (product.unsqueeze(1) * bonds[:, column]).flatten(0, 1)
+    return product
 
 
 def _bond_to(spin: Tensor, weight: float) -> Tensor:

@@ -3,12 +3,14 @@
 The compiled kernels (`kernels.sharing`) and torch operations give the same matrix and the same gradient.
 """
 
+from collections.abc import MutableMapping
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from nisbench.nn.bernoulli import on_cpu
 from nisbench.nn.kernels.sharing import PARTS, Pairs, differentiate_shared, fill_shared
@@ -39,17 +41,65 @@ def shared_matrix_torch(
     own: Tensor, kernel: Tensor, classes: Tensor, rates: Tensor, seen: int, factor: float
 ) -> Tensor:
     """Return `shared_matrix` by torch operations."""
-    n_spins, sites = len(classes), _sites(own, kernel, classes)
-    rows = functional.pad(kernel, (1, 0)).T.contiguous()  # (1 + n_classes, width), row 0 is zero
-    # not index_select, whose gradient on a GPU is a sum in random order
-    entries = functional.embedding(classes[:, -sites:], rows, padding_idx=0)  # (K, J, width)
-    spin, site = (torch.arange(count, device=own.device) for count in (n_spins, sites))
-    factors = (site < seen + spin.unsqueeze(1)) * rates[:, -sites:] * factor  # (K, J)
-    in_rows = own.shape[1] == sites
-    own = own.view(n_spins, -1, sites).transpose(1, 2) if in_rows else own.view(n_spins, sites, -1)  # (K, J, width)
-    matrix = (own + entries) * factors.unsqueeze(2)
-    # (K, J, width) -> (K, width, J) -> (K width, J), or (K, J width)
-    return matrix.transpose(1, 2).reshape(-1, sites) if in_rows else matrix.reshape(n_spins, -1)
+    return _SharedTorch.apply(own, kernel, classes, rates, seen, factor)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _SharedTorch(torch.autograd.Function):
+    """The matrix by torch operations. The gradient sums pairs in a fixed order, so that it repeats bit by bit.
+
+    (The gradients of `index_select` and, on CUDA, of large embeddings do not.)
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, own: Tensor, kernel: Tensor, classes: Tensor, rates: Tensor, seen: int, factor: float
+    ) -> Tensor:
+        """Return the matrix."""
+        sites = _sites(own, kernel, classes)
+        padded, classes_of = functional.pad(kernel, (1, 0)), classes[:, -sites:]  # class 0 has the number 0
+        spin, site = (torch.arange(count, device=own.device) for count in (len(classes), sites))
+        factors = (site < seen + spin.unsqueeze(1)) * rates[:, -sites:] * factor  # (K, J)
+        ctx.in_rows, ctx.sites = own.shape[1] == sites, sites
+        ctx.save_for_backward(kernel, classes, factors)
+        if ctx.in_rows:  # (K, width, J)
+            channels = torch.arange(len(kernel), device=own.device).view(-1, 1)
+            entries, factors = padded[channels, classes_of.unsqueeze(1)], factors.unsqueeze(1)
+        else:  # (K, J, width)
+            entries, factors = functional.embedding(classes_of, padded.T.contiguous()), factors.unsqueeze(2)
+        return ((own.view(entries.shape) + entries) * factors).view(own.shape)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradient by own and by shared numbers."""
+        kernel, classes, factors = ctx.saved_tensors
+        width, n_classes = kernel.shape
+        if ctx.in_rows:
+            d_own = gradient.reshape(len(classes), width, -1) * factors.unsqueeze(1)
+            pairs = d_own.transpose(1, 2).reshape(-1, width)
+        else:
+            d_own = gradient.reshape(len(classes), -1, width) * factors.unsqueeze(2)
+            pairs = d_own.view(-1, width)
+        order, ends = _by_class(classes, ctx.sites, n_classes)
+        d_kernel = torch.segment_reduce(pairs[order], "sum", offsets=ends, unsafe=True)  # (n_classes, width)
+        return d_own.view(gradient.shape), d_kernel.T, None, None, None, None
+
+
+_ORDERS: MutableMapping[Tensor, dict[int, tuple[Tensor, Tensor]]] = WeakTensorKeyDictionary()
+"""For each tensor of classes the results of `_by_class`, which are the same in every training step."""
+
+
+def _by_class(classes: Tensor, sites: int, n_classes: int) -> tuple[Tensor, Tensor]:
+    """Return the pairs of the last `sites` sites in the order of their classes, and where each class begins and ends.
+
+    Pairs without a class are left out. The second result has n_classes + 1 numbers.
+    """
+    known = _ORDERS.setdefault(classes, {})
+    if sites not in known:
+        ordered, order = classes[:, -sites:].flatten().sort(stable=True)
+        ends = torch.searchsorted(ordered, torch.arange(1, n_classes + 2, device=classes.device, dtype=classes.dtype))
+        known[sites] = order[ends[0] :], ends - ends[0]
+    return known[sites]
 
 
 class _Shared(torch.autograd.Function):

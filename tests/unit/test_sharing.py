@@ -1,4 +1,6 @@
-"""The compiled matrix of own and shared numbers, and its gradient, against torch operations."""
+"""The matrix of own and shared numbers and its gradient, compiled and by torch operations, against plain autograd."""
+
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -8,6 +10,7 @@ from nisbench.nn.sharing import shared_matrix, shared_matrix_torch
 
 SPINS, CLASSES = 21, 9
 FACTOR = 0.7
+Form = Callable[..., Tensor]
 
 
 def numbers(border: int, width: int, *, in_rows: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -22,12 +25,25 @@ def numbers(border: int, width: int, *, in_rows: bool) -> tuple[Tensor, Tensor, 
     return own, kernel, classes, rates
 
 
+def plain_matrix(own: Tensor, kernel: Tensor, classes: Tensor, rates: Tensor, seen: int, factor: float) -> Tensor:
+    """The matrix pair by pair, without regard to time and memory."""
+    in_rows = len(own) > SPINS or own.shape[1] == classes.shape[1]
+    sites = classes.shape[1] if in_rows else SPINS
+    own = own.view(SPINS, -1, sites).transpose(1, 2) if in_rows else own.view(SPINS, sites, -1)
+    with_zero = torch.cat([kernel.new_zeros(len(kernel), 1), kernel], 1)
+    sees = torch.arange(sites) < seen + torch.arange(SPINS).unsqueeze(1)
+    scale = (factor * rates[:, -sites:] * sees).unsqueeze(2)
+    matrix = scale * (own + with_zero.T[classes[:, -sites:].long()])  # (K, J, width)
+    return (matrix.transpose(1, 2) if in_rows else matrix).reshape(-1, sites if in_rows else sites * len(kernel))
+
+
 @pytest.mark.parametrize("in_rows", [True, False])
 @pytest.mark.parametrize(("border", "width"), [(0, 1), (13, 1), (13, 8)])
-def test_the_compiled_matrix_and_its_gradient_are_those_of_torch(border: int, width: int, in_rows: bool) -> None:
+@pytest.mark.parametrize("form", [shared_matrix, shared_matrix_torch])
+def test_matrix_and_gradient_are_those_of_plain_autograd(form: Form, border: int, width: int, in_rows: bool) -> None:
     own, kernel, *pairs = numbers(border, width, in_rows=in_rows)
     seen = border if in_rows else 1
-    found, expected = (form(own, kernel, *pairs, seen, FACTOR) for form in (shared_matrix, shared_matrix_torch))
+    found, expected = (one(own, kernel, *pairs, seen, FACTOR) for one in (form, plain_matrix))
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-14)
     weights = torch.randn(own.shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     gradients = [torch.autograd.grad((weights * matrix).sum(), (own, kernel)) for matrix in (found, expected)]
