@@ -85,9 +85,11 @@ def _numbers(path: Path) -> dict[str, Any]:
 
 
 def _complete_commit(numbers: dict[str, Any]) -> None:
-    """Names the commit if the machine had no git and this checkout has the same source."""
+    """Names the commit if the machine knew none or another one with changes, and this checkout has the same source."""
     found = numbers["provenance"]
-    if found.get("commit") is None and found.get("source") == requirements.source_digest(ROOT):
+    if str(found.get("commit") or "-dirty").endswith("-dirty") and found.get("source") == requirements.source_digest(
+        ROOT
+    ):
         found["commit"] = requirements.commit(ROOT)
 
 

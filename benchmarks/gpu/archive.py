@@ -7,8 +7,9 @@ __all__ = ["STORE", "ArchiveError", "pack", "unpack"]
 
 STORE = "run"
 """Folder of the store, inside the folder of its stage and inside its archive."""
-LEFT_OUT = ("checkpoint.safetensors", "lock", "reference")
-"""Files and folders of a store that a report does not need."""
+LEFT_OUT = ("lock", "reference")
+LEFT_OUT_ENDS = (".safetensors", ".tmp")
+"""Files and folders of a store that a report does not need: weights and checkpoints among them."""
 LARGEST_STORE = 200 * 2**20
 """Bytes of an unpacked store."""
 
@@ -18,11 +19,11 @@ class ArchiveError(Exception):
 
 
 def pack(store: Path, archive: Path) -> None:
-    """Writes the store without checkpoints and without the configurations of the reference."""
+    """Writes the store without weights, checkpoints and the configurations of the reference."""
 
     def kept(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
         name = Path(member.name).name
-        return None if name in LEFT_OUT or name.endswith(".tmp") else member
+        return None if name in LEFT_OUT or name.endswith(LEFT_OUT_ENDS) else member
 
     with tarfile.open(archive, "w:gz") as tar:
         tar.add(store, STORE, filter=kept)

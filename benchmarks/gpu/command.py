@@ -16,7 +16,7 @@ from benchmarks.gpu.requirements import ROOT
 from benchmarks.gpu.stages import STAGES, Command, Stage, run_stages, stage_command, stage_environment
 from nisbench.harness.environment import describe
 
-__all__ = ["execute", "main"]
+__all__ = ["chosen", "execute", "main"]
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -24,7 +24,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
     parser.add_argument("--minutes", type=float, default=8.0, help="time for all stages together [8]")
     parser.add_argument("--out", type=Path, default=Path("runs/gpu"), help="folder of the results [runs/gpu]")
-    parser.add_argument("--stages", type=_chosen, default=STAGES, metavar="NAME,...", help="these stages alone [all]")
+    parser.add_argument("--stages", type=chosen, default=STAGES, metavar="NAME,...", help="these stages alone [all]")
     parser.add_argument("--dry", action="store_true", help="every stage on the CPU at the smallest sizes")
     parser.add_argument("--adopt", type=Path, metavar="DIR", help="make reports and docs from the results in DIR")
     given = parser.parse_args(words)
@@ -85,8 +85,8 @@ def execute(
     return 1 if output.unfinished else 0
 
 
-def _chosen(text: str) -> tuple[Stage, ...]:
-    """Stages of a list of names, in their usual order."""
+def chosen(text: str) -> tuple[Stage, ...]:
+    """Stages of a list of names with commas, in their usual order."""
     names = text.split(",")
     known = [stage.name for stage in STAGES]
     if unknown := [name for name in names if name not in known]:

@@ -40,8 +40,8 @@ STAGES = (
     Stage("ceilings", "Ceilings of the device", 3),
     Stage("draws", "Draws", 15),
     Stage("steps", "Training steps", 13),
-    Stage("quality", "Quality after training", 40),
-    Stage("baselines", "Cluster and local samplers", 5),
+    Stage("quality", "Quality after training", 35),
+    Stage("baselines", "Cluster and local samplers", 10),
 )
 
 

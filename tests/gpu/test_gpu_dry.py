@@ -248,6 +248,8 @@ def test_a_packed_store_comes_back_without_what_a_report_does_not_need(tmp_path:
         store / "reference" / "a.npz",
         cell / "result.json",
         cell / "checkpoint.safetensors",
+        cell / "checkpoint.earlier.safetensors",
+        cell / "weights.safetensors",
     ):
         path.write_text("x")
     pack(store, tmp_path / "x.tar.gz")

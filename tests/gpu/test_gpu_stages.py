@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.gpu import stages as runner
-from benchmarks.gpu.command import execute
+from benchmarks.gpu.command import chosen, execute, main
 from benchmarks.gpu.requirements import ROOT
 from benchmarks.gpu.stages import STAGES, Stage, run_stages, stage_command, stage_environment
 
@@ -154,6 +154,23 @@ def test_real_stages_exist_and_a_dry_run_sees_no_device() -> None:
     assert dry["TRITON_INTERPRET"] == "1"
     assert "TRITON_INTERPRET" not in real
     assert real["PYTHONPATH"].split(os.pathsep)[:2] == [str(ROOT), str(ROOT / "plugins")]
+
+
+def test_packages_on_a_relative_path_are_found_in_the_folder_of_a_stage(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([".", "build/packages"]))
+    path = stage_environment(dry=False)["PYTHONPATH"].split(os.pathsep)
+    assert path[2:] == [str(tmp_path), str(tmp_path / "build" / "packages")]
+
+
+def test_stages_are_chosen_by_name_and_keep_their_order(capsys: pytest.CaptureFixture[str]) -> None:
+    assert [stage.name for stage in chosen("steps,right")] == ["right", "steps"]
+    with pytest.raises(SystemExit) as stopped:
+        main(["--stages", "right,speed"])
+    assert stopped.value.code == 2
+    assert "'speed' is no stage; there are right, ceilings" in capsys.readouterr().err
 
 
 def test_the_page_of_the_command_describes_every_stage() -> None:
