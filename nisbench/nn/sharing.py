@@ -18,7 +18,7 @@ from nisbench.nn.kernels.sharing import PARTS, Pairs, differentiate_shared, fill
 __all__ = ["shared_matrix", "shared_matrix_torch"]
 
 
-def shared_matrix(own: Tensor, kernel: Tensor, classes: Tensor, rates: Tensor, seen: int, factor: float) -> Tensor:
+def shared_matrix(own: Tensor, kernel: Tensor, classes: Tensor, closeness: Tensor, seen: int, factor: float) -> Tensor:
     """Return factor rate (own + kernel of the class) where spin k sees site j < seen + k, else 0; differentiable.
 
     Parameters
@@ -26,22 +26,22 @@ def shared_matrix(own: Tensor, kernel: Tensor, classes: Tensor, rates: Tensor, s
     own : (K width, J) or (K, J width) numbers of K spins and J sites with `width` channels
     kernel : (width, n_classes)
     classes : (K, all sites) int32 class of each pair, 0 for none; the J sites are the last ones
-    rates : (K, all sites) factor of each pair
+    closeness : (K, all sites) factor of each pair
 
     Returns
     -------
     matrix : of the shape of `own`
     """
     if on_cpu(own):
-        return _Shared.apply(own, kernel, classes, rates, seen, factor)  # type: ignore[no-any-return, no-untyped-call]
-    return shared_matrix_torch(own, kernel, classes, rates, seen, factor)
+        return _Shared.apply(own, kernel, classes, closeness, seen, factor)  # type: ignore[no-any-return, no-untyped-call]
+    return shared_matrix_torch(own, kernel, classes, closeness, seen, factor)
 
 
 def shared_matrix_torch(
-    own: Tensor, kernel: Tensor, classes: Tensor, rates: Tensor, seen: int, factor: float
+    own: Tensor, kernel: Tensor, classes: Tensor, closeness: Tensor, seen: int, factor: float
 ) -> Tensor:
     """Return `shared_matrix` by torch operations."""
-    return _SharedTorch.apply(own, kernel, classes, rates, seen, factor)  # type: ignore[no-any-return, no-untyped-call]
+    return _SharedTorch.apply(own, kernel, classes, closeness, seen, factor)  # type: ignore[no-any-return, no-untyped-call]
 
 
 class _SharedTorch(torch.autograd.Function):
@@ -52,13 +52,13 @@ class _SharedTorch(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, own: Tensor, kernel: Tensor, classes: Tensor, rates: Tensor, seen: int, factor: float
+        ctx: Any, own: Tensor, kernel: Tensor, classes: Tensor, closeness: Tensor, seen: int, factor: float
     ) -> Tensor:
         """Return the matrix."""
         sites = _sites(own, kernel, classes)
         padded, classes_of = functional.pad(kernel, (1, 0)), classes[:, -sites:]  # class 0 has the number 0
         spin, site = (torch.arange(count, device=own.device) for count in (len(classes), sites))
-        factors = (site < seen + spin.unsqueeze(1)) * rates[:, -sites:] * factor  # (K, J)
+        factors = (site < seen + spin.unsqueeze(1)) * closeness[:, -sites:] * factor  # (K, J)
         ctx.in_rows, ctx.sites = own.shape[1] == sites, sites
         ctx.save_for_backward(kernel, classes, factors)
         if ctx.in_rows:  # (K, width, J)
@@ -107,14 +107,14 @@ class _Shared(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, own: Tensor, kernel: Tensor, classes: Tensor, rates: Tensor, seen: int, factor: float
+        ctx: Any, own: Tensor, kernel: Tensor, classes: Tensor, closeness: Tensor, seen: int, factor: float
     ) -> Tensor:
         """Return the matrix."""
-        ctx.save_for_backward(kernel, classes, rates)
+        ctx.save_for_backward(kernel, classes, closeness)
         ctx.seen, ctx.factor = seen, factor
         matrix, padded = torch.empty_like(own), functional.pad(kernel, (1, 0))  # class 0 has the number 0
         own, scale = own.contiguous(), own.new_tensor(factor).numpy()[()]
-        pairs = Pairs(classes.numpy(), rates.numpy(), classes.shape[1] - _sites(own, kernel, classes), seen)
+        pairs = Pairs(classes.numpy(), closeness.numpy(), classes.shape[1] - _sites(own, kernel, classes), seen)
         fill_shared(own.numpy(), padded.numpy(), pairs, scale, matrix.numpy())
         return matrix
 
@@ -122,10 +122,10 @@ class _Shared(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradient by own and by shared numbers."""
-        kernel, classes, rates = ctx.saved_tensors
+        kernel, classes, closeness = ctx.saved_tensors
         gradient, scale = gradient.contiguous(), gradient.new_tensor(ctx.factor).numpy()[()]
         begin = classes.shape[1] - _sites(gradient, kernel, classes)
-        pairs = Pairs(classes.numpy(), rates.numpy(), begin, ctx.seen)
+        pairs = Pairs(classes.numpy(), closeness.numpy(), begin, ctx.seen)
         d_own, d_kernel = torch.empty_like(gradient), kernel.new_zeros(PARTS, len(kernel), 1 + kernel.shape[1])
         differentiate_shared(gradient.numpy(), pairs, scale, d_own.numpy(), d_kernel.numpy())
         return d_own, d_kernel.sum(0)[:, 1:], None, None, None, None

@@ -1,7 +1,7 @@
 """Matrices whose entries share numbers, and their gradient, compiled for the CPU.
 
-Row k of the classes and of the rates belongs to a spin, column j to a site. Each pair has `width` entries, one for each
-channel c. With f(k, j) = factor rate(k, j):
+Row k of the classes and of the closeness belongs to a spin, column j to a site. Each pair has `width` entries, one for
+channel c. With f(k, j) = factor closeness(k, j):
 
     entry(k, c, j)  = f(k, j) (own(k, c, j) + shared(c, class(k, j)))    for j < seen(k), else 0
     d_own(k, c, j)  = f(k, j) d_entry(k, c, j)                           for j < seen(k), else 0
@@ -28,7 +28,7 @@ class Pairs(NamedTuple):
 
     classes: Any
     """(K, all sites) int32; class 0 shares nothing"""
-    rates: Any
+    closeness: Any
     """(K, all sites) of the type of the matrix"""
     begin: Any
     """the first of the J sites, which are the last ones"""
@@ -38,20 +38,20 @@ class Pairs(NamedTuple):
 
 @kernel(error_model="numpy", fastmath=FAST)
 def _fill_row(
-    out: Any, own: Any, step: Any, shared: Any, classes: Any, rates: Any, seen: Any, sites: Any, factor: Any
+    out: Any, own: Any, step: Any, shared: Any, classes: Any, closeness: Any, seen: Any, sites: Any, factor: Any
 ) -> None:
     for j in range(seen):
-        out[j * step] = factor * rates[j] * (own[j * step] + shared[classes[j]])
+        out[j * step] = factor * closeness[j] * (own[j * step] + shared[classes[j]])
     for j in range(seen, sites):
         out[j * step] = factor - factor
 
 
 @kernel(error_model="numpy", fastmath=FAST)
 def _differentiate_row(
-    d_own: Any, d_shared: Any, step: Any, d_out: Any, classes: Any, rates: Any, seen: Any, sites: Any, factor: Any
+    d_own: Any, d_shared: Any, step: Any, d_out: Any, classes: Any, closeness: Any, seen: Any, sites: Any, factor: Any
 ) -> None:
     for j in range(seen):
-        d = factor * rates[j] * d_out[j * step]
+        d = factor * closeness[j] * d_out[j * step]
         d_own[j * step] = d
         d_shared[classes[j]] += d
     for j in range(seen, sites):
@@ -80,11 +80,11 @@ def fill_shared(own: Any, shared: Any, pairs: Any, factor: Any, out: Any) -> Non
     for part in prange(PARTS):
         for k in range(U(part), n_spins, U(PARTS)):
             begin, seen = k * U(pairs.classes.shape[1]) + U(pairs.begin), U(pairs.seen) + k
-            row, rates = address(pairs.classes, begin), address(pairs.rates, begin)
+            row, closeness = address(pairs.classes, begin), address(pairs.closeness, begin)
             for c in range(U(shared.shape[0])):
                 at, step = _place(own, n_spins, sites, k, c)
                 numbers = address(shared, c * U(shared.shape[1]))
-                _fill_row(address(out, at), address(own, at), step, numbers, row, rates, seen, sites, factor)
+                _fill_row(address(out, at), address(own, at), step, numbers, row, closeness, seen, sites, factor)
 
 
 @kernel(parallel=True)
@@ -101,10 +101,10 @@ def differentiate_shared(d_out: Any, pairs: Any, factor: Any, d_own: Any, d_shar
     for part in prange(PARTS):
         for k in range(U(part), n_spins, U(PARTS)):
             begin, seen = k * U(pairs.classes.shape[1]) + U(pairs.begin), U(pairs.seen) + k
-            row, rates = address(pairs.classes, begin), address(pairs.rates, begin)
+            row, closeness = address(pairs.classes, begin), address(pairs.closeness, begin)
             for c in range(width):
                 at, step = _place(d_own, n_spins, sites, k, c)
                 numbers = address(d_shared, (U(part) * width + c) * length)
                 _differentiate_row(
-                    address(d_own, at), numbers, step, address(d_out, at), row, rates, seen, sites, factor
+                    address(d_own, at), numbers, step, address(d_out, at), row, closeness, seen, sites, factor
                 )
