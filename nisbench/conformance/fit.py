@@ -7,6 +7,7 @@ spin depends on the others. A correct density fails with probability 1e-5.
 """
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -36,36 +37,51 @@ def pooled_fit(subject: Subject) -> str:
     # Parameters that make the spins depend on each other show a fault with fewer draws.
     states = [subject.density(parameters=parameters, dtype=torch.float32) for parameters in subject.parameters]
     measured = [_measured(density, subject.log_prob(density).numpy()) for density in states]
-    density, log_q, excess, per_site = max(measured, key=lambda one: float(one[3].sum()))
-    q = _normalised(log_q)
+    one = max(measured, key=lambda each: float(each.information.sum()))
     # four sites of average information; a shift of beta by 1 % moves their sum by 0.01 times the information
-    part = _FAULT * math.sqrt(4 * per_site.mean())
-    whole = _FAULT * math.sqrt(max(float(q @ log_q**2 - (q @ log_q) ** 2), 0.0))
+    part = _FAULT * math.sqrt(4 * one.information.mean())
+    whole = _FAULT * one.spread
     n = min(MOST_DRAWS, math.ceil((_EXPECTED / part) ** 2)) if part > 0 else _BATCH
-    counts = _counts(density, n, subject.beta)
+    counts = _counts(one.density, n, subject.beta)
     n = int(counts.sum())
-    smallest = _judge(counts, q, log_q, excess)
+    smallest = _judge(counts, one)
     power = f"expected for 1 % in beta: {part * math.sqrt(n):.1f} standard errors in a part with four sites"
     fit = f"smallest p-value {smallest:.2g} (limit {_SMALLEST_P:g})"
     return f"{n} draws, {fit}; {power}, {whole * math.sqrt(n):.0f} in all of q."
 
 
-def _normalised(log_q: _FloatArray) -> _FloatArray:
-    """Return q of each state, divided by its sum."""
-    q: _FloatArray = np.exp(log_q) / np.exp(log_q).sum()
-    return q
+@dataclass(frozen=True)
+class _Measured:
+    """A density and what follows from its ln q; the symbols are those of `statistics.flips`."""
+
+    density: Density
+    log_q: _FloatArray
+    """(2^16,)"""
+    q: _FloatArray
+    """(2^16,) divided by its sum"""
+    excess: _FloatArray
+    """|d| (p - b) of each state and site, (2^16, 16)"""
+    information: _FloatArray
+    """mean of d^2 p (1 - p) of each site, (16,)"""
+
+    @property
+    def mean(self) -> float:
+        """Mean of ln q."""
+        return float(self.q @ self.log_q)
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation of ln q."""
+        return math.sqrt(float(self.q @ (self.log_q - self.mean) ** 2))
 
 
-def _measured(density: Density, log_q: _FloatArray) -> tuple[Density, _FloatArray, _FloatArray, _FloatArray]:
-    """Return both, |d| (p - b) of each state and site (2^16, 16), and the mean of d^2 p (1 - p) of each site (16,).
-
-    The symbols are those of `statistics.flips`.
-    """
+def _measured(density: Density, log_q: _FloatArray) -> _Measured:
     states = np.arange(len(log_q))
     d = np.stack([log_q[states ^ (1 << site)] - log_q for site in range(SMALL**2)], axis=1)
     size = np.abs(d)
     p = expit(-size)
-    return density, log_q, size * (p - (d > 0)), _normalised(log_q) @ (d**2 * p * (1 - p))
+    q: _FloatArray = np.exp(log_q) / np.exp(log_q).sum()
+    return _Measured(density, log_q, q, size * (p - (d > 0)), q @ (d**2 * p * (1 - p)))
 
 
 def _counts(density: Density, n: int, beta: float) -> NDArray[np.int64]:
@@ -78,16 +94,14 @@ def _counts(density: Density, n: int, beta: float) -> NDArray[np.int64]:
     return counts
 
 
-def _judge(counts: NDArray[np.int64], q: _FloatArray, log_q: _FloatArray, excess: _FloatArray) -> float:
+def _judge(counts: NDArray[np.int64], one: _Measured) -> float:
     """Compare the counts with q and return the smallest p-value; raises Violation."""
-    n = int(counts.sum())
-    mean = float(q @ log_q)
-    spread = math.sqrt(max(float(q @ (log_q - mean) ** 2), 0.0))
-    if spread > _ROUNDING:
-        z = (float(counts @ log_q) / n - mean) / (spread / math.sqrt(n))
+    n, excess = int(counts.sum()), one.excess
+    if one.spread > _ROUNDING:
+        z = (float(counts @ one.log_q) / n - one.mean) / (one.spread / math.sqrt(n))
         if abs(z) > _LARGEST_Z:
             raise Violation(f"the mean of ln q over {n} draws is {_score(z)} from that of q; limit {_LARGEST_Z:g}")
-    covariance = (excess * q[:, None]).T @ excess  # (16, 16), known exactly because the mean is 0
+    covariance = (excess * one.q[:, None]).T @ excess  # (16, 16), known exactly because the mean is 0
     found = counts @ excess / n  # (16,)
     for name, sites in _groups().items():
         error = math.sqrt(float(sites @ covariance @ sites) / n)
