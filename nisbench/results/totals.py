@@ -89,15 +89,15 @@ class Span:
 def stops_of(group: SeedGroup) -> tuple[Stop, ...]:
     """The stops of a training by time; one stop, after 0 s, for a sampler without training.
 
-    Stops before the end are taken if the cost of the group is based on the ESS of its own draws and both sides agree.
-    Their ESS is that of the history, the mean over seeds that evaluated at the same step.
+    Stops before the end are taken if the ESS of its own draws gives the cost of the group and both sides agree. Their
+    ESS is that of the history, the mean over seeds that evaluated at the same step.
     """
     cost = group.estimate(S_PER_EFFECTIVE_SAMPLE)
     training = group.estimate(TRAIN_S) if group.trained else Estimate(0.0)
     if cost is None or cost.value is None or training is None or training.value is None:
         return ()
     end = Stop(training, cost, whole=True)
-    if group.cost_basis != _HISTORY_BASIS or not group.trusted or weak(group):
+    if not _by_own_draws(group, cost) or not group.trusted or weak(group):
         return (end,)
     relative = (training.error or 0.0) / training.value if training.value else 0.0
     return (*(stop for stop in _early(group, relative) if stop.train_s < end.train_s), end)
@@ -161,6 +161,15 @@ def _tied(rivals: Sequence[Contender], winner: Contender, first: Estimate) -> tu
         return winner.group.trained and not differ(rival.total_time(n), winner.total_time(n))
 
     return tuple(rival for rival in same if not rival.group.trained or paid_off(rival))
+
+
+def _by_own_draws(group: SeedGroup, cost: Estimate) -> bool:
+    """Whether the ESS of its own draws gives this cost; 2 tau_int of the same draws is often as large."""
+    if group.cost_basis != "tau_int":
+        return group.cost_basis == _HISTORY_BASIS
+    known = {name: group.estimate(name) for name in (DRAW_S_PER_1000, ESS_FRACTION)}
+    found = cost_on(_HISTORY_BASIS, {name: one for name, one in known.items() if one is not None})
+    return found is not None and not differ(found, cost)
 
 
 def _early(group: SeedGroup, relative: float) -> Iterator[Stop]:

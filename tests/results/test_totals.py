@@ -83,11 +83,18 @@ def test_stops_are_means_over_the_seeds_at_a_common_step(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    "changed", [{"basis": "ess_fraction_p", "ess_p": 0.9}, {"ess_p": 0.5}, {"basis": "tau_int"}], ids=str
+    "changed",
+    [{"basis": "ess_fraction_p", "ess_p": 0.9}, {"ess_p": 0.5}, {"basis": "tau_int", "cost": 2e-6}],
+    ids=str,
 )
 def test_history_of_doubtful_sides_is_not_used(tmp_path: Path, changed: dict):
     hier = Made("hier", 8, ess=0.9, train_s=9.0, history=((1.0, 0.8),), **changed)
     assert len(stops_of(groups(results(tmp_path / "run", hier))["hier"])) == 1
+
+
+def test_history_is_used_where_two_tau_int_gives_the_same_cost(tmp_path: Path):
+    hier = Made("hier", 8, ess=0.9, train_s=9.0, history=((1.0, 0.8),), basis="tau_int", cost=1.2e-6)
+    assert [stop.train_s for stop in stops_of(groups(results(tmp_path / "run", hier))["hier"])] == [1.0, 9.0]
 
 
 def test_error_of_the_ess_of_a_history_by_simulation():
