@@ -29,7 +29,7 @@ N_PICTURES = 5
 """Configurations kept per cell; a page shows no more."""
 QUESTIONS = (
     ("quick", "paper-cpu", "learning-rate", "timing"),
-    ("hier-exact", "hier-exact-range", "hier-exact-ablation", "hier-exact-L128"),
+    ("hier-exact", "hier-exact-range", "hier-exact-ablation", "hier-exact-L128", "hier-exact-L256", "time-to-kl"),
     ("free-edges", "spin-glass", "collapse"),
 )
 """Reports on one question, which link to each other: hier and van against a cluster sampler; what hier-exact gives;
