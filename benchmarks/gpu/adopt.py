@@ -85,11 +85,10 @@ def _numbers(path: Path) -> dict[str, Any]:
 
 
 def _complete_commit(numbers: dict[str, Any]) -> None:
-    """Names the commit if the machine knew none or another one with changes, and this checkout has the same source."""
+    """Names the commit if the machine knew none or one with changes, and this checkout has the same source."""
     found = numbers["provenance"]
-    if str(found.get("commit") or "-dirty").endswith("-dirty") and found.get("source") == requirements.source_digest(
-        ROOT
-    ):
+    known = str(found.get("commit") or "-dirty")
+    if known.endswith("-dirty") and found.get("source") == requirements.source_digest(ROOT):
         found["commit"] = requirements.commit(ROOT)
 
 

@@ -107,9 +107,8 @@ def solve_blocks_torch(border: Tensor, side: int, unlike: Sequence[float], odds:
     states = 2 * bits.to(border.dtype) - 1  # (2^side, side), state i has spin c up where bit c of i is 1
     # numbers of unlike bonds inside a row, (2^side, 1), and of those with the bonds to the row before
     inside = (states[:, 1:] != states[:, :-1]).sum(1, keepdim=True).to(border.dtype)
-    steps = weights.unsqueeze(2) ** (
-        inside + (side - states @ states.T) / 2
-    )  # (side, 2^side, 2^side), one for each row
+    step = inside + (side - states @ states.T) / 2  # (2^side, 2^side)
+    steps = weights.unsqueeze(2) ** step  # one matrix for each row
     # and of a spin, down or up, to each spin of the border: (2, side, n) for each of the four sides
     above, right, below, left = torch.stack([1 + border, 1 - border]).div_(2).view(2, 4, side, n).unbind(1)
     ends = right + left if side == 1 else right.unsqueeze(1) + left  # ([last spin,] first spin, row, n)

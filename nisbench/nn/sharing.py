@@ -47,7 +47,7 @@ def shared_matrix_torch(
 class _SharedTorch(torch.autograd.Function):
     """The matrix by torch operations. The gradient sums pairs in a fixed order, so that it repeats bit by bit.
 
-    The gradient of `index_select` does not, nor did that of an embedding at L = 32 on an H100.
+    The gradient of `index_select` does not. With that of an embedding, two calls at L = 32 differed on an H100.
     """
 
     @staticmethod

@@ -175,9 +175,11 @@ def test_the_commit_is_named_if_the_source_is_the_same(
 ) -> None:
     without_stores(results)
     monkeypatch.setattr("benchmarks.gpu.requirements.commit", lambda _: "0123abc")
-    for source, commit in ((source_digest(ROOT), "0123abc"), ("other", None)):
+    same = source_digest(ROOT)
+    cases = (None, same, "0123abc"), ("99-dirty", same, "0123abc"), (None, "other", None), ("99", same, "99")
+    for there, source, commit in cases:
         numbers = json.loads((results / "gpu.json").read_text())
-        numbers["provenance"]["source"] = source
+        numbers["provenance"] |= {"source": source, "commit": there}
         (results / "gpu.json").write_text(json.dumps(numbers))
         adopt(results, root)
         kept = json.loads((root / "reports" / SLUG / "gpu.json").read_text())
