@@ -158,5 +158,5 @@ def _draw_row(vector: Tensor, below: Tensor | None, weight: float, odds: Tensor)
     state = torch.zeros(1, n, dtype=torch.long, device=odds.device)  # the columns drawn so far, as a number
     for up in reversed(decided):
         state = torch.add(up.gather(0, state), state, alpha=2)
-    column = torch.arange(side, device=odds.device).unsqueeze(1)
-    return signs((state >> column & 1) > 0, like=odds)
+    bits = torch.arange(side, device=odds.device).unsqueeze(1)
+    return signs((state >> bits & 1) > 0, like=odds)
