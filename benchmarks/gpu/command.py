@@ -45,8 +45,8 @@ def main(words: Sequence[str] | None = None) -> None:
     if not given.dry and "device" not in facts:
         _refuse(f"torch {facts['torch']} finds no CUDA device; --dry runs every stage on the CPU")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the stage that runs is ended with this process
-    words = f"--minutes {given.minutes:g}{_stage_words(given.stages)}{' --dry' if given.dry else ''}"
-    command = f"python -m benchmarks.gpu {words}"
+    options = f"--minutes {given.minutes:g}{_stage_words(given.stages)}{' --dry' if given.dry else ''}"
+    command = f"python -m benchmarks.gpu {options}"
     head = {"dry": given.dry, "provenance": _provenance(command) | facts}
     _say(f"{device_name(head)}: {len(given.stages)} stages in {given.minutes:g} minutes")
     sys.exit(

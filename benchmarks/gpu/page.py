@@ -38,7 +38,7 @@ def _percent(value: float) -> str:
 
 
 def _yes(value: bool | str | None) -> str:
-    """True, a text that says why the check decides nothing, or nothing where it failed."""
+    """The word for a check: `value` is True if it passed, a text if it decides nothing, and absent if it failed."""
     return value if isinstance(value, str) else "yes" if value else "**no**"
 
 

@@ -135,7 +135,7 @@ def _log_z(cell: CellRow) -> Mapping[str, Any]:
 
 
 def _tells_nothing(cell: CellRow) -> bool:
-    """Whether ln Z is off where too few samples carry the weight: after seconds of training no sign of a fault."""
+    """Whether ln Z is off in a run that does not trust its weights. After seconds of training this shows no fault."""
     return cell.status == "untrusted" and abs(cell.value("log_z_per_site", "z") or 0.0) > LARGEST_Z
 
 

@@ -131,12 +131,12 @@ def refusal(tmp_path, monkeypatch, capsys) -> Callable[[str], str | None]:
     return run
 
 
-@pytest.mark.parametrize("n", [100, pytest.param(10_000, marks=[pytest.mark.slow, pytest.mark.timeout(7200)])])
+@pytest.mark.parametrize("n", [300, pytest.param(10_000, marks=[pytest.mark.slow, pytest.mark.timeout(7200)])])
 def test_a_changed_plan_is_a_plan_or_one_line(refusal: Callable[[str], str | None], n: int) -> None:
     rng = random.Random(3)
     found = [refusal(mutated(rng.choice(PLANS), rng)) for _ in range(n)]
-    # of 700 changed texts 64 are still plans, so that 100 contain more than two with probability 0.99
-    assert 0.02 * n < sum(line is None for line in found) < 0.9 * n
+    # of 700 changed texts 64 are still plans, so that 300 contain more than 15 with probability 0.99
+    assert 0.05 * n < sum(line is None for line in found) < 0.9 * n
 
 
 def test_plans_that_are_not_changed_are_written_whole() -> None:
