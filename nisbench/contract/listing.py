@@ -10,6 +10,9 @@ from nisbench.contract.options import type_text
 
 __all__ = ["details", "entry_of", "overview", "record"]
 
+_METADATA = ("help", "defaults")
+"""Metadata of an option that its record keeps."""
+
 
 def overview(catalog: Catalog) -> Iterator[str]:
     """One line for each plugin, broken registration and target, and the options of each target."""
@@ -32,6 +35,8 @@ def details(entry: Entry | TargetEntry) -> Iterator[str]:
         yield f"  devices: {', '.join(entry.devices)}"
     for name, option in _options(entry).items():
         yield f"  --option {entry.name}.{name}={option['default']}  ({option['type']}) {option['help']}".rstrip()
+        for value, defaults in option["defaults"].items():
+            yield f"      defaults with {name}={value}: {', '.join(f'{key}={each}' for key, each in defaults.items())}"
     if entry.citation:
         yield f"  cite: {entry.citation}"
 
@@ -59,7 +64,11 @@ def entry_of(record: Mapping[str, Any]) -> Entry:
     options = dataclasses.make_dataclass(
         "Options",
         [
-            (name, _type_of(option), dataclasses.field(default=option["default"], metadata={"help": option["help"]}))
+            (
+                name,
+                _type_of(option),
+                dataclasses.field(default=option["default"], metadata={key: option[key] for key in _METADATA}),
+            )
             for name, option in record["options"].items()
         ],
         frozen=True,
@@ -96,12 +105,13 @@ def _kind(entry: Entry | TargetEntry) -> str:
 
 
 def _options(entry: Entry | TargetEntry) -> dict[str, dict[str, Any]]:
-    """Type, default and help of each option by name."""
+    """Type, default, help, choices, and the defaults that a value gives to other options, of each option by name."""
     return {
         field.name: {
             "type": type_text(entry.options, field.name),
             "default": field.default,
             "help": field.metadata.get("help", ""),
+            "defaults": field.metadata.get("defaults", {}),
             "choices": list(typing.get_args(typing.get_type_hints(entry.options)[field.name])),
         }
         for field in dataclasses.fields(entry.options)

@@ -1,11 +1,12 @@
 """Names of the variants of a plugin: the plugin, followed by the settings in which its cells differ."""
 
-import dataclasses
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from typing import Any
 
-from nisbench.contract.catalog import load_catalog
+from nisbench.contract.catalog import Entry, load_catalog
+from nisbench.contract.options import default_values
 from nisbench.contract.records import Cell, canonical_json
 
 __all__ = ["variant_names"]
@@ -33,12 +34,14 @@ def _names(plugin: str, cells: Sequence[Cell]) -> dict[str, str]:
     settings = _all_settings(cells)
     keys = _differing_keys(cells, settings)
     # A reference is drawn with settings of its own; it does not count as a variant.
-    usual = _usual(plugin, [settings[cell.cell_id] for cell in cells if not cell.reference_draws], keys)
+    variants = [settings[cell.cell_id] for cell in cells if not cell.reference_draws]
+    usual = _usual(variants, keys, _defaults(plugin, {}) if keys else {})
     several_devices = len({cell.device for cell in cells}) > 1
     names = {}
     for cell in cells:
+        left_out = usual | (_defaults(plugin, cell.options).items() if keys else set())
         values = ((key, settings[cell.cell_id].get(key)) for key in keys)
-        parts = [f"{key}={value}" for key, value in values if (key, value) not in usual]
+        parts = [f"{key}={value}" for key, value in values if (key, value) not in left_out]
         parts += [cell.device] if several_devices else []
         names[cell.cell_id] = f"{plugin} ({', '.join(parts)})" if parts else plugin
     return names
@@ -61,23 +64,27 @@ def _differing_keys(cells: Sequence[Cell], settings: Mapping[str, Mapping[str, s
     return sorted(differing - set(_LAST_RESORT) or differing)
 
 
-def _usual(plugin: str, settings: Sequence[Mapping[str, str]], keys: Sequence[str]) -> set[tuple[str, str | None]]:
-    """The (key, value) pairs that a name leaves out: at most one value of each key, so that no two names are equal."""
+def _usual(
+    settings: Sequence[Mapping[str, str]], keys: Sequence[str], defaults: Mapping[str, str]
+) -> set[tuple[str, str | None]]:
+    """The (key, value) pairs besides the defaults that a name leaves out, so that no two names are equal."""
     # Each variant counts once, however many cells it has.
     variants = {tuple((key, one.get(key)) for key in keys) for one in settings}
     counts = Counter(pair for variant in variants for pair in variant)
-    defaults = _defaults(plugin) if keys else {}
-    plain: set[tuple[str, str | None]] = {(key, defaults[key]) for key in keys if key in defaults}
     # A cell from before the plugin had the option counts as one with the default, unless another cell has the default.
-    plain |= {(key, None) for key, default in plain if (key, default) not in counts}
-    return plain | {pair for pair, count in counts.items() if pair[0] not in defaults and 2 * count > len(variants)}
+    absent = {(key, None) for key in keys if key in defaults and (key, defaults[key]) not in counts}
+    return absent | {pair for pair, count in counts.items() if pair[0] not in defaults and 2 * count > len(variants)}
+
+
+def _defaults(plugin: str, chosen: Mapping[str, Any]) -> dict[str, str]:
+    """option -> its default as text, for the options `chosen` of a cell; empty if the plugin is not installed."""
+    entry = _entry(plugin)
+    return {} if entry is None else {key: str(value) for key, value in default_values(entry.options, chosen).items()}
 
 
 @lru_cache
-def _defaults(plugin: str) -> Mapping[str, str]:
-    """option -> its default as text; empty if the plugin is not installed."""
-    entry = load_catalog(names=(plugin,)).plugins.get(plugin)
-    return {} if entry is None else {field.name: str(field.default) for field in dataclasses.fields(entry.options)}
+def _entry(plugin: str) -> Entry | None:
+    return load_catalog(names=(plugin,)).plugins.get(plugin)
 
 
 def _all_settings(cells: Sequence[Cell]) -> dict[str, dict[str, str]]:

@@ -23,7 +23,13 @@ from nisbench_plugins.citations import (
 class VanOptions(TrainingOptions):
     """Options of `van`. The default architecture is the baseline that the hierarchical paper compares against."""
 
-    net: Literal["dense", "conv"] = field(default="dense", metadata={"help": "masked dense or masked convolutional"})
+    net: Literal["dense", "conv"] = field(
+        default="dense",
+        metadata={
+            "help": "masked dense or masked convolutional",
+            "defaults": {"conv": {"learning_rate": 8e-3, "fan_in": 0, "batch_size": 64, "annealing_fraction": 0.5}},
+        },
+    )
     depth: int = field(default=2, metadata={"help": "number of masked layers"})
     width: int = field(default=1, metadata={"help": "dense: hidden units per spin"})
     channels: int = field(default=64, metadata={"help": "conv: channels of the hidden layers"})

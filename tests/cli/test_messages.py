@@ -101,7 +101,8 @@ def test_plugins_with_a_name_shows_options_and_the_publication(here, tmp_path):
     assert "--option edwards-anderson.instance=1  (int) number of the set of couplings" in target
     (record,) = json.loads(here("plugins", "wolff", "--format", "json")[1])
     assert record["citation"].startswith("U. Wolff")
-    assert record["options"]["n_chains"] == {"type": "int", "default": 8, "help": "independent chains", "choices": []}
+    n_chains = {"type": "int", "default": 8, "help": "independent chains", "defaults": {}, "choices": []}
+    assert record["options"]["n_chains"] == n_chains
     _one_line(here("plugins", "wolf"), "no plugin or target 'wolf'; did you mean 'wolff'?")
 
 

@@ -11,6 +11,8 @@ import torch
 from fakes.distributions import install, registers_sampler
 
 from nisbench.contract.catalog import load_catalog
+from nisbench.contract.listing import details, entry_of, record
+from nisbench.contract.options import changed_options
 from nisbench.errors import InvalidValue, PluginError, UnknownName
 from nisbench.harness.store import Store
 
@@ -56,6 +58,18 @@ def test_names_that_no_command_or_table_can_hold_are_refused(installed, name):
         ("x: int = 1.5", "default of option bad.x = 1.5 is not a whole number"),
         ("x: Literal['a', 'b'] = 'c'", "default of option bad.x = 'c': choose one of a, b"),
         ("x: int = field(default=1, init=False)", "option bad.x has init=False, so no plan can set it"),
+        (
+            "x: int = field(default=1, metadata={'defaults': {'2': {'y': 3}}})",
+            "option bad.x = 2 has a default for 'y', which is not an option",
+        ),
+        (
+            "x: int = field(default=1, metadata={'defaults': {'2': {'x': 1.5}}})",
+            "default of option bad.x = 1.5 is not a whole number",
+        ),
+        (
+            "x: int = field(default=1, metadata={'defaults': {'a': {}}})",
+            "default of option bad.x = 'a' is not a whole number",
+        ),
     ],
 )
 def test_options_that_would_fail_later_are_refused_at_once(installed, options, reason):
@@ -80,6 +94,20 @@ def test_numbers_beyond_64_bits_are_refused_with_the_name_of_the_option(given, m
         load_catalog().plugin("wolff").fill(given)
     assert message in str(caught.value)
     assert load_catalog().plugin("wolff").fill({"n_chains": 2**63 - 1})["n_chains"] == 2**63 - 1
+
+
+def test_a_choice_brings_its_own_defaults_for_other_options(installed, tmp_path):
+    options = (
+        "net: Literal['a', 'b'] = field(default='a', metadata={'defaults': {'b': {'rate': 0.5}}}); rate: float = 1.0"
+    )
+    entry = installed("choice", registers_sampler("choice", options=options)).plugin("choice")
+    for one in (entry, entry_of(record(entry))):  # the second is known from the other environment's listing only
+        assert one.fill({}) == {"net": "a", "rate": 1.0}
+        assert one.fill({"net": "b"}) == {"net": "b", "rate": 0.5}
+        assert one.fill({"net": "b", "rate": "2"}) == {"net": "b", "rate": 2.0}
+        assert changed_options(one.options, {"net": "b", "rate": 0.5}) == {"net": "b"}
+        assert changed_options(one.options, {"net": "b", "rate": 1.0}) == {"net": "b", "rate": 1.0}
+    assert "      defaults with net=b: rate=0.5" in list(details(entry))
 
 
 @pytest.mark.parametrize(

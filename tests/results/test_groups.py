@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from fakes.stores import StoreMaker, quick
 
+from nisbench.contract.catalog import load_catalog
 from nisbench.contract.doubts import Doubt, Gate
 from nisbench.contract.records import CellState, Estimate, Status
 from nisbench.harness.store import Store
@@ -122,3 +123,15 @@ def test_a_cell_without_an_option_is_the_default_unless_another_cell_has_the_def
         maker.cells = [reference, *((cell, end) for cell in cells[:n])]
         found = load([maker.write(tmp_path / str(n))]).labels
         assert [label for label in found if label.startswith("hier")] == labels
+
+
+def test_labels_leave_out_the_defaults_that_belong_to_another_option(tmp_path: Path):
+    maker, van = StoreMaker(draws=400), load_catalog(names=("van",)).plugins["van"]
+    one = maker.model("van", 4)
+    reference, (_, end) = maker.cells
+    conv = van.fill({"net": "conv"})
+    dense = van.fill({})
+    variants = [dense, conv, {**conv, "learning_rate": dense["learning_rate"]}]
+    maker.cells = [reference, *((replace(one, options=options), end) for options in variants)]
+    found = load([maker.write(tmp_path / "run")]).labels
+    assert found[:-1] == ("van", f"van (learning_rate={dense['learning_rate']}, net=conv)", "van (net=conv)")
