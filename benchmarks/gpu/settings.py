@@ -17,7 +17,7 @@ class Settings:
     """spins, border, width, batch of the networks whose draws are compared with the full pass"""
     odd_nets: tuple[tuple[int, int, int, int], ...]
     """L, level, width, batch"""
-    block_sides: tuple[int, ...]
+    block_shapes: tuple[tuple[int, int], ...]
     checked: tuple[str, ...] | None
     """plugins for `nisbench check`; None: all models for the device"""
     right_sizes: tuple[int, ...]
@@ -64,7 +64,7 @@ DEVICE = Settings(
         *((16, 0, 8, 20), (16, 1, 8, 3), (16, 1, 1, 70), (16, 2, 3, 16), (16, 2, 16, 33)),  # 16: the widest in float64
         *((64, 0, 8, 1001), (64, 2, 8, 8193)),
     ),
-    block_sides=(1, 3, 7),
+    block_shapes=((1, 1), (3, 3), (7, 7), (31, 7)),
     checked=None,
     right_sizes=(8, 16),
     right_budget="train_seconds = 4",
@@ -92,7 +92,7 @@ DRY = Settings(
     device="cpu",
     dense_nets=((1, 0, 1, 1), (7, 12, 1, 5)),
     odd_nets=((16, 1, 1, 3), (16, 2, 3, 16)),
-    block_sides=(1, 3),
+    block_shapes=((1, 1), (3, 3)),
     checked=("wolff",),
     right_sizes=(4,),
     right_budget="train_steps = 50",

@@ -1,7 +1,7 @@
-"""ln Z(border) of a square Ising block and exact draws of its spins, conditioned on the spins around it.
+"""ln Z(border) of a rectangular Ising block and exact draws of its spins, conditioned on the spins around it.
 
 Z(border) = sum over the inner spins of exp(beta sum of the bonds inside and to the border), by a transfer matrix: the
-weights of the 2^side states of one row move through the block. Draws go back row by row.
+weights of the 2^columns states of one row move through the block. Draws go back row by row.
 Two implementations with the same result: compiled for the CPU (`kernels.transfer_matrix`, site by site) and torch
 operations for other devices (`solve_blocks_torch`, row by row).
 """
@@ -23,68 +23,69 @@ LARGEST_FLOAT32 = 1.0
 """Largest beta at which float32 weights are used: the error of ln Z is 1e-6 up to here."""
 
 
-def block_log_z(lattice: Tensor, border: Tensor, beta: float, dtype: torch.dtype) -> Tensor:
+def block_log_z(lattice: Tensor, border: Tensor, columns: int, beta: float, dtype: torch.dtype) -> Tensor:
     """Return ln Z of the blocks in a batch of lattices, (n_blocks, n) float64.
 
     With float64 weights it is exact up to rounding. With float32 weights the error is 1e-6 (4e-6 with torch operations)
-    up to beta = 1. Beyond that, float64 is used. Raises
-    InvalidValue beyond `largest_beta(side)`, where float64 weights would underflow.
+    for 49 spins up to beta = 1, and in proportion for more spins. Beyond that, float64 is used. Raises InvalidValue
+    beyond `largest_beta(columns)`, where float64 weights would underflow.
 
     Parameters
     ----------
     lattice : (all sites, n) int8
-    border : (4 side, n_blocks) sites: above (from the left), right (from above), below, left
-    dtype : of the weights, of which 2^side are kept for each block
+    border : (2 (rows + columns), n_blocks) sites: above (from the left), right (from above), below, left
+    columns : spins in a row; 2^columns weights are kept for each block
+    dtype : of the weights
     """
     none = lattice.new_empty(0, border.shape[1] * lattice.shape[1], dtype=dtype)
-    return _solve(lattice, border.new_empty(0, border.shape[1]), border, beta, none)
+    return _solve(lattice, border.new_empty(0, border.shape[1]), border, columns, beta, none)
 
 
-def block_draw(lattice: Tensor, drawn: Tensor, border: Tensor, beta: float, odds: Tensor) -> Tensor:
+def block_draw(lattice: Tensor, drawn: Tensor, border: Tensor, columns: int, beta: float, odds: Tensor) -> Tensor:
     """Draw the spins of the blocks from exp(-beta E)/Z(border) into the lattices; return `block_log_z`.
 
     Parameters
     ----------
-    drawn : (side^2, n_blocks) sites, row by row
-    odds : (side^2, n_blocks n) of the type of the weights, u/(1 - u) with u uniform on (0, 1)
+    drawn : (rows columns, n_blocks) sites, row by row
+    odds : (rows columns, n_blocks n) of the type of the weights, u/(1 - u) with u uniform on (0, 1)
     """
-    return _solve(lattice, drawn, border, beta, odds)
+    return _solve(lattice, drawn, border, columns, beta, odds)
 
 
-def largest_beta(side: int, dtype: torch.dtype = torch.float64) -> float:
+def largest_beta(columns: int, dtype: torch.dtype = torch.float64) -> float:
     """Return the largest beta at which no row of a block can lose all its weights.
 
-    After a row the largest of the 2^side weights is at least 2^-side. The same spins in the next row have at most
-    2 side + 1 unlike bonds: side - 1 inside the row, 2 to the border at its ends, side to the border below.
+    After a row the largest of the 2^columns weights is at least 2^-columns. The same spins in the next row have at most
+    2 columns + 1 unlike bonds: columns - 1 inside the row, 2 to the border at its ends, columns to the border below.
     """
-    return (-math.log(torch.finfo(dtype).tiny) - side * math.log(2)) / (2 * (2 * side + 1))
+    return (-math.log(torch.finfo(dtype).tiny) - columns * math.log(2)) / (2 * (2 * columns + 1))
 
 
-def _solve(lattice: Tensor, drawn: Tensor, border: Tensor, beta: float, odds: Tensor) -> Tensor:
+def _solve(lattice: Tensor, drawn: Tensor, border: Tensor, columns: int, beta: float, odds: Tensor) -> Tensor:
     """ln Z, (n_blocks, n); with odds the spins are drawn as well."""
-    side, (n_blocks, n) = len(border) // 4, (border.shape[1], lattice.shape[1])
-    if beta > largest_beta(side):
-        limit = f"they work up to beta = {largest_beta(side):.4g}"
-        raise InvalidValue(f"beta = {beta:g} is too large for exact blocks of side {side}: {limit}")
-    if odds.dtype == torch.float32 and beta > min(LARGEST_FLOAT32, largest_beta(side, torch.float32)):
+    rows, (n_blocks, n) = len(border) // 2 - columns, (border.shape[1], lattice.shape[1])
+    if beta > largest_beta(columns):
+        limit = f"they work up to beta = {largest_beta(columns):.4g}"
+        raise InvalidValue(f"beta = {beta:g} is too large for exact blocks with {columns} columns: {limit}")
+    if odds.dtype == torch.float32 and beta > min(LARGEST_FLOAT32, largest_beta(columns, torch.float32)):
         odds = odds.double()
-    unlike = _rounded(math.exp(-2 * beta), side, odds.dtype)
+    unlike = _rounded(math.exp(-2 * beta), rows, odds.dtype)
     if on_cpu(lattice):
         log_z = torch.empty(n_blocks, n, dtype=torch.float64)
         sites = Sites(lattice.numpy(), drawn.numpy(), border.numpy())
-        solve_blocks(sites, side, unlike.numpy(), odds.contiguous().numpy(), log_z.view(-1).numpy())
+        solve_blocks(sites, columns, unlike.numpy(), odds.contiguous().numpy(), log_z.view(-1).numpy())
     else:
-        around = lattice[border].flatten(1).to(odds.dtype)  # (4 side, n_blocks n)
-        spins, log_z = solve_blocks_torch(around, side, unlike.tolist(), odds)
+        around = lattice[border].flatten(1).to(odds.dtype)  # (2 (rows + columns), n_blocks n)
+        spins, log_z = solve_blocks_torch(around, columns, unlike.tolist(), odds)
         log_z = log_z.view(n_blocks, n)
         if len(odds):
             lattice[drawn] = spins.to(torch.int8).view(*drawn.shape, n)
-    # each of the 2 side (side - 1) inner bonds and 4 side bonds to the border counted relative to exp(beta)
-    return log_z + beta * (2 * side * (side - 1) + 4 * side)
+    # each bond between two inner spins and from an inner spin to the border counted relative to exp(beta)
+    return log_z + beta * ((rows + 1) * columns + rows * (columns + 1))
 
 
-def _rounded(value: float, side: int, dtype: torch.dtype) -> Tensor:
-    """(side,) numbers of a dtype, on the CPU: `value` rounded up or down so that their mean is `value`.
+def _rounded(value: float, rows: int, dtype: torch.dtype) -> Tensor:
+    """(rows,) numbers of a dtype, on the CPU: `value` rounded up or down so that their mean is `value`.
 
     The same rounding error in all bonds of a block would add up, to 2e-6 in ln Z of side 7 with float32.
     """
@@ -92,32 +93,35 @@ def _rounded(value: float, side: int, dtype: torch.dtype) -> Tensor:
     direction = math.inf if value > near.item() else -math.inf
     far = torch.nextafter(near, torch.full_like(near, direction))
     share = (value - near.item()) / (far.item() - near.item())
-    rows = torch.arange(side + 1, device="cpu")
-    steps = torch.floor(rows * share + 0.5).diff()  # spreads `far` evenly, as a straight line on a grid
+    line = torch.arange(rows + 1, device="cpu")
+    steps = torch.floor(line * share + 0.5).diff()  # spreads `far` evenly, as a straight line on a grid
     return torch.where(steps > 0, far, near)
 
 
 def solve_blocks_torch(border: Tensor, side: int, unlike: Sequence[float], odds: Tensor) -> tuple[Tensor, Tensor]:
-    """Spins, (side^2, n), and ln Z, (n,), of n blocks with borders (4 side, n); torch operations without synchronising.
+    """Spins, (n_rows side, n), and ln Z, (n,), of n blocks with borders (2 (n_rows + side), n).
 
-    The step from one row to the next is one matrix product over the 2^side states.
+    `unlike` has one weight for each of the n_rows rows of `side` spins. The step from one row to the next is one matrix
+    product over the 2^side states. Nothing here synchronises a device.
     """
-    n, weights = border.shape[1], torch.tensor(unlike, dtype=border.dtype, device=border.device).unsqueeze(1)
+    n, n_rows = border.shape[1], len(unlike)
+    weights = torch.tensor(unlike, dtype=border.dtype, device=border.device).unsqueeze(1)
     bits = torch.arange(2**side, device=border.device).unsqueeze(1) >> torch.arange(side, device=border.device) & 1
     states = 2 * bits.to(border.dtype) - 1  # (2^side, side), state i has spin c up where bit c of i is 1
     # numbers of unlike bonds inside a row, (2^side, 1), and of those with the bonds to the row before
     inside = (states[:, 1:] != states[:, :-1]).sum(1, keepdim=True).to(border.dtype)
     step = inside + (side - states @ states.T) / 2  # (2^side, 2^side)
     steps = weights.unsqueeze(2) ** step  # one matrix for each row
-    # and of a spin, down or up, to each spin of the border: (2, side, n) for each of the four sides
-    above, right, below, left = torch.stack([1 + border, 1 - border]).div_(2).view(2, 4, side, n).unbind(1)
+    # and of a spin, down or up, to each spin of the border: (2, side or n_rows, n) for each of the four sides
+    bonds = torch.stack([1 + border, 1 - border]).div_(2)
+    above, right, below, left = torch.split(bonds, [side, n_rows, side, n_rows], 1)
     ends = right + left if side == 1 else right.unsqueeze(1) + left  # ([last spin,] first spin, row, n)
-    ends = (weights**ends).view(-1, 1, 2, side, n)
+    ends = (weights**ends).view(-1, 1, 2, n_rows, n)
     rows, totals = [weights[0] ** inside * _outer(weights[0] ** above)], []
-    for row in range(side):
+    for row in range(n_rows):
         vector = steps[row] @ rows[-1] if row else rows.pop()  # (2^side, n)
         vector.view(len(ends), -1, 2, n).mul_(ends[..., row, :])
-        if row == side - 1:
+        if row == n_rows - 1:
             vector *= _outer(weights[-1] ** below)
         if not len(odds):
             rows.clear()  # only a draw goes back
@@ -126,9 +130,9 @@ def solve_blocks_torch(border: Tensor, side: int, unlike: Sequence[float], odds:
     log_z = torch.stack(totals).double().log_().sum(0)
     spins = torch.empty_like(odds)
     if len(odds):
-        for row in reversed(range(side)):
-            drawn_below = spins[(row + 1) * side :][:side] if row < side - 1 else None
-            weight = unlike[min(row + 1, side - 1)]
+        for row in reversed(range(n_rows)):
+            drawn_below = spins[(row + 1) * side :][:side] if row < n_rows - 1 else None
+            weight = unlike[min(row + 1, n_rows - 1)]
             spins[row * side :][:side] = _draw_row(rows[row], drawn_below, weight, odds[row * side :][:side])
     return spins, log_z
 

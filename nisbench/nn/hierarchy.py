@@ -1,4 +1,4 @@
-"""The scales of an L x L torus, L = 2^m: a frame of full lines, then the crosses of the blocks between known spins.
+"""The scales of an L x L torus, L = 2^m: a frame of full lines, then crosses or columns of the blocks inside.
 
 By the Markov property the spins inside a closed loop of known spins depend on that loop alone in a nearest-neighbour
 model. The blocks of a scale are therefore independent once all larger scales are drawn. Sites are numbered r L + c.
@@ -50,32 +50,31 @@ class Level(nn.Module):
         return self.drawn.shape[1]
 
 
-def levels(L: int, *, lines: int = 2, smallest: int = 3, bisect: bool = False) -> list[Level]:
-    """Return the levels that networks draw, from the largest scale to blocks of side `smallest`.
+def levels(L: int, *, lines: int = 2, largest: int = 1, strip: int = 1, bisect: bool = False) -> list[Level]:
+    """Return the levels that networks draw, from the largest scale down to blocks of at most `largest` columns.
 
     Level 0 draws `lines` full rows and columns: 4 L - 4 sites for two lines, 2 L - 1 for one. Every other level draws
-    the cross of each block; bar and arms are drawn from end to end, or with `bisect` from the middle outwards by
-    halves. The remaining sites are the blocks of `exact_blocks`, or for smallest = 3 the sites of `heat_bath_sites`.
+    the cross of each block, or, in blocks of at most `strip` rows, the middle column alone. Bars and arms are drawn
+    from end to end, or with `bisect` from the middle outwards by halves. The remaining sites are the blocks of
+    `exact_blocks`, or for largest = 1 and strip = 1 the sites of `heat_bath_sites`.
     """
-    side, corners = _first_blocks(L, lines)
+    scales = _scales(L, lines, largest, strip)[:-1]
     result = [Level(_frame(L, lines), [], [(0, 0)], L)]
-    while side >= smallest:
-        result.append(Level(_cross(side, bisect), _loop(side), corners, L))
-        side, corners = _split(side, corners)
+    for rows, columns, corners in scales:
+        drawn = _cross(rows, bisect) if rows > strip else [_bar(rows, columns, bisect)]
+        result.append(Level(drawn, _loop(rows, columns), corners, L))
     return result
 
 
-def exact_blocks(L: int, *, lines: int = 2, largest: int) -> tuple[int, Level]:
-    """Return the side of the blocks that remain after the levels with smallest = largest + 1, and their sites.
+def exact_blocks(L: int, *, lines: int = 2, largest: int, strip: int = 1) -> tuple[tuple[int, int], Level]:
+    """Return the rows and columns of the blocks that remain after the levels, and their sites.
 
-    The side is `largest`, or less if the frame leaves smaller blocks. The drawn sites of a block are row by row, its
-    border is above, right, below, left.
+    The columns are `largest`, or less if the frame leaves smaller blocks. The drawn sites of a block are row by row,
+    its border is above, right, below, left.
     """
-    side, corners = _first_blocks(L, lines)
-    while side > largest:
-        side, corners = _split(side, corners)
-    square = [[(r, c) for c in range(side)] for r in range(side)]
-    return side, Level(square, _loop(side), corners, L)
+    rows, columns, corners = _scales(L, lines, largest, strip)[-1]
+    inside = [[(r, c) for c in range(columns)] for r in range(rows)]
+    return (rows, columns), Level(inside, _loop(rows, columns), corners, L)
 
 
 def known_neighbours(level: Level, L: int) -> Tensor:
@@ -117,7 +116,7 @@ def distances(level: Level, L: int) -> Tensor:
 
 
 def heat_bath_sites(L: int) -> tuple[Tensor, Tensor]:
-    """The L^2/4 isolated sites that remain after the levels with smallest = 3, (n,), and their neighbours, (4, n)."""
+    """The L^2/4 isolated sites that remain after `levels(L)`, (n,), and their neighbours, (4, n)."""
     _check_extent(L)
     sites = [(r, c) for r in range(1, L, 2) for c in range(1, L, 2)]
     around = [_flat(_around((0, 0)), site, L) for site in sites]
@@ -147,17 +146,24 @@ def _check_extent(L: int) -> None:
         raise ValueError(f"the hierarchy needs L = 2^m with m >= 2; L = {L}")
 
 
-def _first_blocks(L: int, lines: int) -> tuple[int, list[_Site]]:
-    """Side and upper left corners of the blocks that remain after level 0."""
+def _scales(L: int, lines: int, largest: int, strip: int) -> list[tuple[int, int, list[_Site]]]:
+    """Rows, columns and upper left corners of the blocks that remain after level 0, after level 1, ...
+
+    All are squares until `strip`. The blocks inside a block are successive blocks of the next scale: four after a
+    cross, two after a column.
+    """
     _check_extent(L)
     step = L // lines
-    return step - 1, [(r + 1, c + 1) for r in range(0, L, step) for c in range(0, L, step)]
-
-
-def _split(side: int, corners: list[_Site]) -> tuple[int, list[_Site]]:
-    """Side and corners of the four blocks that remain of each block after its cross."""
-    step = (side + 1) // 2
-    return (side - 1) // 2, [(r + i, c + j) for r, c in corners for i in (0, step) for j in (0, step)]
+    rows = columns = step - 1
+    corners = [(r + 1, c + 1) for r in range(0, L, step) for c in range(0, L, step)]
+    result = [(rows, columns, corners)]
+    while columns > largest:
+        step = (columns + 1) // 2
+        starts = (0, step) if rows > strip else (0,)  # of the rows of the blocks inside
+        rows, columns = (rows // 2 if rows > strip else rows), columns // 2
+        corners = [(r + i, c + j) for r, c in corners for i in starts for j in (0, step)]
+        result.append((rows, columns, corners))
+    return result
 
 
 def _frame(L: int, lines: int) -> _Lines:
@@ -171,11 +177,16 @@ def _frame(L: int, lines: int) -> _Lines:
     return result
 
 
+def _bar(rows: int, columns: int, bisect: bool) -> list[_Site]:
+    """The middle column of a block."""
+    return [(r, columns // 2) for r in _line(rows, bisect)]
+
+
 def _cross(side: int, bisect: bool) -> _Lines:
-    """The vertical bar, the left arm and the right arm of a block: 2 side - 1 sites, side = 2^m - 1."""
+    """The vertical bar, the left arm and the right arm of a square block: 2 side - 1 sites, side = 2^m - 1."""
     middle = side // 2
-    bar, arm = _line(side, bisect), _line(middle, bisect)
-    return [[(r, middle) for r in bar], [(middle, c) for c in arm], [(middle, middle + 1 + c) for c in arm]]
+    arm = _line(middle, bisect)
+    return [_bar(side, side, bisect), [(middle, c) for c in arm], [(middle, middle + 1 + c) for c in arm]]
 
 
 def _line(length: int, bisect: bool) -> list[int]:
@@ -184,10 +195,11 @@ def _line(length: int, bisect: bool) -> list[int]:
     return sorted(range(length), key=lambda i: -((i + 1) & -(i + 1)) if bisect else i)
 
 
-def _loop(side: int) -> _Lines:
-    """The 4 side sites around a block: top, right, bottom, left."""
-    along = range(side)
-    return [[(-1, c) for c in along], [(r, side) for r in along], [(side, c) for c in along], [(r, -1) for r in along]]
+def _loop(rows: int, columns: int) -> _Lines:
+    """The 2 (rows + columns) sites around a block: top, right, bottom, left."""
+    across, along = range(columns), range(rows)
+    top, bottom = [(-1, c) for c in across], [(rows, c) for c in across]
+    return [top, [(r, columns) for r in along], bottom, [(r, -1) for r in along]]
 
 
 def _flat(offsets: Iterable[_Site], corner: _Site, L: int) -> list[int]:

@@ -53,6 +53,8 @@ class Prediction:
     """The exponent as the paper on the hierarchical model counts it."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Options that a cell must have for the prediction to apply."""
+    before: str = ""
+    """The prediction applies to cells from before the plugin had this option."""
 
     def exponent(self, sizes: Sequence[int]) -> float:
         """Slope of ln cost against ln L that the form gives on these sizes, of which there must be at least two."""
@@ -75,9 +77,10 @@ class Published:
 
     def prediction(self, cell: Cell, quantity: str) -> Prediction | None:
         """The prediction for the growth of `quantity` of a sampler with the plugin and options of `cell`."""
-        # A prediction applies if the cell has all its options; other options are free.
         fits = [p for p in self.predictions if p.plugin == cell.plugin and quantity in p.quantities]
-        return next((p for p in fits if p.options.items() <= cell.options.items()), None)
+        # A prediction applies if the cell has all its options; other options are free.
+        fits = [p for p in fits if p.options.items() <= cell.options.items() and p.before not in cell.options]
+        return fits[0] if fits else None
 
 
 @lru_cache(maxsize=1)

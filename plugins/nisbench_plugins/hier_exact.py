@@ -1,8 +1,9 @@
 """Method card of `hier-exact`: hierarchical networks at large scales, exact blocks at small scales.
 
 Samples     a normalised density q(s) of 2-D Ising configurations on an L x L torus, L = 2^m, m >= 2. A frame of full
-            rows and columns is drawn first, then level by level the crosses inside the remaining blocks. Blocks of
-            side `block` or less are drawn from their exact conditional by a transfer matrix (sections 1, 2 and 4).
+            rows and columns is drawn first, then level by level the crosses inside the remaining blocks. Blocks of at
+            most `strip` rows are divided by columns alone. What remains, `block` columns wide and up to `strip` rows
+            long, is drawn from its exact conditional by a transfer matrix (sections 1, 2 and 4).
 Exactness   q is exactly normalised. Averages over p need importance weights or a Metropolis step.
 Networks    one for each level, shared by all blocks of the level. They are odd, so q(s) = q(-s) holds without an
             average over s and -s. They start as the heat bath of the known neighbours, and pairs of sites with the same
@@ -14,14 +15,14 @@ Training    only the upper spins u, those outside the exact blocks, are learned.
             noise of the rest of the lattice drops out (section 6). With `rates`, the skip matrix and the last matrix
             of a network learn more slowly than the first matrix.
 Loss        `draw_pairs` measures the nats of KL(q||p) that each level loses (section 7).
-Cost        with 8 hidden units a spin and blocks of side 7: about (130 + 95 (log2 L - 4)) L^2 multiply-adds of the
-            networks and 340 L^2 operations of the blocks per draw; 4 L to 6 L network calls in sequence (section 8).
+Cost        with the defaults, about (250 + 160 (log2 L - 2)) L^2 operations per draw, 336 to 372 L^2 of them for the
+            exact blocks; 4 L to 6 L network calls in sequence (section 8).
 Failure     the frame has no border to depend on and is the hardest part. The number of crosses grows with L^2, and with
             it the nats that they lose together.
 Reference   builds on P. Bialas, P. Korcyl, T. Stebel, "Hierarchical autoregressive neural networks for statistical
             systems", Comput. Phys. Commun. 281, 108502 (2022), arXiv:2203.10989.
-Differences the paper ends at single spins, draws with dense networks with bias, averages over s and -s, and trains
-            every network with the signal of the whole lattice.
+Differences the paper divides every block by a cross, ends at single spins, draws with dense networks with bias,
+            averages over s and -s, and trains every network with the signal of the whole lattice.
 
 Sections are those of docs/methods/hier-exact.md, which derives the method formula by formula.
 """
@@ -60,7 +61,8 @@ class HierExact(LevelModel):
 
     def __init__(self, target: Target, options: HierExactOptions) -> None:
         super().__init__(target, options)
-        scales = levels(target.L, lines=options.lines, smallest=options.block + 1, bisect=options.bisect)
+        sizes = {"lines": options.lines, "largest": options.block, "strip": options.strip}
+        scales = levels(target.L, **sizes, bisect=options.bisect)
         self.levels, self.n_levels = Stack(scales), len(scales)
         self.networks = Stack(
             AutoregressiveOdd(
@@ -74,7 +76,7 @@ class HierExact(LevelModel):
             )
             for level in scales
         )
-        self.side, self.blocks = exact_blocks(target.L, lines=options.lines, largest=options.block)
+        (self.rows, self.columns), self.blocks = exact_blocks(target.L, **sizes)
 
     @classmethod
     def unsupported(cls, target: Target, options: HierExactOptions) -> str | None:
@@ -108,7 +110,7 @@ class HierExact(LevelModel):
         lattice = spins.reshape(len(spins), -1).T.contiguous()  # (n, L, L) -> (sites, n)
         scales = zip(self._matrices(beta), self.levels, strict=True)
         parts = [score(net, lattice, level.drawn, level.border) for net, level in scales]
-        log_z = block_log_z(lattice, self.blocks.border, beta, self._like.dtype)
+        log_z = block_log_z(lattice, self.blocks.border, self.columns, beta, self._like.dtype)
         return self._joined(lattice, parts, log_z, beta)
 
     def training_batch(self, n: int, *, beta: float, generator: Generator) -> TrainingBatch:
@@ -149,8 +151,8 @@ class HierExact(LevelModel):
         """
         scales = zip(self.networks, self.levels, strict=True)
         operations = sum(2 * net.multiply_adds() * level.n_blocks for net, level in scales)
-        # side^2 steps for ln Z and side for drawing, each over the 2^side states of a row
-        operations += 3 * 2**self.side * self.side * (self.side + 1) * self.blocks.n_blocks
+        # for each row, `columns` steps for ln Z and one for drawing, each over the states of the row
+        operations += 3 * 2**self.columns * self.rows * (self.columns + 1) * self.blocks.n_blocks
         return {
             "flops_per_draw": float(operations),
             "network_calls_per_draw": float(sum(net.n_spins for net in self.networks)),
@@ -189,10 +191,10 @@ class HierExact(LevelModel):
         has S = -ln Z(border). `log_prob` (n_blocks, n) belong to the last levels.
         """
         # from the smallest scale up, (n_blocks, n)
-        inside, result = -block_log_z(lattice, self.blocks.border, beta, self._like.dtype), []
+        inside, result = -block_log_z(lattice, self.blocks.border, self.columns, beta, self._like.dtype), []
         for level, log_q in zip(reversed(self.levels), reversed(log_prob), strict=False):
             energy = bond_energy(lattice, level.bonds)
-            # the four blocks inside block b have the numbers 4 b to 4 b + 3; the frame contains all first blocks
+            # the blocks inside a block have successive numbers; the frame contains all first blocks
             inside = log_q + beta * energy + inside.view(len(log_q), -1, lattice.shape[1]).sum(1)
             result.append(inside)
         return result[::-1]
@@ -201,7 +203,7 @@ class HierExact(LevelModel):
         """Draw the exact blocks into a lattice of upper spins, in place; `parts` are ln q of the levels."""
         columns = self.blocks.n_blocks * lattice.shape[1]
         limits = odds(len(self.blocks.drawn), columns, like=self._like, generator=generator)
-        log_z = block_draw(lattice, self.blocks.drawn, self.blocks.border, beta, limits)
+        log_z = block_draw(lattice, self.blocks.drawn, self.blocks.border, self.columns, beta, limits)
         return ModelDraws(configurations(lattice), self._joined(lattice, parts, log_z, beta))
 
     def _joined(self, lattice: Tensor, parts: Sequence[Tensor], log_z: Tensor, beta: float) -> Tensor:

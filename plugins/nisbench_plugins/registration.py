@@ -71,7 +71,11 @@ class HierOptions(TrainingOptions):
 class HierExactOptions(TrainingOptions):
     """Options of `hier-exact`. The training options are the best of those that were tried at L = 32 to 128."""
 
-    block: Literal[1, 3, 7] = field(default=7, metadata={"help": "largest side of the blocks that are drawn exactly"})
+    block: Literal[1, 3, 7] = field(default=7, metadata={"help": "columns of the blocks that are drawn exactly"})
+    strip: Literal[1, 3, 7, 15, 31, 63] = field(
+        default=31,
+        metadata={"help": "blocks with at most so many rows are divided by a column alone, not by a cross"},
+    )
     width: int = field(default=8, metadata={"help": "hidden units per drawn spin"})
     lines: Literal[1, 2] = field(
         default=2, metadata={"help": "rows and columns of the frame that is drawn first: 2 L - 1 or 4 L - 4 spins"}
@@ -84,7 +88,7 @@ class HierExactOptions(TrainingOptions):
         default=True,
         metadata={"help": "pairs of sites with the same displacement along parallel lines share a weight"},
     )
-    bisect: bool = field(default=False, metadata={"help": "draw the middle of each bar of a cross first"})
+    bisect: bool = field(default=False, metadata={"help": "draw the middle of each line of a cross first"})
     pairs: bool = field(
         default=True,
         metadata={"help": "train the levels below the frame with two draws of each block given its border"},
@@ -109,9 +113,11 @@ class HierExactOptions(TrainingOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.block not in (1, 3, 7) or self.lines not in (1, 2) or self.width < 1 or self.locality < 0:
+        known = self.block in (1, 3, 7) and self.strip in (1, 3, 7, 15, 31, 63) and self.lines in (1, 2)
+        if not known or self.width < 1 or self.locality < 0:
             raise ValueError(
-                f"block must be 1, 3 or 7, lines 1 or 2, width at least 1 and locality at least 0; got {self}"
+                "block must be 1, 3 or 7, strip 1, 3, 7, 15, 31 or 63, lines 1 or 2, width at least 1 and locality at"
+                f" least 0; got {self}"
             )
 
 

@@ -59,7 +59,7 @@ def test_a_wrong_logit_or_spin_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_wrong_block_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert kernels.blocks(WHERE, 3, torch.float64, 20)["passed"]
+    assert kernels.blocks(WHERE, 3, 3, torch.float64, 20)["passed"]
     solve = kernels.solve_blocks_torch
 
     def off(*args: Any) -> tuple[torch.Tensor, torch.Tensor]:
@@ -73,7 +73,7 @@ def test_a_wrong_block_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     for wrong, reason in ((off, "ln Z is off by 1e-07"), (flipped, "180 of 180 spins differ")):
         monkeypatch.setattr(kernels, "solve_blocks_torch", wrong)
         with pytest.raises(kernels.WrongError, match=reason):
-            kernels.blocks(WHERE, 3, torch.float64, 20)
+            kernels.blocks(WHERE, 3, 3, torch.float64, 20)
 
 
 @pytest.mark.parametrize("check", [right.evaluation, right.rounding, right.repetition])

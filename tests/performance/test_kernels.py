@@ -186,7 +186,7 @@ def naive_block_log_z(border, beta):
 
 @pytest.mark.benchmark(group="block ln Z")
 def test_block_log_z(benchmark, block_border):
-    found = benchmark(block_log_z, block_border, torch.arange(12).unsqueeze(1), 0.44, torch.float32)[0]
+    found = benchmark(block_log_z, block_border, torch.arange(12).unsqueeze(1), 3, 0.44, torch.float32)[0]
     torch.testing.assert_close(found, naive_block_log_z(block_border, 0.44), rtol=0, atol=1e-5)
 
 
@@ -199,7 +199,7 @@ def test_block_log_z_naive(benchmark, block_border):
 def test_block_draw(benchmark, block_border):
     odds = torch.randn(9, 64, generator=torch.Generator().manual_seed(2)).exp()
     lattice, sites = torch.cat([block_border, block_border[:9]]), torch.arange(21).unsqueeze(1)
-    log_z = benchmark(block_draw, lattice, sites[12:], sites[:12], 0.44, odds)[0]
+    log_z = benchmark(block_draw, lattice, sites[12:], sites[:12], 3, 0.44, odds)[0]
     assert torch.equal(lattice[:12], block_border)
     torch.testing.assert_close(log_z, naive_block_log_z(block_border, 0.44), rtol=0, atol=1e-5)
 

@@ -20,8 +20,8 @@ from nisbench.statistics.quantities import level_quantities
 from nisbench_plugins.hier_exact import HierExact
 from nisbench_plugins.registration import HierExactOptions
 
-LAYOUTS = list(itertools.product((1, 3, 7), (1, 2)))
-"""(block, lines)"""
+LAYOUTS = [(block, strip, lines) for block in (1, 3, 7) for strip in (1, 31) for lines in (1, 2)]
+"""(block, strip, lines). With a strip of 1 blocks are divided by crosses, with one of 31 by columns, up to L = 64."""
 
 
 def generator(seed: int) -> torch.Generator:
@@ -29,24 +29,26 @@ def generator(seed: int) -> torch.Generator:
 
 
 def model(
-    L: int, block: int, lines: int, *, dtype: torch.dtype = torch.float64, width: int = 3, **other: bool
+    L: int, block: int, strip: int, lines: int, *, dtype: torch.dtype = torch.float64, width: int = 3, **other: bool
 ) -> HierExact:
     """With random weights, so that q is far from anything simple."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(L)
-        result = HierExact(Ising(L), HierExactOptions(block=block, lines=lines, width=width, **other))  # type: ignore[arg-type]
+        options = HierExactOptions(block=block, strip=strip, lines=lines, width=width, **other)  # type: ignore[arg-type]
+        result = HierExact(Ising(L), options)
         for parameter in result.parameters():
             parameter.data += torch.randn_like(parameter) / parameter.shape[1] ** 0.5
     return result.to(dtype)
 
 
-@pytest.mark.parametrize(("block", "lines"), LAYOUTS)
+@pytest.mark.parametrize(("block", "strip", "lines"), LAYOUTS)
 @pytest.mark.parametrize("L", [4, 8, 16, 64])
-def test_every_site_is_drawn_once_and_blocks_touch_known_spins_only(L: int, block: int, lines: int) -> None:
+def test_every_site_is_drawn_once_and_blocks_touch_known_spins_only(L: int, block: int, strip: int, lines: int) -> None:
     known: set[int] = set()
-    side, blocks = exact_blocks(L, lines=lines, largest=block)
-    assert side == min(block, L // lines - 1)
-    for level in [*levels(L, lines=lines, smallest=block + 1), blocks]:
+    (rows, columns), blocks = exact_blocks(L, lines=lines, largest=block, strip=strip)
+    assert columns == min(block, L // lines - 1)
+    assert rows == min(max(block, strip), L // lines - 1)
+    for level in [*levels(L, lines=lines, largest=block, strip=strip), blocks]:
         for b in range(level.drawn.shape[1]):
             own, border = set(level.drawn[:, b].tolist()), set(level.border[:, b].tolist())
             assert border <= known
@@ -68,12 +70,12 @@ def bond_energy(lattice: torch.Tensor) -> torch.Tensor:
     return -sum((lattice * lattice.roll(1, axis)).sum((-2, -1)) for axis in (-2, -1))
 
 
-@pytest.mark.parametrize("lines", [1, 2])
-def test_known_neighbours_are_the_bonds_between_upper_spins(lines: int) -> None:
+@pytest.mark.parametrize(("strip", "lines"), [(1, 1), (1, 2), (7, 2), (15, 1)])
+def test_known_neighbours_are_the_bonds_between_upper_spins(strip: int, lines: int) -> None:
     """Each bond once, from its later end, and not twice where a border holds a site twice."""
     L, upper = 16, torch.zeros(1, 256, dtype=torch.int8)
     bonds = 0.0
-    for level in levels(L, lines=lines, smallest=4):
+    for level in levels(L, lines=lines, largest=3, strip=strip):
         bonds += float(known_neighbours(level, L).sum()) * level.drawn.shape[1]
         upper[0, level.drawn.flatten()] = 1
     assert bonds == -float(bond_energy(upper.view(1, L, L)))
@@ -83,21 +85,21 @@ def test_known_neighbours_are_the_bonds_between_upper_spins(lines: int) -> None:
 @pytest.mark.parametrize(("L", "lines"), [(4, 1), (4, 2), (8, 1)])
 def test_the_sum_over_all_frames_is_z(L: int, lines: int, beta: float) -> None:
     """exp(-beta E(frame)) times the Z(border) of the blocks, over all 2^7, 2^12 and 2^15 frames."""
-    (frame,) = levels(L, lines=lines, smallest=L)
-    _, blocks = exact_blocks(L, lines=lines, largest=7)
+    (frame,) = levels(L, lines=lines, largest=L)
+    (_, columns), blocks = exact_blocks(L, lines=lines, largest=7)
     sites = frame.drawn[:, 0]
     bits = torch.arange(2 ** len(sites)) >> torch.arange(len(sites)).unsqueeze(1) & 1  # (n_sites, n)
     lattice = torch.zeros(L * L, bits.shape[1], dtype=torch.float64)
     lattice[sites] = 2 * bits.double() - 1
-    inner = block_log_z(lattice.to(torch.int8), blocks.border, beta, torch.float64).sum(0)
+    inner = block_log_z(lattice.to(torch.int8), blocks.border, columns, beta, torch.float64).sum(0)
     energy = bond_energy(lattice.T.reshape(-1, L, L))
     assert float(torch.logsumexp(inner - beta * energy, 0)) == pytest.approx(log_z(L, beta), abs=1e-10)
 
 
 @pytest.mark.parametrize("width", [1, 8])
-@pytest.mark.parametrize(("block", "lines"), LAYOUTS)
-def test_q_sums_to_one_and_is_even(block: int, lines: int, width: int) -> None:
-    net = model(4, block, lines, width=width)
+@pytest.mark.parametrize(("block", "strip", "lines"), LAYOUTS)
+def test_q_sums_to_one_and_is_even(block: int, strip: int, lines: int, width: int) -> None:
+    net = model(4, block, strip, lines, width=width)
     states = torch.from_numpy(all_spins(4))
     with torch.no_grad():
         log_prob = net.log_prob(states, beta=0.44)
@@ -108,17 +110,17 @@ def test_q_sums_to_one_and_is_even(block: int, lines: int, width: int) -> None:
 
 
 @pytest.mark.parametrize("switched", [{"odd": False}, {"skip": False}, {"bisect": True}, {"shared": False}])
-@pytest.mark.parametrize(("block", "lines"), [(1, 1), (1, 2)])
+@pytest.mark.parametrize(("block", "strip", "lines"), [(1, 1, 1), (1, 1, 2), (1, 3, 1), (1, 7, 2)])
 def test_with_an_idea_switched_off_q_still_sums_to_one_and_fast_is_slow(
-    switched: dict[str, bool], block: int, lines: int
+    switched: dict[str, bool], block: int, strip: int, lines: int
 ) -> None:
-    net = model(4, block, lines, **switched)
+    net = model(4, block, strip, lines, **switched)
     with torch.no_grad():
         log_prob = net.log_prob(torch.from_numpy(all_spins(4)), beta=0.44)
     assert abs(float(log_prob.exp().sum()) - 1) < 1e-10
     even = bool((log_prob - log_prob.flip(0)).abs().max() < 1e-12)
     assert even == switched.get("odd", True)
-    net = model(16, block, lines, pairs=False, **switched)
+    net = model(16, block, strip, lines, pairs=False, **switched)
     draws = net.sample(20, beta=0.4, generator=generator(1))
     again = net.log_prob(draws.spins, beta=0.4).detach()
     torch.testing.assert_close(draws.log_prob, again, rtol=0, atol=1e-9)
@@ -137,20 +139,22 @@ def test_bisected_crosses_hold_the_same_sites_their_middle_first() -> None:
         assert torch.equal(bisected.drawn[0], plain.drawn[side // 2])
 
 
-@pytest.mark.parametrize(("block", "lines"), LAYOUTS)
+@pytest.mark.parametrize(("block", "strip", "lines"), LAYOUTS)
 @pytest.mark.parametrize(("L", "n"), [(4, 33), (8, 1), (16, 7), (32, 3)])
-def test_log_prob_of_a_draw_is_the_log_prob_of_its_spins(L: int, n: int, block: int, lines: int) -> None:
+def test_log_prob_of_a_draw_is_the_log_prob_of_its_spins(L: int, n: int, block: int, strip: int, lines: int) -> None:
     for dtype, tolerance in ((torch.float64, 1e-9), (torch.float32, 2e-7 * L * L)):
-        net = model(L, block, lines, dtype=dtype)
+        net = model(L, block, strip, lines, dtype=dtype)
         draws = net.sample(n, beta=0.4, generator=generator(n))
         found = net.log_prob(draws.spins, beta=0.4).detach()
         torch.testing.assert_close(draws.log_prob, found, rtol=0, atol=tolerance)
 
 
-@pytest.mark.parametrize(("block", "lines"), LAYOUTS)
+@pytest.mark.parametrize(("block", "strip", "lines"), LAYOUTS)
 @pytest.mark.parametrize(("L", "n"), [(4, 50), (16, 20), (32, 5)])
-def test_the_marginal_has_the_signal_and_the_gradient_of_the_whole(L: int, n: int, block: int, lines: int) -> None:
-    net = model(L, block, lines, pairs=False)
+def test_the_marginal_has_the_signal_and_the_gradient_of_the_whole(
+    L: int, n: int, block: int, strip: int, lines: int
+) -> None:
+    net = model(L, block, strip, lines, pairs=False)
     fast = net.training_batch(n, beta=0.4, generator=generator(1))
     slow = Model.training_batch(net, n, beta=0.4, generator=generator(1))
     torch.testing.assert_close(fast.signal, slow.signal, rtol=0, atol=1e-9)
@@ -164,13 +168,14 @@ def flat(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
     return torch.cat([tensor.flatten() for tensor in tensors])
 
 
-def test_pairs_have_the_exact_gradient() -> None:
+@pytest.mark.parametrize("strip", [1, 3])
+def test_pairs_have_the_exact_gradient(strip: int) -> None:
     """Along the exact gradient of the network that they train, from sums over all 2^16 states, and its length.
 
     |z| > 5 has probability 6e-7. The standard error is held below 2.5 %, so that the negative control, pairs whose
     signal is a fifth too small, has |z| > 5 with probability > 0.99.
     """
-    net, beta, batches = model(4, 1, 1, width=2), 0.44, 300
+    net, beta, batches = model(4, 1, strip, 1, width=2), 0.44, 300
     states, parameters = torch.from_numpy(all_spins(4)), list(net.networks[1].parameters())
     log_prob = net.log_prob(states, beta=beta)
     action = (log_prob.exp() * (log_prob + beta * net.target.energy(states))).sum()
@@ -188,11 +193,13 @@ def test_pairs_have_the_exact_gradient() -> None:
     assert abs(right) < 5 < abs(wrong)
 
 
-@pytest.mark.parametrize(("L", "block", "lines"), [(32, 7, 2), (16, 3, 1), (16, 1, 2)])
-def test_the_signals_of_the_blocks_add_up_to_that_of_the_lattice(L: int, block: int, lines: int) -> None:
-    net, n, beta = model(L, block, lines), 7, 0.4
+@pytest.mark.parametrize(
+    ("L", "block", "strip", "lines"), [(32, 7, 1, 2), (32, 7, 15, 2), (16, 3, 1, 1), (32, 3, 15, 1), (16, 1, 1, 2)]
+)
+def test_the_signals_of_the_blocks_add_up_to_that_of_the_lattice(L: int, block: int, strip: int, lines: int) -> None:
+    net, n, beta = model(L, block, strip, lines), 7, 0.4
     batch = net.training_batch(n, beta=beta, generator=generator(7))
-    whole = model(L, block, lines, pairs=False).training_batch(n, beta=beta, generator=generator(7))
+    whole = model(L, block, strip, lines, pairs=False).training_batch(n, beta=beta, generator=generator(7))
     torch.testing.assert_close(batch.signal, whole.signal, rtol=0, atol=1e-9)  # the first draws are the same
     assert len(batch.terms) == net.n_levels - 1
     for level, pair in enumerate(batch.terms, 1):
@@ -206,7 +213,7 @@ def test_the_signals_of_the_blocks_add_up_to_that_of_the_lattice(L: int, block: 
 def test_displacements_of_a_frame() -> None:
     """Pairs have one class where both sites are on the same two parallel lines at the same displacement."""
     L = 8
-    (frame,) = levels(L, smallest=L)
+    (frame,) = levels(L, largest=L)
     assert frame.lengths == [8, 7, 7, 6]  # a row and a column twice, each site once
     classes = displacements(frame, L)
     place = [divmod(site, L) for site in frame.drawn[:, 0].tolist()]
@@ -225,8 +232,8 @@ def test_displacements_of_a_frame() -> None:
 def test_weights_learn_more_slowly_with_the_distance_of_their_sites() -> None:
     """The closeness of a pair is (1 + d)^-locality, with the shortest way around the torus."""
     L = 16
-    near, alike = (HierExact(Ising(L), HierExactOptions(locality=a, block=3)) for a in (2.0, 0.0))
-    for level, network, other in zip(levels(L, smallest=4), near.networks, alike.networks, strict=True):
+    near, alike = (HierExact(Ising(L), HierExactOptions(locality=a, block=3, strip=3)) for a in (2.0, 0.0))
+    for level, network, other in zip(levels(L, largest=3), near.networks, alike.networks, strict=True):
         sites = [divmod(site, L) for site in [*level.border[:, 0].tolist(), *level.drawn[:, 0].tolist()]]
         drawn = sites[len(level.border) :]
         ways = list(itertools.product((-L, 0, L), repeat=2))
@@ -256,7 +263,7 @@ def test_a_shared_weight_acts_between_equal_displacements() -> None:
 
 def test_weights_depend_on_the_upper_spins_alone() -> None:
     """ln w of a draw with its blocks drawn once more is the same; of one with another upper spin it is not."""
-    net, n, beta = model(16, 7, 2), 20, 0.44
+    net, n, beta = model(16, 7, 7, 2), 20, 0.44
     spins = net.sample(n, beta=beta, generator=generator(3)).spins
 
     def log_weight(spins: torch.Tensor) -> torch.Tensor:
@@ -269,9 +276,9 @@ def test_weights_depend_on_the_upper_spins_alone() -> None:
     assert (log_weight(upper.view_as(spins)) - log_weight(spins)).abs().min() > 1e-3
 
 
-@pytest.mark.parametrize(("block", "lines"), [(1, 2), (3, 1), (7, 2)])
-def test_pairs_share_the_levels_before_and_carry_their_log_prob(block: int, lines: int) -> None:
-    net, n, beta = model(16, block, lines), 20, 0.4
+@pytest.mark.parametrize(("block", "strip", "lines"), [(1, 1, 2), (3, 1, 1), (3, 7, 2), (1, 15, 1), (7, 1, 2)])
+def test_pairs_share_the_levels_before_and_carry_their_log_prob(block: int, strip: int, lines: int) -> None:
+    net, n, beta = model(16, block, strip, lines), 20, 0.4
     for level in range(net.n_levels + 1):
         first, second = net.draw_pairs(n, level=level, beta=beta, generator=generator(level))
         for draws in (first, second):
@@ -293,7 +300,7 @@ def test_what_the_levels_lose_is_their_exact_kl() -> None:
     states = torch.from_numpy(all_spins(L))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(2)
-        net = HierExact(Ising(L), HierExactOptions(block=1, lines=1)).double()
+        net = HierExact(Ising(L), HierExactOptions(block=1, strip=1, lines=1)).double()
     assert net.n_levels == 2
     before = net.levels[0].drawn.flatten()
     frame = ((states.flatten(1)[:, before] > 0).long() << torch.arange(len(before))).sum(1)  # (2^16,)
@@ -347,24 +354,27 @@ def test_other_extents_are_unsupported_with_the_reason(L: int) -> None:
     assert HierExact.unsupported(target, HierExactOptions()) == f"hier-exact needs L = 2^m with m >= 2; L = {L}"
 
 
-@pytest.mark.parametrize("given", [{"block": 5}, {"block": 0}, {"lines": 3}, {"width": 0}, {"locality": -1.0}])
+@pytest.mark.parametrize(
+    "given", [{"block": 5}, {"block": 0}, {"strip": 9}, {"lines": 3}, {"width": 0}, {"locality": -1.0}]
+)
 def test_other_options_are_refused(given: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="block must be 1, 3 or 7"):
         HierExactOptions(**given)  # type: ignore[arg-type]
 
 
-def test_the_signal_of_a_block_is_the_part_inside_it() -> None:
-    """Level 1 of L = 16: four crosses and the four exact blocks inside each, by the definition on a lattice of its own.
+@pytest.mark.parametrize(("strip", "n_inside"), [(1, 4), (7, 2)])
+def test_the_signal_of_a_block_is_the_part_inside_it(strip: int, n_inside: int) -> None:
+    """Level 1 of L = 16: four crosses or columns and the exact blocks inside each block, on a lattice of its own.
 
     The exact blocks are found by their place and not by their number, so a wrong order of the blocks is seen.
     """
     L, n, beta = 16, 5, 0.4
-    net = model(L, 3, 2)
+    net = model(L, 3, strip, 2)
     spins = net._empty(n)
     with torch.no_grad():
         parts = net._draw_levels(spins, range(net.n_levels), net._matrices(beta), generator(9))
         signal = net._signals(spins, parts, beta)[1]
-    log_z = block_log_z(spins, net.blocks.border, beta, torch.float64)
+    log_z = block_log_z(spins, net.blocks.border, net.columns, beta, torch.float64)
     lattice = spins.double()
     level, network = net.levels[1], net.networks[1]
     assert signal.shape == (4, n)
@@ -378,11 +388,11 @@ def test_the_signal_of_a_block_is_the_part_inside_it() -> None:
         log_q = torch.nn.functional.logsigmoid(lattice[drawn] * logits).sum(0)
         rows, columns = drawn // L, drawn % L
         places = net.blocks.drawn // L, net.blocks.drawn % L
+        middle, reach = columns.median(), (rows.max() - rows.min()) / 2  # the block is a square
         inside = [
-            bool((rows.min() <= r).all() and (r <= rows.max()).all())
-            and bool((columns.min() <= c).all() and (c <= columns.max()).all())
+            bool((rows.min() <= r).all() and (r <= rows.max()).all()) and bool(((c - middle).abs() <= reach).all())
             for r, c in zip(places[0].T, places[1].T, strict=True)
         ]
-        assert sum(inside) == 4
+        assert sum(inside) == n_inside
         expected = log_q + beta * (after - before) - log_z[inside].sum(0)
         torch.testing.assert_close(signal[b], expected, rtol=0, atol=1e-9)

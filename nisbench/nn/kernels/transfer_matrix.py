@@ -1,7 +1,8 @@
 """The transfer matrix of the exact block, compiled for the CPU: LANES blocks at a time, row by row.
 
-The state i of a row of `side` spins has spin c up where bit c of i is 1. A bond has weight 1 where its ends are alike
-and u where they differ. With v the weights of the 2^side states of a row, one step to the next row is
+A block has any number of rows of `side` spins. The state i of a row has spin c up where bit c of i is 1. A bond has
+weight 1 where its ends are alike and u where they differ. With v the weights of the 2^side states of a row, one step to
+the next row is
 
     v'(i) = ends(i) inside(i) sum_j u^(unlike bonds between i and j) v(j)
 
@@ -148,10 +149,13 @@ def _weigh(out: Any, v: Any, side: Any, inside: Any, ends: Any, total: Any) -> N
 
 
 @kernel(fastmath=FAST, error_model="numpy")
-def _end_weights(ends: Any, like: Any, border: Any, row: Any, side: Any, unlike: Any, scale: Any) -> None:
-    """ends[first + 2 last] = scale times the bonds of the first and the last spin of a row to the border."""
-    _bonds(like, border, U3 * side + row, U1, unlike)  # left
-    _bonds(address(like, U2 * _LANES), border, side + row, U1, unlike)  # right
+def _end_weights(ends: Any, like: Any, border: Any, left: Any, right: Any, unlike: Any, scale: Any) -> None:
+    """ends[first + 2 last] = scale times the bonds of the first and the last spin of a row to the border.
+
+    `left` and `right` are the places of their neighbours in the border.
+    """
+    _bonds(like, border, left, U1, unlike)
+    _bonds(address(like, U2 * _LANES), border, right, U1, unlike)
     for k in range(4):
         for b in range(_LANES):
             first, last = like[U(k % 2) * _LANES + b], like[U(2 + k // 2) * _LANES + b]
@@ -162,11 +166,12 @@ def _end_weights(ends: Any, like: Any, border: Any, row: Any, side: Any, unlike:
 def _sum_rows(border: Any, side: Any, unlike: Any, insides: Any, rows: Any, kept: Any, work: Any, log_z: Any) -> None:
     """Move through LANES blocks row by row; `log_z` becomes ln Z, (LANES,) float64.
 
-    insides : (side, 2^side) weights of the bonds inside each row
-    rows : address of (side, 2^side, LANES), receives the weights of each row
+    insides : (n_rows, 2^side) weights of the bonds inside each row
+    rows : address of (n_rows, 2^side, LANES), receives the weights of each row
     kept : distance between the rows; 0 keeps the last row alone, which then stays in the cache
     """
-    states, every = U1 << side, unlike.itemsize == 8
+    # a logarithm is due after `every` rows: with float32 weights beta is smaller, and so are the ratios of the sums
+    states, n_rows, every = U1 << side, U(unlike.size), U1 if unlike.itemsize == 8 else U(8)
     v, like = work, address(work, states * _LANES)
     ends = address(like, (U2 * side + U2) * _LANES)
     scale = address(ends, U(4) * _LANES)
@@ -174,7 +179,7 @@ def _sum_rows(border: Any, side: Any, unlike: Any, insides: Any, rows: Any, kept
     one = unlike.dtype.type(1)
     for b in range(_LANES):
         scale[b], log_z[b] = one, 0
-    for row in range(side):
+    for row in range(n_rows):
         out, u = address(rows, row * kept), address(unlike, row)
         if row == U0:
             _bonds(like, border, U0, side, unlike[row])
@@ -192,12 +197,12 @@ def _sum_rows(border: Any, side: Any, unlike: Any, insides: Any, rows: Any, kept
                     _sum_one(v, source, column, side, u)
                     column += U1
                 source = v
-        _end_weights(ends, like, border, row, side, unlike[row], scale)
+        _end_weights(ends, like, border, U2 * side + n_rows + row, side + row, unlike[row], scale)
         for b in range(_LANES):
             scale[b] = 0
         _weigh(out, v, side, address(insides, row * states), ends, scale)
-        if row == side - U1:
-            _bonds(like, border, U2 * side, side, unlike[row])
+        if row == n_rows - U1:
+            _bonds(like, border, side + n_rows, side, unlike[row])
             _spread(v, like, side)
             _finish(out, v, states, size, log_z)
             return
@@ -205,7 +210,7 @@ def _sum_rows(border: Any, side: Any, unlike: Any, insides: Any, rows: Any, kept
             # of the rounded scale: what rounding took from the weights is not lost in ln Z
             scale[b] = one / scale[b]
             size[b] /= scale[b]
-        if every:  # in float32 beta is small enough for the product of all sums
+        if (row + U1) % every == U0:  # before the product leaves the range of its type
             for b in range(_LANES):
                 log_z[b] += np.log(size[b])
                 size[b] = 1
@@ -268,9 +273,9 @@ def _draw_row(
 
 @kernel(fastmath=FAST, error_model="numpy")
 def _inside(side: Any, unlike: Any) -> Any:
-    """(side, 2^side) weights of the bonds inside each row."""
-    result = np.ones((int(side), 1 << int(side)), dtype=unlike.dtype)
-    for row in range(side):
+    """(n_rows, 2^side) weights of the bonds inside each row."""
+    result = np.ones((unlike.size, 1 << int(side)), dtype=unlike.dtype)
+    for row in range(unlike.size):
         for i in range(U1 << side):
             weight = 1.0  # float64, so that it is rounded once
             for c in range(U1, side):
@@ -283,12 +288,14 @@ def _inside(side: Any, unlike: Any) -> Any:
 @kernel(fastmath=FAST, error_model="numpy")
 def _solve_part(sites: Any, side: Any, unlike: Any, insides: Any, odds: Any, log_z: Any, begin: Any, end: Any) -> Any:
     """Solve the blocks begin ... end; return the memory, which must live until then."""
-    states, draw = U1 << side, odds.size > 0
-    memory = aligned((side * states + states + U2 * side + U(7) + states + U2 * side) * _LANES, unlike)
-    rows, work = address(memory, U0), address(memory, side * states * _LANES)
+    states, n_rows, draw = U1 << side, U(unlike.size), odds.size > 0
+    n_kept = n_rows if draw else U1
+    memory = aligned((n_kept * states + states + U2 * side + U(7) + states + U2 * side) * _LANES, unlike)
+    rows, work = address(memory, U0), address(memory, n_kept * states * _LANES)
     sums = address(work, (states + U2 * side + U(7)) * _LANES)
     below = address(sums, states * _LANES)
-    border, spins = np.ones(U(4) * side * _LANES, dtype=np.int8), np.empty(side * side * _LANES, dtype=np.int8)
+    border = np.ones(U2 * (side + n_rows) * _LANES, dtype=np.int8)
+    spins = np.empty(n_rows * side * _LANES, dtype=np.int8)
     size, state = np.empty(LANES), np.empty(LANES, dtype=np.uint64)
     for first in range(begin, end, _LANES):
         m = min(_LANES, end - first)
@@ -299,8 +306,8 @@ def _solve_part(sites: Any, side: Any, unlike: Any, insides: Any, odds: Any, log
             log_z[first + b] = size[b]
         if not draw:
             continue
-        for back in range(side):
-            row = side - U1 - back
+        for back in range(n_rows):
+            row = n_rows - U1 - back
             if back == U0:
                 for i in range(U2 * side * _LANES):  # the border below is part of the weights
                     below[i] = 1
@@ -323,8 +330,8 @@ def solve_blocks(sites: Any, side: int, unlike: Any, odds: Any, log_z: Any) -> N
     Parameters
     ----------
     sites : `Sites` of the blocks: the border is above, right, below, left; the drawn sites are row by row
-    unlike : (side,)
-    odds : (side^2, n_blocks n) u/(1 - u) with u uniform; without elements nothing is drawn
+    unlike : (n_rows,)
+    odds : (n_rows side, n_blocks n) u/(1 - u) with u uniform; without elements nothing is drawn
     log_z : (n_blocks n,), the result
     """
     tiles = (log_z.size + LANES - 1) // LANES
