@@ -20,7 +20,7 @@ from nisbench.statistics.quantities import level_quantities
 from nisbench_plugins.hier_exact import HierExact
 from nisbench_plugins.registration import HierExactOptions
 
-LAYOUTS = [(block, strip, lines) for block in (1, 3, 7) for strip in (1, 31) for lines in (1, 2)]
+LAYOUTS = [*itertools.product((1, 3, 7), (1,), (1, 2)), (1, 31, 1), (3, 31, 2), (7, 31, 2)]
 """(block, strip, lines). With a strip of 1 blocks are divided by crosses, with one of 31 by columns, up to L = 64."""
 
 
