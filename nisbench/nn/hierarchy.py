@@ -159,8 +159,10 @@ def _scales(L: int, lines: int, largest: int, strip: int) -> list[tuple[int, int
     result = [(rows, columns, corners)]
     while columns > largest:
         step = (columns + 1) // 2
-        starts = (0, step) if rows > strip else (0,)  # of the rows of the blocks inside
-        rows, columns = (rows // 2 if rows > strip else rows), columns // 2
+        starts = [0]  # of the rows of the blocks inside
+        if rows > strip:
+            starts, rows = [0, step], rows // 2
+        columns //= 2
         corners = [(r + i, c + j) for r, c in corners for i in starts for j in (0, step)]
         result.append((rows, columns, corners))
     return result

@@ -79,8 +79,8 @@ class Published:
         """The prediction for the growth of `quantity` of a sampler with the plugin and options of `cell`."""
         fits = [p for p in self.predictions if p.plugin == cell.plugin and quantity in p.quantities]
         # A prediction applies if the cell has all its options; other options are free.
-        fits = [p for p in fits if p.options.items() <= cell.options.items() and p.before not in cell.options]
-        return fits[0] if fits else None
+        has = cell.options.items()
+        return next((p for p in fits if p.options.items() <= has and p.before not in cell.options), None)
 
 
 @lru_cache(maxsize=1)

@@ -15,7 +15,7 @@ Training    only the upper spins u, those outside the exact blocks, are learned.
             noise of the rest of the lattice drops out (section 6). With `rates`, the skip matrix and the last matrix
             of a network learn more slowly than the first matrix.
 Loss        `draw_pairs` measures the nats of KL(q||p) that each level loses (section 7).
-Cost        with the defaults, about (250 + 160 (log2 L - 2)) L^2 operations per draw, 336 to 372 L^2 of them for the
+Cost        with the defaults, about (240 + 160 (log2 L - 2)) L^2 operations per draw, 336 to 372 L^2 of them for the
             exact blocks; 4 L to 6 L network calls in sequence (section 8).
 Failure     the frame has no border to depend on and is the hardest part. The number of crosses grows with L^2, and with
             it the nats that they lose together.

@@ -123,8 +123,10 @@ def test_log_z_is_the_sum_over_all_states(shape: Shape, beta: float) -> None:
 def test_log_z_of_seven_columns_is_that_of_a_row_transfer_matrix(rows: int, beta: float) -> None:
     border = borders((rows, 7), 70, seed=7)
     exact = [row_transfer_log_z(column, beta, (rows, 7)) for column in border.T.numpy()]
-    np.testing.assert_allclose(block_log_z(border, 7, beta), exact, rtol=1e-13, atol=1e-11)
-    np.testing.assert_allclose(block_log_z(border.float(), 7, beta), exact, rtol=0, atol=1.1e-6 * rows / 7)
+    # rounding errors grow with the number of rows
+    rtol, atol = (0, 1e-6) if rows == 7 else (1e-13, 1.1e-6 * rows / 7)
+    np.testing.assert_allclose(block_log_z(border, 7, beta), exact, rtol=rtol, atol=1e-11)
+    np.testing.assert_allclose(block_log_z(border.float(), 7, beta), exact, rtol=0, atol=atol)
 
 
 @pytest.mark.parametrize("shape", [(3, 3), (5, 2)])
@@ -237,7 +239,7 @@ def test_torch_operations_draw_the_same(shape: Shape, n: int) -> None:
     plain, plain_log_z = solve_blocks_torch(border, columns, [math.exp(-0.8)] * rows, limits.exp())
     assert torch.equal(spins, plain)
     plain_log_z += 0.4 * ((rows + 1) * columns + rows * (columns + 1))
-    torch.testing.assert_close(log_z, plain_log_z, rtol=0, atol=1e-10)
+    torch.testing.assert_close(log_z, plain_log_z, rtol=0, atol=1e-11)
     torch.testing.assert_close(log_z, block_log_z(border, columns, 0.4), rtol=0, atol=0)
 
 

@@ -170,7 +170,7 @@ def _sum_rows(border: Any, side: Any, unlike: Any, insides: Any, rows: Any, kept
     rows : address of (n_rows, 2^side, LANES), receives the weights of each row
     kept : distance between the rows; 0 keeps the last row alone, which then stays in the cache
     """
-    # a logarithm is due after `every` rows: with float32 weights beta is smaller, and so are the ratios of the sums
+    # the product of the sums of `every` rows fits into a float64: beta is small where the weights are float32
     states, n_rows, every = U1 << side, U(unlike.size), U1 if unlike.itemsize == 8 else U(8)
     v, like = work, address(work, states * _LANES)
     ends = address(like, (U2 * side + U2) * _LANES)
@@ -210,7 +210,7 @@ def _sum_rows(border: Any, side: Any, unlike: Any, insides: Any, rows: Any, kept
             # of the rounded scale: what rounding took from the weights is not lost in ln Z
             scale[b] = one / scale[b]
             size[b] /= scale[b]
-        if (row + U1) % every == U0:  # before the product leaves the range of its type
+        if (row + U1) % every == U0:
             for b in range(_LANES):
                 log_z[b] += np.log(size[b])
                 size[b] = 1
