@@ -80,7 +80,7 @@ def blocks(device: torch.device, rows: int, columns: int, dtype: torch.dtype, n:
     """ln Z and draws of the torch operations on the device against the compiled kernel in float64 on the CPU."""
     border = _signs(_random(2 * (rows + columns), n, dtype, device))
     limits = _random(rows * columns, n, dtype, device)
-    spins, log_z = solve_blocks_torch(border, columns, [math.exp(-2 * BETA)] * rows, limits.exp())
+    spins, log_z = solve_blocks_torch(border, columns, border.new_full((rows,), math.exp(-2 * BETA)), limits.exp())
     # bonds were counted relative to exp(beta)
     log_z = log_z.cpu() + BETA * ((rows + 1) * columns + rows * (columns + 1))
     lattice = torch.cat([border, torch.zeros_like(limits)]).to("cpu", torch.int8)

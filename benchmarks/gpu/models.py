@@ -9,7 +9,9 @@ from benchmarks.gpu.process import Task
 from benchmarks.gpu.settings import BETA
 from nisbench.contract.catalog import load_catalog
 from nisbench.contract.interfaces import Model
+from nisbench.harness.adam import Adam
 from nisbench.harness.clock import Clock
+from nisbench.harness.gradient import WARM_UP, StepGradient
 from nisbench.harness.limits import size_text
 
 __all__ = ["Work", "build", "drawing", "model_names", "timed", "too_large", "training"]
@@ -55,26 +57,30 @@ def drawing(model: Model, n: int, seed: int = 1) -> Work:
 
 
 def training(model: Model, n: int, seed: int = 1) -> Work:
-    """One step of the reverse-KL training: drawing, loss, gradient and Adam."""
+    """One step of the reverse-KL training: drawing, loss, gradient and Adam. On a device later calls repeat a graph."""
     generator = torch.Generator(next(model.parameters()).device).manual_seed(seed)
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
+    compute_gradient = StepGradient(model, n, generator)
+    optimizer = Adam([{"params": list(model.parameters()), "lr": 1e-4}], betas=(0.9, 0.999))
 
     def step() -> None:
-        batch = model.training_batch(n, beta=BETA, generator=generator)
-        optimizer.zero_grad(set_to_none=True)
-        batch.loss().backward()  # type: ignore[no-untyped-call]
+        compute_gradient(BETA)
         optimizer.step()
 
     return step
 
 
 def timed(task: Task, work: Work) -> Mapping[str, Any]:
-    """Seconds of the first call, the least seconds of the later ones, their number and the device peak in bytes."""
+    """Seconds of the first call, the least seconds of the later ones, their number and the device peak in bytes.
+
+    On a device the first WARM_UP calls after the first one are not timed: then a training step is recorded.
+    """
     clock = Clock(task.device)
     begin = clock.now()
     work()
     first = clock.now() - begin
     if task.device.type == "cuda":
+        for _ in range(WARM_UP):
+            work()
         torch.cuda.reset_peak_memory_stats()
     seconds: list[float] = []
     while not seconds or (len(seconds) < 50 and sum(seconds) < task.settings.repeat_s):

@@ -13,7 +13,7 @@ from it and which quantities it estimates.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -273,6 +273,10 @@ class Model(nn.Module, Density):
     annealed one, later the target's. `log_prob` is differentiable. The core does not call `prepare`. A model with a
     training loop of its own registers with `trains=True` and implements `fit`.
     """
+
+    capturable: ClassVar[bool] = False
+    """True if a CUDA graph can record a training step on a device: `training_batch` and the gradient of its loss never
+    wait for the device or copy from the host to it, and they call the same kernels in every step at one n and beta."""
 
     def __init__(self, target: Target, options: Any) -> None:
         nn.Module.__init__(self)  # does not call the constructor of Density

@@ -21,6 +21,7 @@ from nisbench.harness.adam import Adam
 from nisbench.harness.cell_files import CellFiles
 from nisbench.harness.checkpoint import Progress, load_checkpoint, save_checkpoint
 from nisbench.harness.clock import Clock
+from nisbench.harness.gradient import StepGradient
 from nisbench.harness.stop import StopSignals
 
 __all__ = ["Diverged", "Training", "annealed_beta", "learning_rate", "train"]
@@ -90,6 +91,7 @@ def train(
     state, resumed = found or Progress(), found is not None
     files.keep_history_until(state.step)
     generator = Generator(device)
+    compute_gradient = StepGradient(model, options.batch_size, generator)
     saved_at, next_evaluation = clock.now(), _following(state.step)
     watch = clock.stopwatch(state.timing)
     while (fraction := _fraction(budget, state)) < 1:
@@ -101,9 +103,7 @@ def train(
         rate = learning_rate(options, fraction)
         _set_rates(optimizer, rate)
         generator.manual_seed(seeds(f"train/{state.step}"))  # a resumed training repeats the same numbers
-        batch = model.training_batch(options.batch_size, beta=beta_t, generator=generator)
-        optimizer.zero_grad()
-        batch.loss().backward()  # type: ignore[no-untyped-call]
+        compute_gradient(beta_t)
         norm = nn.utils.clip_grad_norm_(model.parameters(), options.clip_norm) if options.clip_norm > 0 else None
         optimizer.step()
         state.step += 1

@@ -7,7 +7,6 @@ operations for other devices (`solve_blocks_torch`, row by row).
 """
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -69,14 +68,14 @@ def _solve(lattice: Tensor, drawn: Tensor, border: Tensor, columns: int, beta: f
         raise InvalidValue(f"beta = {beta:g} is too large for exact blocks with {columns} columns: {limit}")
     if odds.dtype == torch.float32 and beta > min(LARGEST_FLOAT32, largest_beta(columns, torch.float32)):
         odds = odds.double()
-    unlike = _rounded(math.exp(-2 * beta), rows, odds.dtype)
+    unlike = _rounded(math.exp(-2 * beta), rows, odds)
     if on_cpu(lattice):
         log_z = torch.empty(n_blocks, n, dtype=torch.float64)
         sites = Sites(lattice.numpy(), drawn.numpy(), border.numpy())
         solve_blocks(sites, columns, unlike.numpy(), odds.contiguous().numpy(), log_z.view(-1).numpy())
     else:
         around = lattice[border].flatten(1).to(odds.dtype)  # (2 (rows + columns), n_blocks n)
-        spins, log_z = solve_blocks_torch(around, columns, unlike.tolist(), odds)
+        spins, log_z = solve_blocks_torch(around, columns, unlike, odds)
         log_z = log_z.view(n_blocks, n)
         if len(odds):
             lattice[drawn] = spins.to(torch.int8).view(*drawn.shape, n)
@@ -84,28 +83,28 @@ def _solve(lattice: Tensor, drawn: Tensor, border: Tensor, columns: int, beta: f
     return log_z + beta * ((rows + 1) * columns + rows * (columns + 1))
 
 
-def _rounded(value: float, rows: int, dtype: torch.dtype) -> Tensor:
-    """(rows,) numbers of a dtype, on the CPU: `value` rounded up or down so that their mean is `value`.
+def _rounded(value: float, rows: int, like: Tensor) -> Tensor:
+    """(rows,) numbers of the type of `like` and on its device: `value` rounded up or down, with `value` as their mean.
 
     The same rounding error in all bonds of a block would add up, to 2e-6 in ln Z of side 7 with float32.
     """
-    near = torch.tensor(value, dtype=dtype, device="cpu")
+    near = torch.tensor(value, dtype=like.dtype, device="cpu")
     direction = math.inf if value > near.item() else -math.inf
-    far = torch.nextafter(near, torch.full_like(near, direction))
-    share = (value - near.item()) / (far.item() - near.item())
-    line = torch.arange(rows + 1, device="cpu")
-    steps = torch.floor(line * share + 0.5).diff()  # spreads `far` evenly, as a straight line on a grid
-    return torch.where(steps > 0, far, near)
+    apart = torch.nextafter(near, torch.full_like(near, direction)).item() - near.item()
+    line = torch.arange(rows + 1, device=like.device)
+    # 0 or 1 for each row; this spreads the second number evenly, as a straight line on a grid
+    steps = torch.floor(line * ((value - near.item()) / apart) + 0.5).diff()
+    return steps.to(like.dtype) * apart + near.item()  # exact; a copy from the host would make a device wait
 
 
-def solve_blocks_torch(border: Tensor, side: int, unlike: Sequence[float], odds: Tensor) -> tuple[Tensor, Tensor]:
+def solve_blocks_torch(border: Tensor, side: int, unlike: Tensor, odds: Tensor) -> tuple[Tensor, Tensor]:
     """Spins, (n_rows side, n), and ln Z, (n,), of n blocks with borders (2 (n_rows + side), n).
 
     `unlike` has one weight for each of the n_rows rows of `side` spins. The step from one row to the next is one matrix
-    product over the 2^side states. Nothing here synchronises a device.
+    product over the 2^side states. Nothing here waits for a device.
     """
     n, n_rows = border.shape[1], len(unlike)
-    weights = torch.tensor(unlike, dtype=border.dtype, device=border.device).unsqueeze(1)
+    weights = unlike.unsqueeze(1)
     bits = torch.arange(2**side, device=border.device).unsqueeze(1) >> torch.arange(side, device=border.device) & 1
     states = 2 * bits.to(border.dtype) - 1  # (2^side, side), state i has spin c up where bit c of i is 1
     # numbers of unlike bonds inside a row, (2^side, 1), and of those with the bonds to the row before
@@ -117,22 +116,28 @@ def solve_blocks_torch(border: Tensor, side: int, unlike: Sequence[float], odds:
     above, right, below, left = torch.split(bonds, [side, n_rows, side, n_rows], 1)
     ends = right + left if side == 1 else right.unsqueeze(1) + left  # ([last spin,] first spin, row, n)
     ends = (weights**ends).view(-1, 1, 2, n_rows, n)
-    rows, totals = [weights[0] ** inside * _outer(weights[0] ** above)], []
+    rows, totals = [weights[0] ** inside * _outer(weights[0] ** above)], list[Tensor]()
+    # A row is divided by its sum together with the next row, which takes less time. Two rows do not underflow up to
+    # LARGEST_FLOAT32; float64 is also used for larger beta.
+    waits = border.dtype == torch.float32
     for row in range(n_rows):
         vector = steps[row] @ rows[-1] if row else rows.pop()  # (2^side, n)
-        vector.view(len(ends), -1, 2, n).mul_(ends[..., row, :])
+        factors = ends[..., row, :]
+        if waits and row:
+            factors = factors / totals[-1]
+        vector.view(len(ends), -1, 2, n).mul_(factors)
         if row == n_rows - 1:
             vector *= _outer(weights[-1] ** below)
         if not len(odds):
             rows.clear()  # only a draw goes back
         totals.append(vector.sum(0))
-        rows.append(vector.div_(totals[-1]))
+        rows.append(vector if waits else vector.div_(totals[-1]))
     log_z = torch.stack(totals).double().log_().sum(0)
     spins = torch.empty_like(odds)
     if len(odds):
         for row in reversed(range(n_rows)):
             drawn_below = spins[(row + 1) * side :][:side] if row < n_rows - 1 else None
-            weight = unlike[min(row + 1, n_rows - 1)]
+            weight = weights[min(row + 1, n_rows - 1)]
             spins[row * side :][:side] = _draw_row(rows[row], drawn_below, weight, odds[row * side :][:side])
     return spins, log_z
 
@@ -145,11 +150,11 @@ def _outer(bonds: Tensor) -> Tensor:
     return product
 
 
-def _draw_row(vector: Tensor, below: Tensor | None, weight: float, odds: Tensor) -> Tensor:
+def _draw_row(vector: Tensor, below: Tensor | None, weight: Tensor, odds: Tensor) -> Tensor:
     """Draw a row, (side, n), given the row below: sum over the columns from the left, draw from the right.
 
-    `vector` (2^side, n) are the weights of the row's states, `weight` that of unlike spins one above the other. Spins
-    are decided for all states of the columns to their right, and then chosen, which takes fewer launches.
+    `vector` (2^side, n) are the weights of the row's states, `weight` (1,) that of unlike spins one above the other.
+    Spins are decided for all states of the columns to their right, and then chosen, which takes fewer launches.
     """
     side, n = odds.shape
     if below is not None:

@@ -41,6 +41,7 @@ class Hier(Model):
     Inside this class a batch of lattices is a tensor (sites, n) int8, so that gathering a border copies whole rows.
     """
 
+    capturable = True
     neighbours: Tensor
     isolated: Tensor
 

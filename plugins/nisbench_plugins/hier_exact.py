@@ -59,6 +59,8 @@ class HierExact(LevelModel):
     tensor (sites, n) int8, so that gathering a border copies whole rows.
     """
 
+    capturable = True
+
     def __init__(self, target: Target, options: HierExactOptions) -> None:
         super().__init__(target, options)
         sizes = {"lines": options.lines, "largest": options.block, "strip": options.strip}

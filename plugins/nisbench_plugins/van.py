@@ -43,6 +43,8 @@ class Van(Model):
     Inside this class a batch of lattices is a tensor (sites, n).
     """
 
+    capturable = True
+
     def __init__(self, target: Target, options: VanOptions) -> None:
         super().__init__(target, options)
         self.z2 = options.z2 and target.z2  # in a field, q(s) = q(-s) would be wrong for every s

@@ -146,7 +146,7 @@ def test_float32_has_no_bias(rows: int, beta: float, compiled: bool) -> None:
     if compiled:
         found = block_log_z(single, 7, beta)
     else:
-        unlike = _rounded(math.exp(-2 * beta), rows, torch.float32).tolist()
+        unlike = _rounded(math.exp(-2 * beta), rows, single)
         bonds = (rows + 1) * 7 + rows * 8
         found = solve_blocks_torch(single, 7, unlike, single.new_empty(0, 1024))[1] + beta * bonds
     difference = found - block_log_z(border, 7, beta)
@@ -157,7 +157,7 @@ def test_float32_has_no_bias(rows: int, beta: float, compiled: bool) -> None:
 def test_one_rounding_in_all_bonds_would_be_a_bias() -> None:
     """Negative control of the test above: the same kernel with exp(-2 beta) rounded once."""
     border = borders((7, 7), 1024, seed=4)
-    once = [math.exp(-0.6)] * 7  # which float32 rounds
+    once = torch.full((7,), math.exp(-0.6))  # rounded
     log_z = solve_blocks_torch(border.float(), 7, once, border.float().new_empty(0, 1024))[1] + 0.3 * 112
     assert abs((log_z - block_log_z(border, 7, 0.3)).mean()) > 1e-6
 
@@ -218,7 +218,7 @@ def test_draws_have_the_exact_frequencies(shape: Shape, compiled: bool) -> None:
     if compiled:
         spins, _ = block_draw(border, shape[1], beta, limits)
     else:
-        unlike = [math.exp(-2 * beta)] * shape[0]
+        unlike = border.new_full((shape[0],), math.exp(-2 * beta))
         spins, _ = solve_blocks_torch(border, shape[1], unlike, limits.exp())
     codes = (spins.T.numpy() > 0) @ (1 << np.arange(math.prod(shape))[::-1])
     p = []
@@ -236,7 +236,7 @@ def test_torch_operations_draw_the_same(shape: Shape, n: int) -> None:
     border = borders(shape, max(n, 2), seed=n)[:, :n].contiguous()
     limits = thresholds(rows * columns, n, like=border, generator=torch.Generator().manual_seed(n))
     spins, log_z = block_draw(border, columns, 0.4, limits)
-    plain, plain_log_z = solve_blocks_torch(border, columns, [math.exp(-0.8)] * rows, limits.exp())
+    plain, plain_log_z = solve_blocks_torch(border, columns, border.new_full((rows,), math.exp(-0.8)), limits.exp())
     assert torch.equal(spins, plain)
     plain_log_z += 0.4 * ((rows + 1) * columns + rows * (columns + 1))
     torch.testing.assert_close(log_z, plain_log_z, rtol=0, atol=1e-11)

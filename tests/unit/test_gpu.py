@@ -6,6 +6,7 @@ import torch
 from nisbench.contract.catalog import load_catalog
 from nisbench.harness.build import select_device
 from nisbench.harness.cost import kernel_launches
+from nisbench.harness.gradient import WARM_UP, StepGradient
 from nisbench.harness.limits import limit_memory
 from nisbench.physics.ising import Ising
 
@@ -63,6 +64,22 @@ def test_a_gradient_repeats_bit_by_bit(name: str) -> None:
         batch = model.training_batch(256, beta=0.44, generator=torch.Generator("cuda").manual_seed(1))
         found.append(torch.autograd.grad(batch.loss(), list(model.parameters())))
     assert all(map(torch.equal, *found))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_recorded_step_has_the_gradient_of_a_computed_one(name: str) -> None:
+    entry = CATALOG.plugin(name)
+    torch.manual_seed(0)
+    model = entry.load()(Ising(16), entry.options()).to("cuda")
+    generator, found = torch.Generator("cuda"), []
+    step = StepGradient(model, 64, generator)
+    for call in range(2 * WARM_UP + 2):
+        generator.manual_seed(call % (WARM_UP + 1))
+        step(0.44)
+        found.append([p.grad.clone() for p in model.parameters() if p.grad is not None])
+    assert step.recorded
+    for call in range(WARM_UP):
+        assert all(map(torch.equal, found[call], found[call + WARM_UP + 1]))
 
 
 def test_a_memory_limit_holds_on_the_device() -> None:
