@@ -175,7 +175,7 @@ class _Planner:
         self._check_options(where, table)
         targets = planned_targets(where, (self.table, table), given.target, given.options, self.catalog)
         variants = {entry.name: self._variants(table, entry) for entry in entries}
-        measured = {entry.name: self._measured(where, table, entry) for entry in entries}
+        measured = {(entry.name, L): self._measured(where, table, entry, L) for entry in entries for L in sizes}
         self._count(where, len(targets) * len(sizes) * len(betas) * len(seeds) * sum(map(len, variants.values())))
         cells: dict[str, Cell] = {}
         references: dict[str, Cell] = {}
@@ -184,7 +184,7 @@ class _Planner:
             if reference:
                 references[reference.cell_id] = reference
             for options, seed in itertools.product(variants[entry.name], seeds):
-                cell = self._cell(entry, measured[entry.name], options, target, L, beta, seed, reference)
+                cell = self._cell(entry, measured[entry.name, L], options, target, L, beta, seed, reference)
                 cells[cell.cell_id] = cell
         group = Group(
             name=parse_text(f"{where}, name", table.get("name", "")),
@@ -226,10 +226,10 @@ class _Planner:
         planned, given = (options.get(entry.name, {}) for options in (table.get("options", {}), self.overrides.options))
         return filled_options(entry, planned, given)
 
-    def _measured(self, where: str, table: Mapping[str, Any], entry: Entry) -> tuple[int, Budget | None, str]:
-        """Return number of draws, budget and device of the cells of a plugin."""
-        draws = self.overrides.draws or self._draws(where, table, entry.name)
-        return draws, self._budget(where, table, entry.name) if entry.takes_budget else None, self._device(entry)
+    def _measured(self, where: str, table: Mapping[str, Any], entry: Entry, L: int) -> tuple[int, Budget | None, str]:
+        """Return number of draws, budget and device of the cells of a plugin at a size."""
+        draws = self.overrides.draws or self._draws(where, table, entry.name, L)
+        return draws, self._budget(where, table, entry.name, L) if entry.takes_budget else None, self._device(entry)
 
     def _cell(
         self,
@@ -293,31 +293,37 @@ class _Planner:
     def _device(self, entry: Entry) -> str:
         return self.device if self.device in entry.devices else entry.devices[0]
 
-    def _draws(self, where: str, table: Mapping[str, Any], plugin: str) -> int:
-        return integer(1, "number of draws")(f"{where}, draws", self._by_plugin(where, table, "draws", plugin))
+    def _draws(self, where: str, table: Mapping[str, Any], plugin: str, L: int) -> int:
+        return integer(1, "number of draws")(f"{where}, draws", self._value(where, table, "draws", plugin, L))
 
-    def _budget(self, where: str, table: Mapping[str, Any], plugin: str) -> Budget:
+    def _budget(self, where: str, table: Mapping[str, Any], plugin: str, L: int) -> Budget:
         steps, seconds = self.overrides.train_steps, self.overrides.train_seconds
         if steps is None and seconds is None:
             present = [key for key in ("train_steps", "train_seconds") if key in table]
             if len(present) != 1:
                 raise InvalidValue(f"{where}: give train_steps or train_seconds, one of the two, for {plugin}")
-            value = self._by_plugin(where, table, present[0], plugin)
+            value = self._value(where, table, present[0], plugin, L)
             if present == ["train_steps"]:
                 steps = integer(0, "number of steps")(f"{where}, train_steps", value)
             else:
                 seconds = 0.0 if value == 0 else parse_seconds(f"{where}, train_seconds", value)
         return Budget(steps=steps, seconds=seconds)
 
-    def _by_plugin(self, where: str, table: Mapping[str, Any], key: str, plugin: str) -> Any:
-        """Return the value of `key` for a plugin: one value for all, or a table by plugin with the entry `default`."""
+    def _value(self, where: str, table: Mapping[str, Any], key: str, plugin: str, L: int) -> Any:
+        """Return the value of `key` for a plugin at a size: one value for all, or a table by plugin or by size.
+
+        The entry `default` of a table serves all others.
+        """
         if key not in table:
             raise InvalidValue(f"{where} has no {key}; give it")
         value = table[key]
         if isinstance(value, dict):
-            for name in value.keys() - {_DEFAULT}:
+            names = value.keys() - {_DEFAULT}
+            by_size = all(name.isdecimal() for name in names) and bool(names)
+            for name in () if by_size else names:
                 self._entry(name)
-            value = value.get(plugin, value.get(_DEFAULT))
-        if value is None:
-            raise InvalidValue(f"{where}, {key} has no entry for {plugin}; add '{plugin}' or 'default'")
+            wanted = str(L) if by_size else plugin
+            value = value.get(wanted, value.get(_DEFAULT))
+            if value is None:
+                raise InvalidValue(f"{where}, {key} has no entry for {wanted}; add '{wanted}' or 'default'")
         return value

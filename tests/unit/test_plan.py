@@ -162,6 +162,15 @@ def test_a_broken_registration_is_a_row(file):
     assert [c.plugin for c in plan.cells if c.plugin == "rotten"]
 
 
+def test_a_budget_and_draws_by_size(tmp_path):
+    path = tmp_path / "by-size.toml"
+    text = PLAN.replace("train_steps = { default = 10, hier = 20 }", 'train_seconds = { 4 = 30, 8 = "2m" }', 1)
+    path.write_text(text.replace("draws = 50", "draws = { 8 = 60, default = 70 }", 1))
+    cells = load_plan(str(path), Overrides(), CATALOG).cells
+    hier = {(cell.L, cell.budget, cell.draws) for cell in cells if cell.options.get("width") == 3}
+    assert hier == {(4, Budget(seconds=30), 70), (8, Budget(seconds=120), 60)}
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -184,6 +193,8 @@ def test_a_broken_registration_is_a_row(file):
         (('beta = [0.44, "critical"]', 'beta = ["hot"]'), "'hot' is not an inverse temperature"),
         (("draws = 50", "draws = 0"), "'0' is not a number of draws"),
         (("draws = 50", "draws = { wolff = 50 }"), "has no entry for hier"),
+        (("draws = 50", "draws = { 4 = 50, 16 = 20 }"), "draws has no entry for 8; add '8' or 'default'"),
+        (("draws = 50", "draws = { 4 = 50, hier = 20, default = 1 }"), "no plugin '4'"),
         (("train_steps = {", "train_seconds = 3\ntrain_steps = {"), "one of the two"),
         (('name = "mine"', 'name = "../x"'), "a name becomes a folder"),
         (('name = "mine"', 'name = "mine'), "not valid TOML"),
