@@ -175,8 +175,8 @@ class _Planner:
         self._check_options(where, table)
         targets = planned_targets(where, (self.table, table), given.target, given.options, self.catalog)
         variants = {entry.name: self._variants(table, entry) for entry in entries}
-        measured = {(entry.name, L): self._measured(where, table, entry, L) for entry in entries for L in sizes}
         self._count(where, len(targets) * len(sizes) * len(betas) * len(seeds) * sum(map(len, variants.values())))
+        measured = {(entry.name, L): self._measured(where, table, entry, L) for entry in entries for L in sizes}
         cells: dict[str, Cell] = {}
         references: dict[str, Cell] = {}
         for target, entry, L, beta in itertools.product(targets, entries, sizes, betas):
@@ -319,7 +319,7 @@ class _Planner:
         value = table[key]
         if isinstance(value, dict):
             names = value.keys() - {_DEFAULT}
-            by_size = all(name.isdecimal() for name in names) and bool(names)
+            by_size = bool(names) and all(name.isdecimal() for name in names)
             for name in () if by_size else names:
                 self._entry(name)
             wanted = str(L) if by_size else plugin

@@ -117,21 +117,15 @@ def solve_blocks_torch(border: Tensor, side: int, unlike: Tensor, odds: Tensor) 
     ends = right + left if side == 1 else right.unsqueeze(1) + left  # ([last spin,] first spin, row, n)
     ends = (weights**ends).view(-1, 1, 2, n_rows, n)
     rows, totals = [weights[0] ** inside * _outer(weights[0] ** above)], list[Tensor]()
-    # A row is divided by its sum together with the next row, which takes less time. Two rows do not underflow up to
-    # LARGEST_FLOAT32; float64 is also used for larger beta.
-    waits = border.dtype == torch.float32
     for row in range(n_rows):
         vector = steps[row] @ rows[-1] if row else rows.pop()  # (2^side, n)
-        factors = ends[..., row, :]
-        if waits and row:
-            factors = factors / totals[-1]
-        vector.view(len(ends), -1, 2, n).mul_(factors)
+        vector.view(len(ends), -1, 2, n).mul_(ends[..., row, :])
         if row == n_rows - 1:
             vector *= _outer(weights[-1] ** below)
         if not len(odds):
             rows.clear()  # only a draw goes back
         totals.append(vector.sum(0))
-        rows.append(vector if waits else vector.div_(totals[-1]))
+        rows.append(vector.div_(totals[-1]))
     log_z = torch.stack(totals).double().log_().sum(0)
     spins = torch.empty_like(odds)
     if len(odds):
