@@ -49,8 +49,7 @@ class StepGradient:
             self._graph.replay()
 
     def _compute(self) -> None:
-        for parameter in self.model.parameters():
-            parameter.grad = None
+        self.model.zero_grad()
         batch = self.model.training_batch(self.n, beta=self._beta, generator=self.generator)
         batch.loss().backward()  # type: ignore[no-untyped-call]
 
