@@ -12,8 +12,8 @@ from benchmarks.gpu.models import build, model_names
 from benchmarks.gpu.process import Task
 from benchmarks.gpu.runs import CellRow, finish, results, start, start_plan
 from benchmarks.gpu.settings import BETA
+from nisbench.conformance.training import check_recording
 from nisbench.harness.environment import available_cores
-from nisbench.harness.gradient import WARM_UP, StepGradient
 
 __all__ = ["run"]
 
@@ -100,20 +100,7 @@ def repetition(name: str, L: int, device: torch.device) -> Mapping[str, Any]:
 
 def recording(name: str, L: int, device: torch.device) -> Mapping[str, Any]:
     """recorded training step = computed, bit by bit"""
-    model = _shaken(name, L, device, torch.float32)
-    generator = torch.Generator(device)
-    step, found = StepGradient(model, BATCH, generator), []
-    for call in range(2 * (WARM_UP + 1)):  # the first seeds return after the recording
-        generator.manual_seed(call % (WARM_UP + 1))
-        step(BETA)
-        found.append([None if p.grad is None else p.grad.clone() for p in model.parameters()])
-    if device.type == "cuda" and not step.recorded:
-        raise WrongError("no step was recorded")
-    pairs = [(a, b) for n in range(WARM_UP) for a, b in zip(found[n], found[n + WARM_UP + 1], strict=True)]
-    unlike = sum(a is not b and (a is None or b is None or not torch.equal(a, b)) for a, b in pairs)
-    if unlike or all(torch.equal(a, b) for a, b in zip(found[0], found[1], strict=True) if a is not None):
-        raise WrongError(f"{unlike} of {len(pairs)} gradients differ, or the seed has no effect")
-    return {"passed": True, "found": f"{len(pairs)} gradients"}
+    return {"passed": True, "found": check_recording(_shaken(name, L, device, torch.float32), BATCH, BETA)}
 
 
 def _shaken(name: str, L: int, device: torch.device, dtype: torch.dtype) -> Any:

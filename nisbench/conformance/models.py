@@ -9,7 +9,7 @@ from nisbench.conformance.fit import pooled_fit
 from nisbench.conformance.independence import independent
 from nisbench.conformance.shared import costs, limited, over
 from nisbench.conformance.subject import Check, Subject, Violation, generator, largest
-from nisbench.conformance.training import gradient, training_batch
+from nisbench.conformance.training import gradient, recorded_step, training_batch
 from nisbench.contract.checks import check_batch, check_density_draws
 from nisbench.contract.levels import LevelModel
 
@@ -101,6 +101,7 @@ MODEL_CHECKS: tuple[Check, ...] = (
     densities.different_seed,
     training_batch,
     gradient,
+    recorded_step,
     densities.explicit_beta,
     z2_symmetry,
     odd_batches,

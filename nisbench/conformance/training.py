@@ -1,4 +1,4 @@
-"""Checks of training: `training_batch` agrees with its default, and every parameter has a gradient.
+"""Checks of training: `training_batch` agrees with its default, every parameter has a gradient, a replay repeats it.
 
 If `training_batch` draws other configurations than the default, the two are compared in the mean, with exact sums over
 all states. An error of 25 % of the gradient's length then fails with probability > 0.4, an error of 50 % with
@@ -10,12 +10,15 @@ import math
 
 import numpy as np
 import torch
+from torch import Generator
 
+from nisbench.conformance.device import OnDevice
 from nisbench.conformance.shared import limited
 from nisbench.conformance.subject import NotApplicable, Subject, Violation, generator, largest
 from nisbench.contract.interfaces import Model
+from nisbench.harness.gradient import WARM_UP, StepGradient
 
-__all__ = ["gradient", "training_batch"]
+__all__ = ["check_recording", "gradient", "recorded_step", "training_batch"]
 
 
 def training_batch(subject: Subject) -> str:
@@ -33,6 +36,47 @@ def gradient(subject: Subject) -> None:
     for name, parameter in model.named_parameters():
         if parameter.grad is None or not parameter.grad.isfinite().all() or not parameter.grad.any():
             raise Violation(f"{name} has no gradient, or a gradient that is zero or not finite")
+
+
+def recorded_step(subject: Subject) -> str:
+    """On a CUDA device a recorded training step of a `capturable` model has the gradient of a computed one exactly."""
+    if not subject.factory.capturable:
+        return "It is not capturable."
+    if torch.device(subject.device).type != "cuda":
+        raise NotApplicable("a training step is recorded on a CUDA device only")
+    model = _trainable(subject)
+    return check_recording(model.model if isinstance(model, OnDevice) else model, 65, subject.beta)
+
+
+def check_recording(model: Model, n: int, beta: float) -> str:
+    """Compare the gradients of replayed and computed training steps with the same seeds, bit by bit.
+
+    On the CPU, where no step is recorded, it compares computed steps. The gradients of the last step stay in the model.
+
+    Parameters
+    ----------
+    n
+        Number of configurations in a training batch.
+
+    Raises
+    ------
+    Violation
+        If the gradients differ, if they do not depend on the seed, or if a CUDA device recorded no step.
+    """
+    device = next(model.parameters()).device
+    source, found = Generator(device), []
+    step = StepGradient(model, n, source)
+    for call in range(2 * (WARM_UP + 1)):  # the first seeds return after the recording
+        source.manual_seed(call % (WARM_UP + 1))
+        step(beta)
+        found.append([None if p.grad is None else p.grad.clone() for p in model.parameters()])
+    if device.type == "cuda" and not step.recorded:
+        raise Violation("no step was recorded")
+    pairs = [(a, b) for i in range(WARM_UP) for a, b in zip(found[i], found[i + WARM_UP + 1], strict=True)]
+    unlike = sum(a is not b and (a is None or b is None or not torch.equal(a, b)) for a, b in pairs)
+    if unlike or all(torch.equal(a, b) for a, b in zip(found[0], found[1], strict=True) if a is not None):
+        raise Violation(f"{unlike} of {len(pairs)} gradients differ, or the seed has no effect")
+    return f"{len(pairs)} gradients"
 
 
 def _trainable(subject: Subject) -> Model:

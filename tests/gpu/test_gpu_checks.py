@@ -21,8 +21,11 @@ from benchmarks.gpu.quality import plan
 from benchmarks.gpu.record import append_row, read_rows
 from benchmarks.gpu.runs import CellRow
 from benchmarks.gpu.settings import DEVICE, DRY
+from nisbench.conformance import training
+from nisbench.conformance.subject import Violation
 from nisbench.contract.catalog import load_catalog
 from nisbench.harness.clock import Clock
+from nisbench.harness.gradient import StepGradient
 from nisbench.harness.plan import Overrides
 from nisbench.harness.planner import load_plan
 
@@ -94,16 +97,16 @@ def test_a_model_off_by_a_percent_or_without_its_seed_is_seen(
 def test_a_repeated_step_with_another_gradient_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     assert right.recording("hier", 4, WHERE)["passed"]
 
-    class Unseeded(right.StepGradient):
+    class Unseeded(StepGradient):
         seeds: Iterator[int] = iter(())
 
         def __call__(self, beta: float) -> None:
             self.generator.manual_seed(next(self.seeds))
             super().__call__(beta)
 
-    monkeypatch.setattr(right, "StepGradient", Unseeded)
+    monkeypatch.setattr(training, "StepGradient", Unseeded)
     for Unseeded.seeds in (itertools.count(), itertools.repeat(1)):
-        with pytest.raises(kernels.WrongError, match="gradients differ, or the seed has no effect"):
+        with pytest.raises(Violation, match="gradients differ, or the seed has no effect"):
             right.recording("hier", 4, WHERE)
 
 

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
+from nisbench.conformance.training import check_recording
 from nisbench.contract.catalog import load_catalog
 from nisbench.harness.build import select_device
 from nisbench.harness.cost import kernel_launches
-from nisbench.harness.gradient import WARM_UP, StepGradient
 from nisbench.harness.limits import limit_memory
 from nisbench.physics.ising import Ising
 
@@ -71,15 +71,7 @@ def test_a_recorded_step_has_the_gradient_of_a_computed_one(name: str) -> None:
     entry = CATALOG.plugin(name)
     torch.manual_seed(0)
     model = entry.load()(Ising(16), entry.options()).to("cuda")
-    generator, found = torch.Generator("cuda"), []
-    step = StepGradient(model, 64, generator)
-    for call in range(2 * WARM_UP + 2):
-        generator.manual_seed(call % (WARM_UP + 1))
-        step(0.44)
-        found.append([p.grad.clone() for p in model.parameters() if p.grad is not None])
-    assert step.recorded
-    for call in range(WARM_UP):
-        assert all(map(torch.equal, found[call], found[call + WARM_UP + 1]))
+    check_recording(model, 64, 0.44)
 
 
 def test_a_memory_limit_holds_on_the_device() -> None:
