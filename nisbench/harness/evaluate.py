@@ -31,6 +31,7 @@ from nisbench.harness.plan_targets import PlannedTarget, planned_targets
 from nisbench.harness.seeds import seed_for
 from nisbench.harness.store import Store
 from nisbench.harness.values import options as read_options
+from nisbench.physics.sums import site_sums
 from nisbench.statistics.gates import judged
 from nisbench.statistics.independence import repeated, repeated_beyond
 from nisbench.statistics.quantities import ReferenceSeries, chain_quantities, model_quantities, weighted_quantities
@@ -167,7 +168,7 @@ def _scalars(target: Target, spins: NDArray[np.int8]) -> dict[str, NDArray[Any]]
     flat = torch.from_numpy(spins.reshape(-1, *spins.shape[-2:]))
     parts = torch.split(flat, largest_chunk(target.n_sites, "cpu"))
     energy = torch.cat([target.energy(part) for part in parts]).numpy()
-    magnetisation = flat.sum((-2, -1), dtype=torch.float64).numpy()
+    magnetisation = site_sums(flat).numpy()
     shape = spins.shape[:-2]
     return {"energy": energy.reshape(shape), "magnetisation": magnetisation.reshape(shape)}
 

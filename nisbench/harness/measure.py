@@ -21,6 +21,7 @@ from nisbench.contract.levels import LevelModel
 from nisbench.harness.clock import Clock
 from nisbench.harness.first_chunk import FirstDraws
 from nisbench.harness.order import pair_overlaps
+from nisbench.physics.sums import site_sums
 
 __all__ = [
     "N_SAMPLES",
@@ -234,8 +235,7 @@ def chunk_sizes(n: int, largest: int) -> Iterator[int]:
 
 def _scalars(target: Target, spins: torch.Tensor) -> dict[str, NDArray[np.float64]]:
     """Return total energy and signed total magnetisation of each configuration, (n,) each."""
-    magnetisation = spins.sum(dim=(-2, -1), dtype=torch.int64).to(torch.float64)  # (n, L, L) -> (n,), exact
-    return {"energy": to_numpy(target.energy(spins)), "magnetisation": to_numpy(magnetisation)}
+    return {"energy": to_numpy(target.energy(spins)), "magnetisation": to_numpy(site_sums(spins))}
 
 
 def _keep_samples(samples: list[NDArray[np.int8]], spins: torch.Tensor) -> None:

@@ -9,6 +9,7 @@ from nisbench.physics import kaufman
 from nisbench.physics.lattice import square_lattice
 from nisbench.physics.options import IsingOptions
 from nisbench.physics.pairwise import PairwiseTarget
+from nisbench.physics.sums import site_sums
 
 __all__ = ["Ising"]
 
@@ -36,9 +37,7 @@ class Ising(PairwiseTarget):
         bonds[..., 1:] += spins[..., :-1]
         bonds[..., 0] += spins[..., -1]
         bonds *= spins
-        # (..., L, L) -> (..., N) -> (...,): summing one dimension is ten times as fast as summing two
-        total: Tensor = bonds.flatten(-2).sum(-1, dtype=torch.int32)
-        return -total.double()
+        return -site_sums(bonds)
 
     def exact(self, beta: float) -> Mapping[str, float]:
         """Return exact values per site by quantity name (torus: Kaufman 1949; free edges: Kac and Ward 1952)."""

@@ -9,6 +9,7 @@ from torch import Tensor
 from nisbench.errors import InvalidValue
 from nisbench.physics import kac_ward
 from nisbench.physics.lattice import Lattice
+from nisbench.physics.sums import site_sums
 
 __all__ = ["PairwiseTarget"]
 
@@ -48,8 +49,7 @@ class PairwiseTarget:
         local += down * spins.roll(-1, -2)
         local += field
         local *= spins
-        total: Tensor = local.flatten(-2).sum(-1, dtype=torch.float64)
-        return -total
+        return -site_sums(local)
 
     def exact(self, beta: float) -> Mapping[str, float]:
         """Return exact values per site by quantity name; empty where the Kac-Ward determinant does not apply."""
