@@ -48,6 +48,7 @@ WRONG = [
     (models.OtherDrawsHalfGradient, "training_batch"),
     (models.ForgetfulPairs, "training_batch"),
     (models.DeadParameter, "gradient"),
+    (models.CountsItsSteps, "recorded_step"),
     (models.RemembersBeta, "explicit_beta"),
     (models.OneSided, "z2_symmetry"),
     (models.Squeezing, "odd_batches"),

@@ -124,7 +124,7 @@ def test_a_published_network_of_one_size_is_evaluated_and_checked(published):
     done = CliRunner().invoke(cli, command)
     assert done.exit_code == 0, done.output
     assert re.search(r"n/a +pooled_fit: .*it sums over all states of L = 4, which the plugin refuses", done.output)
-    assert done.output.splitlines()[-1] == "published: 20 checks: 15 passed, 0 failed, 5 not applicable"
+    assert done.output.splitlines()[-1] == "published: 21 checks: 16 passed, 0 failed, 5 not applicable"
     refused = CliRunner().invoke(cli, command[:4])
     assert refused.exit_code != 0
     assert "the weights are those of L = 6 and beta = 0.3" in refused.output

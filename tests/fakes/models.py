@@ -284,6 +284,18 @@ class DeadParameter(Logistic):
         self.unused = nn.Parameter(torch.ones(3))
 
 
+class CountsItsSteps(Logistic):
+    """Fails `recorded_step`: from its fifth step on, one seed gives another gradient."""
+
+    capturable = True
+    steps = 0
+
+    def training_batch(self, n, *, beta, generator):
+        batch = super().training_batch(n, beta=beta, generator=generator)
+        self.steps += 1
+        return TrainingBatch(batch.log_prob * (1 if self.steps < 5 else 1 + 1e-6), batch.signal)
+
+
 class RemembersBeta(Logistic):
     """Fails `explicit_beta`: it keeps the first beta."""
 
