@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 import torch
-from torch import Generator
+from torch import Generator, Tensor
 
 from nisbench.conformance.device import OnDevice
 from nisbench.conformance.shared import limited
@@ -69,14 +69,19 @@ def check_recording(model: Model, n: int, beta: float) -> str:
     for call in range(2 * (WARM_UP + 1)):  # the first seeds return after the recording
         source.manual_seed(call % (WARM_UP + 1))
         step(beta)
-        found.append([torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in model.parameters()])
+        found.append([None if p.grad is None else p.grad.clone() for p in model.parameters()])
     if device.type == "cuda" and isinstance(model.target, PairwiseTarget) and not step.recorded:
         raise Violation("no step was recorded")
     pairs = [(a, b) for i in range(WARM_UP) for a, b in zip(found[i], found[i + WARM_UP + 1], strict=True)]
-    unlike = sum(not torch.equal(a, b) for a, b in pairs)
-    if unlike or all(map(torch.equal, found[0], found[1])):
+    unlike = sum(_differ(a, b) for a, b in pairs)
+    if unlike or not any(map(_differ, found[0], found[1])):
         raise Violation(f"{unlike} of {len(pairs)} gradients differ, or the seed has no effect")
     return f"{len(pairs)} gradients"
+
+
+def _differ(a: Tensor | None, b: Tensor | None) -> bool:
+    """False if two gradients are equal or both missing."""
+    return a is not b if a is None or b is None else not torch.equal(a, b)
 
 
 def _trainable(subject: Subject) -> Model:
