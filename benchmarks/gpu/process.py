@@ -14,6 +14,7 @@ import torch
 
 from benchmarks.gpu.record import append_row
 from benchmarks.gpu.settings import DEVICE, DRY, Settings
+from nisbench.harness.build import select_device
 from nisbench.harness.limits import die_with_parent
 
 __all__ = ["Task"]
@@ -84,7 +85,8 @@ def main() -> None:
     given = parser.parse_args()
     die_with_parent(given.parent)
     torch.set_flush_denormal(True)
-    torch.backends.cudnn.allow_tf32 = False
+    if not given.dry:
+        select_device(DEVICE)
     task = Task(given.folder, time.monotonic() + SOFT * given.seconds, DRY if given.dry else DEVICE)
     importlib.import_module(f"benchmarks.gpu.{given.stage}").run(task)
     if task.failures:

@@ -17,6 +17,7 @@ from nisbench.conformance.weighted import WEIGHTED_CHECKS
 from nisbench.contract.catalog import Catalog
 from nisbench.contract.interfaces import ChainSampler, Density, Model
 from nisbench.errors import InvalidValue, PluginError
+from nisbench.harness.build import UnavailableError, select_device
 
 __all__ = ["CheckResult", "Clause", "checks_for", "clauses", "loads", "run_checks"]
 
@@ -145,8 +146,10 @@ def _subject(
     if device == "cuda" and (entry.kind != "model" or device not in entry.devices):
         devices = ", ".join(entry.devices)
         raise InvalidValue(f"'{name}' is a {entry.kind} that runs on {devices}; only a model can be checked on cuda")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise InvalidValue(f"torch {torch.__version__} finds no CUDA device; give --device cpu")
+    try:
+        select_device(device)
+    except UnavailableError as error:
+        raise InvalidValue(str(error)) from error
     return Subject(entry, catalog, device, given.get(name, {}), sizes, BETA if beta is None else beta)
 
 

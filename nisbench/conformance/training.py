@@ -71,11 +71,15 @@ def check_recording(model: Model, n: int, beta: float) -> str:
         step(beta)
         found.append([None if p.grad is None else p.grad.clone() for p in model.parameters()])
     if device.type == "cuda" and isinstance(model.target, PairwiseTarget) and not step.recorded:
-        raise Violation("no step was recorded")
+        raise Violation("no training step was recorded as a CUDA graph")
     pairs = [(a, b) for i in range(WARM_UP) for a, b in zip(found[i], found[i + WARM_UP + 1], strict=True)]
-    unlike = sum(_differ(a, b) for a, b in pairs)
-    if unlike or not any(map(_differ, found[0], found[1])):
-        raise Violation(f"{unlike} of {len(pairs)} gradients differ, or the seed has no effect")
+    if unlike := sum(_differ(a, b) for a, b in pairs):
+        raise Violation(
+            f"{unlike} of {len(pairs)} gradients differ between two steps with the same seed; make `training_batch` "
+            "depend on the generator alone, or set capturable = False"
+        )
+    if not any(map(_differ, found[0], found[1])):
+        raise Violation("two seeds give the same gradient; `training_batch` must draw from the generator")
     return f"{len(pairs)} gradients"
 
 

@@ -42,6 +42,8 @@ def select_device(kind: str) -> torch.device:
         raise UnavailableError(f"torch {version('torch')} finds no CUDA device; give --device cpu")
     # TensorFloat-32 rounds products to 10 bits: ln q of a draw would differ from its evaluation.
     torch.backends.cudnn.allow_tf32 = False
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.deterministic = True  # a seed repeats the gradient of a convolution bit by bit
     return torch.device("cuda", torch.cuda.current_device())
 
 

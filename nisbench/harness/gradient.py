@@ -9,6 +9,7 @@ import torch
 from torch import Generator
 
 from nisbench.contract.interfaces import Model
+from nisbench.errors import PluginError
 from nisbench.physics.pairwise import PairwiseTarget
 
 __all__ = ["WARM_UP", "StepGradient"]
@@ -54,9 +55,21 @@ class StepGradient:
         batch.loss().backward()  # type: ignore[no-untyped-call]
 
     def _record(self) -> torch.cuda.CUDAGraph:
-        """Record a step without executing it; its gradients keep their place in memory."""
+        """Record a step without executing it; its gradients keep their place in memory.
+
+        Raises PluginError if the step waits for the device.
+        """
         graph = torch.cuda.CUDAGraph()
         graph.register_generator_state(self.generator)  # a replay begins at the generator's seed
-        with torch.cuda.graph(graph):
-            self._compute()
+        try:
+            with torch.cuda.graph(graph):
+                self._compute()
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            name = type(self.model).__name__
+            raise PluginError(
+                f"{name} has capturable = True, but its training step cannot be recorded ({error}); remove what waits "
+                "for the device or copies from the host, or set capturable = False"
+            ) from error
         return graph

@@ -43,19 +43,19 @@ class MaskedConv(nn.Module):
         """(n, n_in, L, L) -> (n, n_out, L, L)"""
         return functional.conv2d(x, self.weight * self.mask, self.bias, padding=self.half_kernel)
 
-    def rows_above(self, padded: Tensor, row: int) -> Tensor:
+    def rows_above(self, window: Tensor) -> Tensor:
         """Bias and contribution of the rows above, for all sites of a row: (n, n_out, L).
 
-        `padded` (n, n_in, L + h, L + 2 h) is the input with a margin of zeros above, left and right.
+        `window` (n, n_in, h + 1, L + 2 h) are the h rows above and the row itself, with h zeros left and right.
         """
         h = self.half_kernel
-        out = functional.conv2d(padded[:, :, row : row + h], self.weight[:, :, :h], self.bias)  # (n, n_out, 1, L)
+        out = functional.conv2d(window[:, :, :h], self.weight[:, :, :h], self.bias)  # (n, n_out, 1, L)
         return out.squeeze(2)
 
-    def in_row(self, padded: Tensor, row: int, column: int) -> Tensor:
+    def in_row(self, window: Tensor, column: int) -> Tensor:
         """Contribution of the sites to the left, and of the site itself unless strict: (n, n_out)."""
         h = self.half_kernel
-        x = padded[:, :, row + h, column : column + self.reach]  # (n, n_in, reach)
+        x = window[:, :, h, column : column + self.reach]  # (n, n_in, reach)
         return torch.einsum("nik,oik->no", x, self.weight[:, :, h, : self.reach])
 
 
@@ -105,16 +105,19 @@ class AutoregressiveConv(nn.Module):
     def _drawn(self, thresholds: Tensor) -> tuple[Tensor, Tensor]:
         """Spins and logits, (sites, n) each."""
         L, h, n = self.L, self.half_kernel, thresholds.shape[1]
-        padded = [thresholds.new_zeros(n, layer.weight.shape[1], L + h, L + 2 * h) for layer in self.layers]
+        # the inputs of each layer in the row and in the h rows above; sites that are not drawn yet are zero
+        windows = [thresholds.new_zeros(n, layer.weight.shape[1], h + 1, L + 2 * h) for layer in self.layers]
         spins, logits = torch.empty_like(thresholds), torch.empty_like(thresholds)
-        # padded[i] is the input of layer i and fills up site by site; sites that are not drawn yet are zero
         for row in range(L):
-            above = [layer.rows_above(x, row) for layer, x in zip(self.layers, padded, strict=True)]
+            above = [layer.rows_above(x) for layer, x in zip(self.layers, windows, strict=True)]
             for column in range(L):
                 site = row * L + column
-                logits[site] = self._logit(padded, above, row, column)
+                logits[site] = self._logit(windows, above, column)
                 spins[site] = signs(logits[site] > thresholds[site], like=spins)
-                padded[0][:, 0, row + h, column + h] = spins[site]
+                windows[0][:, 0, h, column + h] = spins[site]
+            for window in windows:
+                window[:, :, :h] = window[:, :, 1:].clone()
+                window[:, :, h] = 0
         return spins, logits
 
     def multiply_adds(self) -> int:
@@ -136,13 +139,13 @@ class AutoregressiveConv(nn.Module):
         """Output of a layer, plus its input where the layer is residual."""
         return z + out if self.residual and layer < self.depth - 1 else out
 
-    def _logit(self, padded: Sequence[Tensor], above: Sequence[Tensor], row: int, column: int) -> Tensor:
-        """Logit of one site, (n,); writes the hidden units of the site into `padded`."""
+    def _logit(self, windows: Sequence[Tensor], above: Sequence[Tensor], column: int) -> Tensor:
+        """Logit of one site of the row, (n,); writes the hidden units of the site into `windows`."""
         h = self.half_kernel
-        z = above[0][:, :, column] + self.layers[0].in_row(padded[0], row, column)  # (n, channels)
+        z = above[0][:, :, column] + self.layers[0].in_row(windows[0], column)  # (n, channels)
         for layer in range(1, self.depth):
             # (n, channels) -> (n, channels, 1, 1) and back
-            padded[layer][:, :, row + h, column + h] = self._activate(layer, z[:, :, None, None])[:, :, 0, 0]
-            out = above[layer][:, :, column] + self.layers[layer].in_row(padded[layer], row, column)
+            windows[layer][:, :, h, column + h] = self._activate(layer, z[:, :, None, None])[:, :, 0, 0]
+            out = above[layer][:, :, column] + self.layers[layer].in_row(windows[layer], column)
             z = self._combine(layer, z, out)
         return z[:, 0]

@@ -60,6 +60,8 @@ class AutoregressiveDense(nn.Module):
         lattice = torch.empty(
             self.n_border + self.n_spins, thresholds.shape[1], dtype=torch.int8, device=thresholds.device
         )
+        if border is None and self.n_border:
+            raise ValueError(f"the network has {self.n_border} border sites, but no border is given")
         if border is not None:
             lattice[: self.n_border] = border
         log_prob = network.draw(self.matrices(), lattice, *self._own_sites(lattice), thresholds)

@@ -20,6 +20,8 @@ __all__ = ["block_draw", "block_log_z", "largest_beta", "solve_blocks_torch"]
 
 LARGEST_FLOAT32 = 1.0
 """Largest beta at which float32 weights are used: the error of ln Z is 1e-6 up to here."""
+PART = 2**17
+"""Blocks that torch operations solve at a time. A draw of 31 x 7 spins keeps 2 GiB of float32 weights for so many."""
 
 
 def block_log_z(lattice: Tensor, border: Tensor, columns: int, beta: float, dtype: torch.dtype) -> Tensor:
@@ -75,10 +77,11 @@ def _solve(lattice: Tensor, drawn: Tensor, border: Tensor, columns: int, beta: f
         solve_blocks(sites, columns, unlike.numpy(), odds.contiguous().numpy(), log_z.view(-1).numpy())
     else:
         around = lattice[border].flatten(1).to(odds.dtype)  # (2 (rows + columns), n_blocks n)
-        spins, log_z = solve_blocks_torch(around, columns, unlike, odds)
-        log_z = log_z.view(n_blocks, n)
+        parts = zip(torch.split(around, PART, 1), torch.split(odds, PART, 1), strict=True)
+        spins, sums = zip(*(solve_blocks_torch(part, columns, unlike, own) for part, own in parts), strict=True)
+        log_z = torch.cat(sums).view(n_blocks, n)
         if len(odds):
-            lattice[drawn] = spins.to(torch.int8).view(*drawn.shape, n)
+            lattice[drawn] = torch.cat(spins, 1).to(torch.int8).view(*drawn.shape, n)
     # each bond between two inner spins and from an inner spin to the border counted relative to exp(beta)
     return log_z + beta * ((rows + 1) * columns + rows * (columns + 1))
 
@@ -97,28 +100,30 @@ def _rounded(value: float, rows: int, like: Tensor) -> Tensor:
     return steps.to(like.dtype) * apart + near.item()  # exact; a copy from the host would make a device wait
 
 
-def solve_blocks_torch(border: Tensor, side: int, unlike: Tensor, odds: Tensor) -> tuple[Tensor, Tensor]:
-    """Spins, (n_rows side, n), and ln Z, (n,), of n blocks with borders (2 (n_rows + side), n).
+def solve_blocks_torch(border: Tensor, columns: int, unlike: Tensor, odds: Tensor) -> tuple[Tensor, Tensor]:
+    """Spins, (n_rows columns, n), and ln Z, (n,), of n blocks with borders (2 (n_rows + columns), n).
 
-    `unlike` has one weight for each of the n_rows rows of `side` spins. The step from one row to the next is one matrix
-    product over the 2^side states. Nothing here waits for a device.
+    `unlike` has one weight for each of the n_rows rows of `columns` spins. The step from one row to the next is one
+    matrix product over the 2^columns states. Nothing here waits for a device.
     """
     n, n_rows = border.shape[1], len(unlike)
     weights = unlike.unsqueeze(1)
-    bits = torch.arange(2**side, device=border.device).unsqueeze(1) >> torch.arange(side, device=border.device) & 1
-    states = 2 * bits.to(border.dtype) - 1  # (2^side, side), state i has spin c up where bit c of i is 1
-    # numbers of unlike bonds inside a row, (2^side, 1), and of those with the bonds to the row before
+    bits = (
+        torch.arange(2**columns, device=border.device).unsqueeze(1) >> torch.arange(columns, device=border.device) & 1
+    )
+    states = 2 * bits.to(border.dtype) - 1  # (2^columns, columns), state i has spin c up where bit c of i is 1
+    # numbers of unlike bonds inside a row, (2^columns, 1), and of those with the bonds to the row before
     inside = (states[:, 1:] != states[:, :-1]).sum(1, keepdim=True).to(border.dtype)
-    step = inside + (side - states @ states.T) / 2  # (2^side, 2^side)
+    step = inside + (columns - states @ states.T) / 2  # (2^columns, 2^columns)
     steps = weights.unsqueeze(2) ** step  # one matrix for each row
-    # and of a spin, down or up, to each spin of the border: (2, side or n_rows, n) for each of the four sides
+    # and of a spin, down or up, to each spin of the border: (2, columns or n_rows, n) for each of the four sides
     bonds = torch.stack([1 + border, 1 - border]).div_(2)
-    above, right, below, left = torch.split(bonds, [side, n_rows, side, n_rows], 1)
-    ends = right + left if side == 1 else right.unsqueeze(1) + left  # ([last spin,] first spin, row, n)
+    above, right, below, left = torch.split(bonds, [columns, n_rows, columns, n_rows], 1)
+    ends = right + left if columns == 1 else right.unsqueeze(1) + left  # ([last spin,] first spin, row, n)
     ends = (weights**ends).view(-1, 1, 2, n_rows, n)
     rows, totals = [weights[0] ** inside * _outer(weights[0] ** above)], list[Tensor]()
     for row in range(n_rows):
-        vector = steps[row] @ rows[-1] if row else rows.pop()  # (2^side, n)
+        vector = steps[row] @ rows[-1] if row else rows.pop()  # (2^columns, n)
         vector.view(len(ends), -1, 2, n).mul_(ends[..., row, :])
         if row == n_rows - 1:
             vector *= _outer(weights[-1] ** below)
@@ -130,14 +135,16 @@ def solve_blocks_torch(border: Tensor, side: int, unlike: Tensor, odds: Tensor) 
     spins = torch.empty_like(odds)
     if len(odds):
         for row in reversed(range(n_rows)):
-            drawn_below = spins[(row + 1) * side :][:side] if row < n_rows - 1 else None
+            drawn_below = spins[(row + 1) * columns :][:columns] if row < n_rows - 1 else None
             weight = weights[min(row + 1, n_rows - 1)]
-            spins[row * side :][:side] = _draw_row(rows[row], drawn_below, weight, odds[row * side :][:side])
+            spins[row * columns :][:columns] = _draw_row(
+                rows[row], drawn_below, weight, odds[row * columns :][:columns]
+            )
     return spins, log_z
 
 
 def _outer(bonds: Tensor) -> Tensor:
-    """(2, side, n) -> (2^side, n): for each state of a row the product over its spins, down or up."""
+    """(2, columns, n) -> (2^columns, n): for each state of a row the product over its spins, down or up."""
     product = bonds[:, -1]
     for column in reversed(range(bonds.shape[1] - 1)):  # column 0 is the lowest bit of the state
         product = (product.unsqueeze(1) * bonds[:, column]).flatten(0, 1)
@@ -145,21 +152,21 @@ def _outer(bonds: Tensor) -> Tensor:
 
 
 def _draw_row(vector: Tensor, below: Tensor | None, weight: Tensor, odds: Tensor) -> Tensor:
-    """Draw a row, (side, n), given the row below: sum over the columns from the left, draw from the right.
+    """Draw a row, (columns, n), given the row below: sum over the columns from the left, draw from the right.
 
-    `vector` (2^side, n) are the weights of the row's states, `weight` (1,) that of unlike spins one above the other.
+    `vector` (2^columns, n) are the weights of the row's states, `weight` (1,) that of unlike spins one above the other.
     Spins are decided for all states of the columns to their right, and then chosen, which takes fewer launches.
     """
-    side, n = odds.shape
+    columns, n = odds.shape
     if below is not None:
         vector = vector * _outer(weight ** (torch.stack([1 + below, 1 - below]) / 2))
     decided = []
-    for column in range(side):
-        pairs = vector.view(-1, 2, n)  # (2^(side - column - 1), down or up, n)
+    for column in range(columns):
+        pairs = vector.view(-1, 2, n)  # (2^(columns - column - 1), down or up, n)
         decided.append(pairs[:, 1] > odds[column] * pairs[:, 0])
         vector = pairs.sum(1)
     state = torch.zeros(1, n, dtype=torch.long, device=odds.device)  # the columns drawn so far, as a number
     for up in reversed(decided):
         state = torch.add(up.gather(0, state), state, alpha=2)
-    bits = torch.arange(side, device=odds.device).unsqueeze(1)
+    bits = torch.arange(columns, device=odds.device).unsqueeze(1)
     return signs((state >> bits & 1) > 0, like=odds)

@@ -31,7 +31,7 @@ class Matrices(NamedTuple):
     bias: Tensor | None
     """(U,); 0 where None"""
     last_bias: Tensor | None
-    """(K,); 0 where None"""
+    """(K,); None where `bias` is None"""
     slopes: Tensor | None
     """(U,) of PReLU; the activation is tanh where None"""
     width: int

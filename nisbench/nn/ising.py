@@ -15,8 +15,9 @@ __all__ = ["bond_energy", "forcing", "heat_bath"]
 def bond_energy(lattice: Tensor, bonds: Tensor) -> Tensor:
     """Energy of the bonds of each block, -sum s s', (n_blocks, n) float64; `bonds` (2, n_bonds, n_blocks) are sites."""
     if not on_cpu(lattice):
-        # (2, n_bonds, n_blocks, n) -> (n_blocks, n)
-        return -lattice[bonds].prod(0).sum(0, dtype=torch.float64)
+        a, b = bonds  # (n_bonds, n_blocks) each
+        # (n_bonds, n_blocks, n) -> (n_blocks, n); a product or a sum would widen int8 to int64
+        return -(lattice[a] * lattice[b]).sum(0, dtype=torch.int32).double()
     energy = torch.empty(bonds.shape[2], lattice.shape[1], dtype=torch.float64)
     bond_energies(lattice.numpy(), bonds.numpy(), energy.numpy())
     return energy
@@ -44,7 +45,7 @@ def heat_bath(lattice: Tensor, sites: Tensor, neighbours: Tensor, *, beta: float
         grid, rows, around, limits, result = (tensor.numpy() for tensor in arrays)
         draw_isolated(grid, rows, around, coupling, limits, result)
         return log_prob
-    logits = 2 * beta * lattice[neighbours].sum(0).to(thresholds.dtype)  # (4, k, n) -> (k, n)
+    logits = 2 * beta * lattice[neighbours].sum(0, dtype=torch.int8).to(thresholds.dtype)  # (4, k, n) -> (k, n)
     spins = signs(logits > thresholds, like=thresholds)
     lattice[sites] = spins.to(lattice.dtype)
     return spin_log_prob(spins, logits)

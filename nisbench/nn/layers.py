@@ -55,7 +55,8 @@ class ChannelLinear(MaskedLinear):
 
     def of_units(self, x: Tensor, which: slice) -> Tensor:
         """The outputs of the units of some sites, from their inputs: (k, n) -> (k, n)."""
-        return torch.addmm(self.bias_vector()[which, None], self.masked_weight()[which, which], x)
+        own = self.weight[which, which] * self.mask[which, which]
+        return torch.addmm(self.bias_vector()[which, None], own, x)
 
 
 class UnitPReLU(nn.Module):

@@ -52,6 +52,8 @@ def draw(matrices: Matrices, lattice: Tensor, drawn: Tensor, border: Tensor, thr
     -------
     log_prob : (n_blocks, n) float64, differentiable
     """
+    if not lattice.is_contiguous():
+        raise ValueError("the lattice is not contiguous, so that spins would be drawn into a copy of it")
     if on_cpu(lattice):
         found = _run(matrices, lattice, drawn, border, thresholds)
         return _LogProb.apply(matrices.width, lattice, drawn, border, *found, *matrices[:-1])  # type: ignore[no-any-return, no-untyped-call]
@@ -63,7 +65,8 @@ def draw(matrices: Matrices, lattice: Tensor, drawn: Tensor, border: Tensor, thr
 def score(matrices: Matrices, lattice: Tensor, drawn: Tensor, border: Tensor, known: Tensor | None = None) -> Tensor:
     """Return ln q of the blocks in the lattices, (n_blocks, n) float64, differentiable; arguments as in `draw`.
 
-    `known` are its values, where a draw has computed them. The lattice must not change before the gradient.
+    `known` are its values, where a draw has computed them; other devices than the CPU compute them again. The lattice
+    must not change before the gradient.
     """
     if on_cpu(lattice):
         none = matrices.first.new_empty(0, 0)

@@ -19,14 +19,16 @@ __all__ = ["shared_matrix", "shared_matrix_torch"]
 
 
 def shared_matrix(own: Tensor, kernel: Tensor, classes: Tensor, closeness: Tensor, seen: int, factor: float) -> Tensor:
-    """Return factor rate (own + kernel of the class) where spin k sees site j < seen + k, else 0; differentiable.
+    """Return factor closeness (own + shared number of the class) where spin k sees site j, else 0; differentiable.
 
     Parameters
     ----------
     own : (K width, J) or (K, J width) numbers of K spins and J sites with `width` channels
-    kernel : (width, n_classes)
+    kernel : (width, n_classes) the shared numbers
     classes : (K, all sites) int32 class of each pair, 0 for none; the J sites are the last ones
     closeness : (K, all sites) factor of each pair
+    seen : spin k sees the first seen + k of the J sites
+    factor : of all entries
 
     Returns
     -------

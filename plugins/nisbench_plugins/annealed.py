@@ -27,11 +27,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from numpy.typing import NDArray
 from torch import Generator
 
 from nisbench.api import Target, WeightedDraws, WeightedSampler, lattice_of
+from nisbench.nn.kernels.cache import kernel
 from nisbench_plugins.registration import AnnealedOptions
 from nisbench_plugins.sweeps import (
     HEAT_BATH,
@@ -104,7 +104,7 @@ class Annealed(WeightedSampler):
         )
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _anneal(
     bits: Any, states: Any, visits: Any, strength: Any, weights: Any, offset: Any, uniform: Any, betas: Any,
     n_sweeps: Any, log_weight: Any,

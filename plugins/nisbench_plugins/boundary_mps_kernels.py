@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numba import njit, prange
 
+from nisbench.nn.kernels.cache import kernel
+
 __all__ = [
     "LANES",
     "add_product",
@@ -40,7 +42,7 @@ _GOLDEN, _MIX_1, _MIX_2 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE
 _S11, _S27, _S30, _S31 = np.uint64(11), np.uint64(27), np.uint64(30), np.uint64(31)
 
 
-@njit(parallel=True, cache=True, fastmath=_FAST, error_model="numpy")
+@kernel(parallel=True, fastmath=_FAST, error_model="numpy")
 def visit(tensors: Any, left: Any, upper: Any, least: Any, keys: Any, spins: Any, log_prob: Any) -> None:
     """Draw spins row by row and evaluate their ln q.
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numba import njit, prange
 
+from nisbench.nn.kernels.cache import kernel
 from nisbench_plugins.boundary_mps_kernels import (
     LANES,
     add_product,
@@ -31,7 +32,7 @@ _LANES = _U(LANES)
 _FAST = {"contract", "nsz"}
 
 
-@njit(parallel=True, cache=True, fastmath=_FAST, error_model="numpy")
+@kernel(parallel=True, fastmath=_FAST, error_model="numpy")
 def visit_torus(tensors: Any, left: Any, upper: Any, least: Any, keys: Any, spins: Any, log_prob: Any) -> None:
     """Draw spins row by row and evaluate their ln q; arguments as in `visit`, but for these two.
 

@@ -13,11 +13,12 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from numba import njit, uint64
+from numba import uint64
 from numpy.typing import NDArray
 from torch import Generator
 
 from nisbench.api import ChainDraws, ChainSampler, ChainSeries, Target, lattice_of
+from nisbench.nn.kernels.cache import kernel
 
 __all__ = ["BondTables", "Chain", "ClusterSampler", "in_threads", "next_word", "random_words"]
 
@@ -187,7 +188,7 @@ def in_threads(work: Callable[[int], None], n: int) -> None:
         list(pool.map(work, range(n)))
 
 
-@njit("Tuple((u8, u8, u8, u8, u8))(u8, u8, u8, u8)", cache=True, nogil=True)
+@kernel("Tuple((u8, u8, u8, u8, u8))(u8, u8, u8, u8)", nogil=True)
 def next_word(s0, s1, s2, s3):  # type: ignore[no-untyped-def]
     """Return a random 64-bit word and the next four words of state (xoshiro256++)."""
     word = s0 + s3

@@ -34,7 +34,7 @@ from torch import Generator, Tensor
 
 from nisbench.api import LevelModel, LocalPairs, ModelDraws, Target, TrainingBatch, other_than_uniform_torus
 from nisbench.nn.bernoulli import configurations, odds, thresholds
-from nisbench.nn.exact_block import block_draw, block_log_z
+from nisbench.nn.exact_block import block_draw, block_log_z, largest_beta
 from nisbench.nn.formula import Matrices
 from nisbench.nn.hierarchy import displacements, distances, exact_blocks, known_neighbours, levels
 from nisbench.nn.ising import bond_energy
@@ -81,12 +81,19 @@ class HierExact(LevelModel):
         (self.rows, self.columns), self.blocks = exact_blocks(target.L, **sizes)
 
     @classmethod
-    def unsupported(cls, target: Target, options: HierExactOptions) -> str | None:
-        """Reason why this target cannot be sampled, or None: J = 1 on the torus without a field, L = 2^m, m >= 2."""
+    def unsupported(cls, target: Target, options: HierExactOptions, *, beta: float = 0.0) -> str | None:
+        """Reason why this target cannot be sampled, or None.
+
+        It must be J = 1 on the torus without a field, L = 2^m, m >= 2, at a beta at which the exact blocks work.
+        """
         if reason := other_than_uniform_torus(target):
             return f"hier-exact {reason}"
         if target.L < 4 or target.L & (target.L - 1):
             return f"hier-exact needs L = 2^m with m >= 2; L = {target.L}"
+        columns = min(options.block, target.L // options.lines - 1)
+        if beta > largest_beta(columns):
+            limit = f"exact blocks with {columns} columns work up to beta = {largest_beta(columns):.4g}"
+            return f"beta = {beta:g} is too large for hier-exact: {limit}; give a smaller beta or a smaller `block`"
         return None
 
     def sample(self, n: int, *, beta: float, generator: Generator) -> ModelDraws:

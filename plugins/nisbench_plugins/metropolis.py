@@ -29,11 +29,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from numpy.typing import NDArray
 from torch import Generator
 
 from nisbench.api import ChainDraws, ChainSampler, ChainSeries, Target, lattice_of
+from nisbench.nn.kernels.cache import kernel
 from nisbench_plugins.registration import MetropolisOptions
 from nisbench_plugins.sweeps import (
     HEAT_BATH,
@@ -137,14 +137,14 @@ def _base(thresholds: NDArray[np.uint32]) -> NDArray[np.uint64]:
     return base
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _sweeps(bits: Any, state: Any, visits: Any, thresholds: Any, base: Any, n: Any) -> None:
     """Make n sweeps of a block."""
     for _ in range(n):
         sweep(bits, state, visits, thresholds, base)
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _draw(
     bits: Any, state: Any, visits: Any, thresholds: Any, base: Any, n_sweeps: Any, weights: Any, offset: Any,
     uniform: Any, series: Any, spins: Any,

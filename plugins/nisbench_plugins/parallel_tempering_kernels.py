@@ -8,9 +8,9 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from nisbench.nn.kernels.cache import kernel
 from nisbench_plugins.sweeps import HEAT_BATH, LANES, measure, randomise, sweep
 
 __all__ = ["BINS", "Ladder", "System", "advance", "burn_in"]
@@ -21,7 +21,6 @@ BINS = 256
 # SplitMix64: G. L. Steele, D. Lea, C. H. Flood, OOPSLA 2014
 _GOLDEN, _MIX_1, _MIX_2 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _S11, _S27, _S30, _S31 = np.uint64(11), np.uint64(27), np.uint64(30), np.uint64(31)
-_JIT: dict[str, Any] = {"cache": True, "nogil": True}
 
 
 class System(NamedTuple):
@@ -64,7 +63,7 @@ class Ladder(NamedTuple):
     """sweeps between two Houdayer moves; 0: none"""
 
 
-@njit(**_JIT)
+@kernel(nogil=True)
 def burn_in(system: Any, ladder: Any, n: Any) -> Any:
     """Start with random spins, make n sweeps, and return the mean energy (T,) of the second half."""
     for block in range(len(system.bits)):
@@ -78,7 +77,7 @@ def burn_in(system: Any, ladder: Any, n: Any) -> Any:
     return mean / max(1, n - n // 2)
 
 
-@njit(**_JIT)
+@kernel(nogil=True)
 def advance(system: Any, ladder: Any, shift: Any, sweeps_per_draw: Any, series: Any, spins: Any) -> None:
     """Make the draws of replica 0 at the last temperature.
 
@@ -100,7 +99,7 @@ def advance(system: Any, ladder: Any, shift: Any, sweeps_per_draw: Any, series: 
                 spins[draw, i] = np.int8(2 * bits[i, lane % LANES]) - np.int8(1)
 
 
-@njit(**_JIT)
+@kernel(nogil=True)
 def _round(system: Any, ladder: Any) -> None:
     """One sweep of all lanes, Houdayer moves if it is their turn, and exchanges of every second pair of temperatures.
 
@@ -124,7 +123,7 @@ def _round(system: Any, ladder: Any) -> None:
     system.counts[0] += 1
 
 
-@njit(**_JIT)
+@kernel(nogil=True)
 def _exchange(system: Any, betas: Any, first: Any) -> None:
     """Exchange the temperatures of lanes at t and t + 1, t = first, first + 2, ..., by the rule of Metropolis."""
     for replica in range(len(system.lane)):
@@ -137,7 +136,7 @@ def _exchange(system: Any, betas: Any, first: Any) -> None:
                 system.base[a // LANES, 1 + a % LANES] = (t + 1) * HEAT_BATH
 
 
-@njit(**_JIT)
+@kernel(nogil=True)
 def houdayer(bits: Any, a: Any, b: Any, neighbours: Any, stream: Any, stack: Any) -> None:
     """Exchange one cluster of sites, at which the lanes a and b differ, between the two lanes.
 
@@ -168,7 +167,7 @@ def houdayer(bits: Any, a: Any, b: Any, neighbours: Any, stream: Any, stack: Any
                 top += 1
 
 
-@njit(**_JIT)
+@kernel(nogil=True)
 def _add_terms(system: Any, betas: Any, shift: Any) -> None:
     """Add the terms of Bennett's acceptance ratio for each pair of neighbouring temperatures to the current bin."""
     if system.counts[1] == BINS * system.counts[2]:
@@ -188,7 +187,7 @@ def _add_terms(system: Any, betas: Any, shift: Any) -> None:
     system.counts[1] += 1
 
 
-@njit(**_JIT)
+@kernel(nogil=True)
 def _uniform(stream: Any) -> Any:
     """Random multiple of 2^-53 in [0, 1) (SplitMix64)."""
     stream[0] += _GOLDEN

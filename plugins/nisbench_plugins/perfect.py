@@ -33,11 +33,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit, uint64
+from numba import uint64
 from numpy.typing import NDArray
 from torch import Generator
 
 from nisbench.api import Target, WeightedDraws, WeightedSampler, lattice_of
+from nisbench.nn.kernels.cache import kernel
 from nisbench_plugins.clusters import in_threads, random_words
 from nisbench_plugins.registration import PerfectOptions
 
@@ -132,7 +133,7 @@ class _Tables:
 # Bits of a state (n_sites,): 1, 2, 4, 8 for an open bond to the right, lower, left, upper neighbour, 16 to the ghost.
 
 
-@njit("f8(u8, u8)", cache=True, nogil=True, inline="always")
+@kernel("f8(u8, u8)", nogil=True, inline="always")
 def _uniform(key, number):  # type: ignore[no-untyped-def]
     """Return number `number` of the stream `key`, uniform in [0, 1): SplitMix64."""
     z = key + (number + uint64(1)) * uint64(0x9E3779B97F4A7C15)
@@ -141,7 +142,7 @@ def _uniform(key, number):  # type: ignore[no-untyped-def]
     return np.float64((z ^ (z >> uint64(31))) >> uint64(11)) * 2.0**-53
 
 
-@njit("b1(u1[::1], i8[:, ::1], i8, i8, i8[::1], i8, i4[:, ::1], i8[:, ::1])", cache=True, nogil=True)
+@kernel("b1(u1[::1], i8[:, ::1], i8, i8, i8[::1], i8, i4[:, ::1], i8[:, ::1])", nogil=True)
 def _connected(state, neighbours, first, second, marks, mark, queues, ends):  # type: ignore[no-untyped-def]
     """Return True if open bonds connect two sites, or the first site and the ghost if `second` is -1.
 
@@ -182,7 +183,7 @@ def _connected(state, neighbours, first, second, marks, mark, queues, ends):  # 
         ends[side, 1] = end
 
 
-@njit("void(u1[::1], i8[:, ::1], i8, i8, b1)", cache=True, nogil=True, inline="always")
+@kernel("void(u1[::1], i8[:, ::1], i8, i8, b1)", nogil=True, inline="always")
 def _set(state, neighbours, site, k, is_open):  # type: ignore[no-untyped-def]
     """Open or close bond k of a site: 0 right, 1 down, 2 ghost."""
     bit = 16 if k == 2 else 1 << k
@@ -198,9 +199,8 @@ def _set(state, neighbours, site, k, is_open):  # type: ignore[no-untyped-def]
             state[other] &= 255 - (4 << k)
 
 
-@njit(
+@kernel(
     "i8(u1[:, ::1], i8, i8[:, ::1], f8[:, ::1], f8[:, ::1], u8, i8, i8[::1], i8, i4[:, ::1], i8[:, ::1])",
-    cache=True,
     nogil=True,
 )
 def _sweep(states, n_states, neighbours, low, high, key, time, marks, mark, queues, ends):  # type: ignore[no-untyped-def]
@@ -227,7 +227,7 @@ def _sweep(states, n_states, neighbours, low, high, key, time, marks, mark, queu
     return mark
 
 
-@njit("void(u1[::1], i8[:, ::1], u8, i8, i4[:, ::1], i1[::1])", cache=True, nogil=True)
+@kernel("void(u1[::1], i8[:, ::1], u8, i8, i4[:, ::1], i1[::1])", nogil=True)
 def _colour(state, neighbours, key, sign, queues, spins):  # type: ignore[no-untyped-def]
     """Give the spins of each cluster a random sign, or `sign` if it is connected to the ghost."""
     queue = queues[0]
@@ -253,7 +253,7 @@ def _colour(state, neighbours, key, sign, queues, spins):  # type: ignore[no-unt
                 spins[queue[i]] = sign
 
 
-@njit("void(u1[:, ::1], i8[:, ::1], f8[:, ::1])", cache=True, nogil=True)
+@kernel("void(u1[:, ::1], i8[:, ::1], f8[:, ::1])", nogil=True)
 def _bounds(states, neighbours, high):  # type: ignore[no-untyped-def]
     """Open all bonds of the first state and close all bonds of the second."""
     states[:] = 0
@@ -263,9 +263,8 @@ def _bounds(states, neighbours, high):  # type: ignore[no-untyped-def]
                 _set(states[0], neighbours, site, k, True)
 
 
-@njit(
+@kernel(
     "void(i8[:, ::1], f8[:, ::1], f8[:, ::1], i8, u8[::1], i8, i1[:, ::1], i8[::1])",
-    cache=True,
     nogil=True,
 )
 def _draw(neighbours, low, high, sign, keys, max_doublings, spins, sweeps):  # type: ignore[no-untyped-def]

@@ -49,6 +49,11 @@ class VanOptions(TrainingOptions):
         super().__post_init__()
         if min(self.depth, self.width, self.channels, self.half_kernel) < 1:
             raise ValueError(f"depth, width, channels and half_kernel must be at least 1; got {self}")
+        if self.residual and self.depth < 3:
+            raise ValueError(
+                f"residual = true needs a layer between the first and the last, and depth = {self.depth} has none; "
+                "give depth = 3 or more, or residual = false"
+            )
 
 
 @dataclass(frozen=True)

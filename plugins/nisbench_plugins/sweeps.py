@@ -18,9 +18,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from numpy.typing import NDArray
 from torch import Generator
+
+from nisbench.nn.kernels.cache import kernel
 
 __all__ = [
     "HEAT_BATH",
@@ -51,7 +52,7 @@ _LANES = _U(LANES)
 _0, _1, _2, _3, _4, _5, _6 = _U(0), _U(1), _U(2), _U(3), _U(4), _U(5), _U(6)
 _W = np.uint32
 _B = np.uint8
-_JIT: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
+_JIT: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,7 @@ def in_threads(n: int, work: Callable[[int], object]) -> None:
         list(pool.map(work, range(n)))
 
 
-@njit(**_JIT)
+@kernel(**_JIT)
 def fill_thresholds(table: Any, strength: Any, beta: Any) -> None:
     """Fill the table (n_classes, 16) of heat-bath or (n_classes, 32) of Metropolis updates at one temperature.
 
@@ -186,7 +187,7 @@ def fill_thresholds(table: Any, strength: Any, beta: Any) -> None:
             table[c, index] = _W(min(np.rint(p * 4294967296.0), 4294967295.0))
 
 
-@njit(**_JIT)
+@kernel(**_JIT)
 def randomise(bits: Any, state: Any) -> None:
     """Set all spins of a block (n_sites, LANES) to random values."""
     word = np.empty((4, LANES), dtype=np.uint32)
@@ -197,7 +198,7 @@ def randomise(bits: Any, state: Any) -> None:
             bits[i, e] = word[i % 4, e] >> _W(31)
 
 
-@njit(**_JIT)
+@kernel(**_JIT)
 def sweep(bits: Any, state: Any, visits: Any, thresholds: Any, base: Any) -> None:
     """Update every spin of a block once.
 
@@ -221,7 +222,7 @@ def sweep(bits: Any, state: Any, visits: Any, thresholds: Any, base: Any) -> Non
         _decide(index, base[1:], thresholds[row], word[j % _4], bits[i])
 
 
-@njit(**_JIT)
+@kernel(**_JIT)
 def _next_words(state: Any, word: Any) -> None:
     """Four random words (4, LANES) of each lane (xoshiro128++); four at a time keep the state in registers."""
     for e in range(_LANES):
@@ -239,7 +240,7 @@ def _next_words(state: Any, word: Any) -> None:
         state[_0, e], state[_1, e], state[_2, e], state[_3, e] = s0, s1, s2, s3
 
 
-@njit(**_JIT)
+@kernel(**_JIT)
 def _pattern(own: Any, right: Any, down: Any, left: Any, up: Any, keep: Any, negative: Any, index: Any) -> None:
     """Column of the thresholds for each lane."""
     for e in range(_LANES):
@@ -247,14 +248,14 @@ def _pattern(own: Any, right: Any, down: Any, left: Any, up: Any, keep: Any, neg
         index[e] = (near ^ negative) | ((own[e] << _B(4)) & keep)
 
 
-@njit(**_JIT)
+@kernel(**_JIT)
 def _decide(index: Any, base: Any, thresholds: Any, word: Any, own: Any) -> None:
     """Set the new spin of each lane."""
     for e in range(_LANES):
         own[e] = word[e] < thresholds[base[e] + _U(index[e])]
 
 
-@njit(**_JIT)
+@kernel(**_JIT)
 def measure(bits: Any, visits: Any, weights: Any, offset: Any, uniform: Any, energy: Any, magnetisation: Any) -> None:
     """Total energy and magnetisation of each lane, (LANES,) float64 each, exact if all couplings are whole numbers."""
     energy[:] = offset
@@ -269,7 +270,7 @@ def measure(bits: Any, visits: Any, weights: Any, offset: Any, uniform: Any, ene
         _add_site(own, right, down, negative & _B(1), (negative >> _B(1)) & _B(1), weights[j], energy, magnetisation)
 
 
-@njit(**_JIT)
+@kernel(**_JIT)
 def _count(bits: Any, visits: Any, weight: Any, energy: Any, magnetisation: Any) -> None:
     """`measure` for a uniform lattice: violated bonds and spins +1 are counted in bytes, at most 2 x 100 at a time."""
     violated, ups = np.zeros(LANES, dtype=np.uint8), np.zeros(LANES, dtype=np.uint8)
@@ -290,7 +291,7 @@ def _count(bits: Any, visits: Any, weight: Any, energy: Any, magnetisation: Any)
             ups[:] = 0
 
 
-@njit(**_JIT)
+@kernel(**_JIT)
 def _add_site(
     own: Any, right: Any, down: Any, no_right: Any, no_down: Any, weight: Any, energy: Any, magnetisation: Any
 ) -> None:

@@ -29,11 +29,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit, uint64
+from numba import uint64
 from numpy.typing import NDArray
 from torch import Generator
 
 from nisbench.api import ChainDraws, ChainSeries, Target, lattice_of
+from nisbench.nn.kernels.cache import kernel
 from nisbench_plugins.clusters import BondTables, ClusterSampler, next_word
 from nisbench_plugins.label_propagation import LabelPropagation
 
@@ -123,7 +124,7 @@ class _Chain:
         _advance(self.spins, self.state, *lattice, sweeps, series, spins, tables.missing)
 
 
-@njit("i8(i4[::1], i8)", cache=True, nogil=True, inline="always")
+@kernel("i8(i4[::1], i8)", nogil=True, inline="always")
 def _root(parent, site):  # type: ignore[no-untyped-def]
     """Return the root of a site in the forest."""
     above = np.int64(parent[site])
@@ -133,7 +134,7 @@ def _root(parent, site):  # type: ignore[no-untyped-def]
     return site
 
 
-@njit("void(u1[::1], i4[::1], u8[::1], i8, u1[::1], u8[::1])", cache=True, nogil=True)
+@kernel("void(u1[::1], i4[::1], u8[::1], i8, u1[::1], u8[::1])", nogil=True)
 def _connect(spins, parent, state, extent, codes, thresholds):  # type: ignore[no-untyped-def]
     """Keep bonds at random and join the sites that they connect: the parent of a site has a smaller number, or is it.
 
@@ -172,7 +173,7 @@ def _connect(spins, parent, state, extent, codes, thresholds):  # type: ignore[n
     state[0], state[1], state[2], state[3] = s0, s1, s2, s3
 
 
-@njit("void(u1[::1], i4[::1], u8[::1], i8, u1[::1], u8[::1])", cache=True, nogil=True)
+@kernel("void(u1[::1], i4[::1], u8[::1], i8, u1[::1], u8[::1])", nogil=True)
 def _close(spins, parent, state, extent, codes, thresholds):  # type: ignore[no-untyped-def]
     """Keep bonds that wrap around at random: left bonds of the first column and upper bonds of the first row."""
     s0, s1, s2, s3 = state[0], state[1], state[2], state[3]
@@ -189,7 +190,7 @@ def _close(spins, parent, state, extent, codes, thresholds):  # type: ignore[no-
     state[0], state[1], state[2], state[3] = s0, s1, s2, s3
 
 
-@njit("i8(u1[::1], u1[::1], i4[::1], u8[::1])", cache=True, nogil=True)
+@kernel("i8(u1[::1], u1[::1], i4[::1], u8[::1])", nogil=True)
 def _flip(spins, flips, parent, state):  # type: ignore[no-untyped-def]
     """Flip each cluster with probability 1/2; return the number of flipped spins."""
     s0, s1, s2, s3 = state[0], state[1], state[2], state[3]
@@ -209,7 +210,7 @@ def _flip(spins, flips, parent, state):  # type: ignore[no-untyped-def]
     return flipped
 
 
-@njit("i8(u1[::1], u1[::1], i4[::1], u8[::1], f8[::1], f8[::1])", cache=True, nogil=True)
+@kernel("i8(u1[::1], u1[::1], i4[::1], u8[::1], f8[::1], f8[::1])", nogil=True)
 def _flip_in_field(spins, flips, parent, state, field, sums):  # type: ignore[no-untyped-def]
     """Flip each cluster with the heat bath of its field; return the number of flipped spins."""
     s0, s1, s2, s3 = state[0], state[1], state[2], state[3]
@@ -229,7 +230,7 @@ def _flip_in_field(spins, flips, parent, state, field, sums):  # type: ignore[no
     return flipped
 
 
-@njit("i8(u1[::1], i8, u1[::1], i8[:, ::1])", cache=True, nogil=True)
+@kernel("i8(u1[::1], i8, u1[::1], i8[:, ::1])", nogil=True)
 def _energy(spins, extent, codes, missing):  # type: ignore[no-untyped-def]
     """Return E for couplings of -1, 0 and +1."""
     opposed = 0  # bonds that are not satisfied; those with J = 0 count as J = +1
@@ -250,9 +251,8 @@ def _energy(spins, extent, codes, missing):  # type: ignore[no-untyped-def]
     return energy
 
 
-@njit(
+@kernel(
     "void(u1[::1], u8[::1], i8, u1[::1], u8[::1], f8[::1], i8, i8[:, ::1], i1[:, :, :], i8[:, ::1])",
-    cache=True,
     nogil=True,
 )
 def _advance(spins, state, extent, codes, thresholds, field, sweeps, series, configurations, missing):  # type: ignore[no-untyped-def]

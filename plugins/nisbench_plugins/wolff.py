@@ -35,10 +35,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit, uint64
+from numba import uint64
 from numpy.typing import NDArray
 
 from nisbench.api import Target, lattice_of
+from nisbench.nn.kernels.cache import kernel
 from nisbench_plugins.clusters import BondTables, ClusterSampler, next_word
 
 __all__ = ["Wolff"]
@@ -115,7 +116,7 @@ class _Chain:
         return self.tables.extent, self.tables.codes, self.tables.thresholds, self.tables.signed
 
 
-@njit("UniTuple(i8, 3)(u1[::1], i4[:, ::1], u8[::1], i8, u1[::1], u8[::1], b1)", cache=True, nogil=True)
+@kernel("UniTuple(i8, 3)(u1[::1], i4[:, ::1], u8[::1], i8, u1[::1], u8[::1], b1)", nogil=True)
 def _flip_cluster(spins, room, state, extent, codes, thresholds, signed):  # type: ignore[no-untyped-def]
     """Flip one cluster in place; return its size and the changes of energy and magnetisation.
 
@@ -170,7 +171,7 @@ def _flip_cluster(spins, room, state, extent, codes, thresholds, signed):  # typ
     return size, 8 * size - 4 * opposed, 4 * down - 2 * size
 
 
-@njit("i8(u1[::1], u8[::1], i8[::1], i8, u1[::1], u8[::1], b1, i8)", cache=True, nogil=True)
+@kernel("i8(u1[::1], u8[::1], i8[::1], i8, u1[::1], u8[::1], b1, i8)", nogil=True)
 def _flip_until(spins, state, totals, extent, codes, thresholds, signed, least):  # type: ignore[no-untyped-def]
     """Flip clusters until at least `least` spins are flipped in all; return the number of clusters."""
     # one entry more than sites, because a neighbour that does not join is written above the top as well
@@ -185,9 +186,8 @@ def _flip_until(spins, state, totals, extent, codes, thresholds, signed, least):
     return flips
 
 
-@njit(
+@kernel(
     "void(u1[::1], u8[::1], i8[::1], i8, u1[::1], u8[::1], b1, i8, i8[:, ::1], i1[:, :, :], i8[:, ::1])",
-    cache=True,
     nogil=True,
 )
 def _advance(spins, state, totals, extent, codes, thresholds, signed, flips, series, configurations, missing):  # type: ignore[no-untyped-def]

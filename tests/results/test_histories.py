@@ -1,5 +1,6 @@
 """Times to reach a goal from training histories: noise, seeds, and goals that are never reached."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ HALF = Goal("ess_fraction", 0.5)
 
 def group(path: Path, *histories: tuple[tuple[float, float], ...], **fields: object) -> SeedGroup:
     cells = [
-        Made("hier", 8, ess=0.9, train_s=8.0, history=history, seed=seed, **fields)
+        Made("hier", 8, **{"ess": 0.9, "train_s": 8.0, "history": history, "seed": seed} | fields)
         for seed, history in enumerate(histories, 1)
     ]
     [only] = grouped(load([made_store(path, *cells)]).contest)
@@ -54,12 +55,24 @@ def test_time_is_the_mean_over_seeds_with_its_spread(tmp_path: Path):
 
 
 def test_a_seed_that_never_reaches_the_goal_leaves_the_end_open(tmp_path: Path):
-    one = ((1.0, 0.1), (2.0, 0.6), (4.0, 0.7))
-    never = ((1.0, 0.1), (2.0, 0.1), (7.5, 0.6))  # the last evaluation alone meets it
-    found = reach(group(tmp_path / "run", one, never), HALF)
+    one = ((1.0, 0.1), (2.0, 0.6), (4.0, 0.7), (5.0, 0.6))
+    never = ((1.0, 0.1), (2.0, 0.1), (7.5, 0.6))  # the last evaluation alone meets it, and the cell's own draws do not
+    found = reach(group(tmp_path / "run", one, never, ess=0.45), HALF)
     assert found is not None
     assert (found.time_s.value, found.time_s.error) == (7.5, None)
     assert (found.reached, found.seeds, found.open) == (1, 2, True)
+
+
+def test_the_draws_of_the_cell_replace_the_last_evaluation(tmp_path: Path):
+    """They decide alone. Where the cell has no number, the last evaluation still needs a second one."""
+    history = ((1.0, 0.1), (2.0, 0.6), (4.0, 0.1))
+    late = reach(group(tmp_path / "late", ((1.0, 0.6), (2.0, 0.1), (4.0, 0.1))), HALF)
+    both = reach(group(tmp_path / "both", history), HALF)
+    lucky = reach(group(tmp_path / "lucky", ((1.0, 0.1), (4.0, 0.9)), ess=0.1), HALF)
+    unknown = reach(group(tmp_path / "unknown", history, kl=True), Goal("kl_nats", -math.log(0.5)))
+    at_end = reach(group(tmp_path / "end", ((1.0, 0.1), (4.0, 0.9)), kl=True), Goal("kl_nats", -math.log(0.5)))
+    found = [one and (one.time_s.value, one.open) for one in (late, both, lucky, unknown, at_end)]
+    assert found == [(4.0, False), (2.0, False), (4.0, True), (4.0, True), (4.0, True)]
 
 
 def test_no_history_no_quantity_no_cell(tmp_path: Path):

@@ -138,6 +138,7 @@ def test_a_training_batch_of_the_device_is_that_of_the_cpu(monkeypatch: pytest.M
             monkeypatch.setattr(network, "can_fuse", lambda *_: True)
             for module in (network, exact_block, ising):
                 monkeypatch.setattr(module, "on_cpu", lambda *_: False)
+            monkeypatch.setattr(exact_block, "PART", 7)
         batch = model.training_batch(5, beta=0.44, generator=torch.Generator().manual_seed(2))
         gradient = torch.autograd.grad(batch.loss(), list(model.parameters()))
         found.append([batch.signal, *(pair.signal for pair in batch.terms), *gradient])

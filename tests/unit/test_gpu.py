@@ -12,6 +12,7 @@ from nisbench.physics.ising import Ising
 
 CATALOG = load_catalog()
 MODELS = sorted(name for name, entry in CATALOG.plugins.items() if entry.kind == "model")
+VARIANTS = [*((name, {}) for name in MODELS), ("van", {"net": "conv"})]
 
 pytestmark = [
     pytest.mark.gpu,
@@ -40,7 +41,7 @@ def test_a_draw_and_a_training_batch_on_the_device(name: str, L: int) -> None:
     assert all(p.grad is not None and bool(torch.isfinite(p.grad).all()) for p in model.parameters())
 
 
-@pytest.mark.parametrize(("name", "options"), [*((name, {}) for name in MODELS), ("van", {"net": "conv"})])
+@pytest.mark.parametrize(("name", "options"), VARIANTS)
 def test_float32_is_not_rounded_further(name: str, options: dict[str, str]) -> None:
     """Draws and evaluation take different products and convolutions; with TF32 they would differ by 1e-3 and more."""
     entry = CATALOG.plugin(name)
@@ -54,11 +55,11 @@ def test_float32_is_not_rounded_further(name: str, options: dict[str, str]) -> N
         torch.testing.assert_close(model.log_prob(draws.spins, beta=0.44), draws.log_prob, rtol=0, atol=1e-5 * 16**2)
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_a_gradient_repeats_bit_by_bit(name: str) -> None:
+@pytest.mark.parametrize(("name", "options"), VARIANTS)
+def test_a_gradient_repeats_bit_by_bit(name: str, options: dict[str, str]) -> None:
     entry = CATALOG.plugin(name)
     torch.manual_seed(0)
-    model = entry.load()(Ising(32), entry.options()).to("cuda")
+    model = entry.load()(Ising(32), entry.options(**options)).to(select_device("cuda"))
     found = []
     for _ in range(2):
         batch = model.training_batch(256, beta=0.44, generator=torch.Generator("cuda").manual_seed(1))
@@ -66,11 +67,11 @@ def test_a_gradient_repeats_bit_by_bit(name: str) -> None:
     assert all(map(torch.equal, *found))
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_a_recorded_step_has_the_gradient_of_a_computed_one(name: str) -> None:
+@pytest.mark.parametrize(("name", "options"), VARIANTS)
+def test_a_recorded_step_has_the_gradient_of_a_computed_one(name: str, options: dict[str, str]) -> None:
     entry = CATALOG.plugin(name)
     torch.manual_seed(0)
-    model = entry.load()(Ising(16), entry.options()).to("cuda")
+    model = entry.load()(Ising(16), entry.options(**options)).to(select_device("cuda"))
     check_recording(model, 64, 0.44)
 
 

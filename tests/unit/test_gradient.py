@@ -1,11 +1,14 @@
 """When a training step is recorded. That a replay repeats the computed gradient is checked on a device (test_gpu)."""
 
+import contextlib
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
 from nisbench.contract.interfaces import Model
+from nisbench.errors import PluginError
 from nisbench.harness.gradient import WARM_UP, StepGradient
 from nisbench.physics.ising import Ising
 from nisbench_plugins.hier import Hier
@@ -82,3 +85,30 @@ def test_a_step_that_may_not_be_recorded_is_computed(what: str, recordings: list
     for _ in range(WARM_UP + 2):
         step(0.44)
     assert not recordings
+
+
+@pytest.mark.parametrize(
+    ("raised", "seen", "words"),
+    [
+        (
+            RuntimeError("stream is capturing"),
+            PluginError,
+            r"Hier has capturable = True, .* \(stream is capturing\); .* or set capturable = False",
+        ),
+        (torch.OutOfMemoryError("full"), torch.OutOfMemoryError, "^full$"),
+    ],
+)
+def test_a_step_that_cannot_be_recorded_says_what_to_do(
+    raised: Exception, seen: type[Exception], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is raised while a device records. Missing memory is not the fault of the plugin."""
+
+    def fail(_: StepGradient) -> None:
+        raise raised
+
+    graph = SimpleNamespace(register_generator_state=lambda _: None)
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: graph)
+    monkeypatch.setattr(torch.cuda, "graph", contextlib.nullcontext)
+    monkeypatch.setattr(StepGradient, "_compute", fail)
+    with pytest.raises(seen, match=words):
+        StepGradient(model(), 8, OnDevice())._record()  # type: ignore[arg-type]

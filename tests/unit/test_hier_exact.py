@@ -11,7 +11,7 @@ import torch
 from nisbench.contract.interfaces import Model
 from nisbench.contract.records import Estimate
 from nisbench.harness.measure import level_differences
-from nisbench.nn.exact_block import block_log_z
+from nisbench.nn.exact_block import block_log_z, largest_beta
 from nisbench.nn.hierarchy import displacements, distances, exact_blocks, known_neighbours, levels
 from nisbench.physics.enumeration import all_spins
 from nisbench.physics.ising import Ising
@@ -352,6 +352,17 @@ def test_other_extents_are_unsupported_with_the_reason(L: int) -> None:
     target = Ising(4)
     target.L = L
     assert HierExact.unsupported(target, HierExactOptions()) == f"hier-exact needs L = 2^m with m >= 2; L = {L}"
+
+
+@pytest.mark.parametrize(("L", "lines", "block", "columns"), [(4, 2, 7, 1), (8, 2, 7, 3), (8, 1, 7, 7), (64, 2, 3, 3)])
+def test_a_beta_beyond_the_exact_blocks_is_unsupported(L: int, lines: int, block: int, columns: int) -> None:
+    options = HierExactOptions(lines=lines, block=block)  # type: ignore[arg-type]
+    assert HierExact(Ising(L), options).columns == columns
+    limit = largest_beta(columns)
+    assert HierExact.unsupported(Ising(L), options, beta=limit) is None
+    words = HierExact.unsupported(Ising(L), options, beta=limit + 0.01)
+    assert words is not None
+    assert f"exact blocks with {columns} columns work up to beta = {limit:.4g}" in words
 
 
 @pytest.mark.parametrize(

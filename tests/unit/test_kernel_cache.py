@@ -1,12 +1,16 @@
 """Compiled kernels cached on disk are compiled again when a function or a class that they use has changed."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import nisbench
+import nisbench_plugins
 
 DRAW = """
 import numpy as np
@@ -27,6 +31,23 @@ def doubled(record):
 DOUBLE = """
 from nisbench.nn.kernels.record import First, doubled
 print(doubled(First(1.5)), sum(doubled.stats.cache_hits.values()))
+"""
+CALLED = """
+from nisbench.nn.kernels.cache import kernel
+@kernel(SIGNATURE)
+def multiplied(x):
+    return 2 * x
+"""
+CALLING = """
+from nisbench.nn.kernels.cache import kernel
+from made_up.called import multiplied
+@kernel(SIGNATURE)
+def shifted(x):
+    return multiplied(x) + 1
+"""
+SHIFT = """
+from made_up.calling import shifted
+print(shifted(1.0), sum(shifted.stats.cache_hits.values()))
 """
 
 
@@ -70,3 +91,21 @@ def test_a_class_of_an_argument_may_have_another_name_later(tmp_path: Path) -> N
     # a cached kernel contains the class by its name
     record.write_text(RECORD.replace("First", "Other"))
     assert result(tmp_path, DOUBLE.replace("First", "Other")) == (3, 0)
+
+
+@pytest.mark.parametrize("signature", ["", '"f8(f8)"'])
+def test_a_change_in_another_file_of_a_plugin_reaches_the_cached_kernel(tmp_path: Path, signature: str) -> None:
+    copy_of_the_package(tmp_path)
+    folder = tmp_path / "made_up"
+    folder.mkdir()
+    (folder / "calling.py").write_text(CALLING.replace("SIGNATURE", signature))
+    (folder / "called.py").write_text(CALLED.replace("SIGNATURE", signature))
+    assert result(tmp_path, SHIFT) == (3, 0)
+    assert result(tmp_path, SHIFT) == (3, 1)
+    (folder / "called.py").write_text(CALLED.replace("SIGNATURE", signature).replace("2 * x", "20 * x"))
+    assert result(tmp_path, SHIFT) == (21, 0)
+
+
+def test_plugins_cache_functions_with_this_decorator_alone() -> None:
+    files = Path(nisbench_plugins.__file__).parent.glob("*.py")
+    assert not [path.name for path in files if re.search(r'\bcache"?[=:] ?True', path.read_text())]

@@ -49,3 +49,9 @@ def test_operations_of_the_dense_baseline_are_l_to_the_fourth() -> None:
     """Two triangular layers: N(N-1)/2 + N(N+1)/2 = N^2 multiply-adds."""
     costs = Van(Ising(16), VanOptions(z2=False)).costs()
     assert costs == {"flops_per_draw": 2.0 * 16**4, "network_calls_per_draw": 256.0}
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_residual_layers_need_a_third_layer(depth: int) -> None:
+    with pytest.raises(ValueError, match=f"residual = true needs .* depth = {depth} has none; give depth = 3"):
+        VanOptions(depth=depth, residual=True)

@@ -98,7 +98,7 @@ def _deactivate(net: Any, tile: Any, d_h: Any, d_slopes: Any) -> None:
         for e in range(_TILE):
             i = u * _TILE + e
             total += d_h[i] * min(z[i], zero)
-            d_h[i] *= slope if z[i] < zero else one
+            d_h[i] *= slope if z[i] <= zero else one
         d_slopes[u] += total
 
 

@@ -8,17 +8,13 @@ How a kernel is written so that numba's compiler emits vector instructions:
 - the arrays that a loop reads and the array that it writes are distinct, or the same element is read and written.
 """
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, TypeVar
-
 import numpy as np
 from llvmlite.binding import get_host_cpu_features  # type: ignore[import-untyped]
-from numba import config, njit
+from numba import config
+
+from nisbench.nn.kernels.cache import kernel
 
 __all__ = ["FAST", "FAST_SUMS", "LANES", "U0", "U1", "U2", "U3", "U4", "WIDE", "U", "kernel"]
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 FAST = {"contract", "nsz"}
 """Fused multiply-adds are allowed and the sign of zero is ignored; infinities and NaN keep their meaning."""
@@ -39,24 +35,3 @@ of other processors."""
 if _LONG and config.CPU_FEATURES is None:  # type: ignore[attr-defined]
     # the compiler prefers half of each register on some processors of Intel
     config.CPU_FEATURES = _FEATURES.flatten() + ",-prefer-256-bit"  # type: ignore[attr-defined]
-
-_FILES = sorted(Path(__file__).parent.glob("*.py"))
-_STAMP = tuple((path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in _FILES)
-
-
-def kernel(**options: Any) -> Callable[[F], F]:
-    """Compile a function with `numba.njit` at its first call and cache the result on disk.
-
-    numba recompiles a cached function when the function's own file has changed, but misses changes in the functions
-    that it calls. The version that numba compares first therefore contains a stamp of all files of this package. numba
-    unpickles a cache of the same version only, so that a class that is no longer there does no harm.
-    """
-
-    def compiled(function: F) -> F:
-        dispatcher = njit(cache=True, **options)(function)
-        if hasattr(dispatcher, "_cache"):  # NUMBA_DISABLE_JIT returns the plain function
-            index = dispatcher._cache._cache_file
-            index._version = index._version, _STAMP  # numba has no public setting for it
-        return dispatcher  # type: ignore[no-any-return]
-
-    return compiled

@@ -1,8 +1,8 @@
 """The transfer matrix of the exact block, compiled for the CPU: LANES blocks at a time, row by row.
 
-A block has any number of rows of `side` spins. The state i of a row has spin c up where bit c of i is 1. A bond has
-weight 1 where its ends are alike and u where they differ. With v the weights of the 2^side states of a row, one step to
-the next row is
+A block has any number of rows of `columns` spins. The state i of a row has spin c up where bit c of i is 1. A bond has
+weight 1 where its ends are alike and u where they differ. With v the weights of the 2^columns states of a row, one step
+to the next row is
 
     v'(i) = ends(i) inside(i) sum_j u^(unlike bonds between i and j) v(j)
 
@@ -32,23 +32,23 @@ _LANES = U(LANES)
 
 
 @kernel(fastmath=FAST, error_model="numpy")
-def _bonds(like: Any, spins: Any, at: Any, count: Any, unlike: Any) -> None:
-    """like[2 c + spin] = weight of the bond between a spin and the spin `at + c` of a tile of spins, for c < count."""
+def _bonds(bonds: Any, spins: Any, at: Any, count: Any, unlike: Any) -> None:
+    """bonds[2 c + spin] = weight of the bond between a spin and the spin `at + c` of a tile of spins, for c < count."""
     one = unlike / unlike
     for c in range(count):
         for b in range(_LANES):
             up = spins[(at + c) * _LANES + b] > 0
-            like[U2 * c * _LANES + b] = unlike if up else one
-            like[(U2 * c + U1) * _LANES + b] = one if up else unlike
+            bonds[U2 * c * _LANES + b] = unlike if up else one
+            bonds[(U2 * c + U1) * _LANES + b] = one if up else unlike
 
 
 @kernel()
-def _spread(v: Any, like: Any, side: Any) -> None:
-    """v(i) = product over the spins c of like[2 c + spin c]."""
-    store(v, U0, load(like, U0, LANES))
-    store(v, _LANES, load(like, _LANES, LANES))
-    for c in range(U1, side):
-        down, up = load(like, U2 * c * _LANES, LANES), load(like, (U2 * c + U1) * _LANES, LANES)
+def _spread(v: Any, bonds: Any, columns: Any) -> None:
+    """v(i) = product over the spins c of bonds[2 c + spin c]."""
+    store(v, U0, load(bonds, U0, LANES))
+    store(v, _LANES, load(bonds, _LANES, LANES))
+    for c in range(U1, columns):
+        down, up = load(bonds, U2 * c * _LANES, LANES), load(bonds, (U2 * c + U1) * _LANES, LANES)
         for i in range(U1 << c):
             weight = load(v, i * _LANES, LANES)
             store(v, i * _LANES, times(weight, down))
@@ -56,10 +56,10 @@ def _spread(v: Any, like: Any, side: Any) -> None:
 
 
 @kernel()
-def _sum_one(out: Any, v: Any, column: Any, side: Any, u: Any) -> None:
+def _sum_one(out: Any, v: Any, column: Any, columns: Any, u: Any) -> None:
     """out = the sum over one spin of the row above, v; u is the address of the weight of unlike spins."""
     step = _LANES << column
-    for high in range(U1 << (side - U1 - column)):
+    for high in range(U1 << (columns - U1 - column)):
         for low in range(U1 << column):
             at = ((high << (column + U1)) | low) * _LANES
             down, up = load(v, at, LANES), load(v, at + step, LANES)
@@ -116,10 +116,10 @@ def _store_eight(out: Any, at: Any, step: Any, states: Any) -> None:
 
 
 @kernel()
-def _sum_three(out: Any, v: Any, column: Any, side: Any, u: Any) -> None:
+def _sum_three(out: Any, v: Any, column: Any, columns: Any, u: Any) -> None:
     """out = the sums over three successive spins, with the eight states that mix in registers."""
     step = _LANES << column
-    for high in range(U1 << (side - U3 - column)):
+    for high in range(U1 << (columns - U3 - column)):
         for low in range(U1 << column):
             at = ((high << (column + U3)) | low) * _LANES
             _store_eight(out, at, step, _three(v, at, step, u))
@@ -137,10 +137,10 @@ def _sum_four(out: Any, v: Any, column: Any, u: Any) -> None:
 
 
 @kernel()
-def _weigh(out: Any, v: Any, side: Any, inside: Any, ends: Any, total: Any) -> None:
+def _weigh(out: Any, v: Any, columns: Any, inside: Any, ends: Any, total: Any) -> None:
     """out(i) = v(i) inside(i) ends(first spin, last spin); total = sum of out(i), (LANES,), 0 on entry."""
-    last, whole = side - U1, load(total, U0, LANES)
-    for i in range(U1 << side):
+    last, whole = columns - U1, load(total, U0, LANES)
+    for i in range(U1 << columns):
         end = load(ends, ((i & U1) | ((i >> last) & U1) << U1) * _LANES, LANES)
         weight = times(scaled(inside, i, load(v, i * _LANES, LANES)), end)
         store(out, i * _LANES, weight)
@@ -149,31 +149,33 @@ def _weigh(out: Any, v: Any, side: Any, inside: Any, ends: Any, total: Any) -> N
 
 
 @kernel(fastmath=FAST, error_model="numpy")
-def _end_weights(ends: Any, like: Any, border: Any, left: Any, right: Any, unlike: Any, scale: Any) -> None:
+def _end_weights(ends: Any, bonds: Any, border: Any, left: Any, right: Any, unlike: Any, scale: Any) -> None:
     """ends[first + 2 last] = scale times the bonds of the first and the last spin of a row to the border.
 
     `left` and `right` are the places of their neighbours in the border.
     """
-    _bonds(like, border, left, U1, unlike)
-    _bonds(address(like, U2 * _LANES), border, right, U1, unlike)
+    _bonds(bonds, border, left, U1, unlike)
+    _bonds(address(bonds, U2 * _LANES), border, right, U1, unlike)
     for k in range(4):
         for b in range(_LANES):
-            first, last = like[U(k % 2) * _LANES + b], like[U(2 + k // 2) * _LANES + b]
+            first, last = bonds[U(k % 2) * _LANES + b], bonds[U(2 + k // 2) * _LANES + b]
             ends[U(k) * _LANES + b] = scale[b] * first * last
 
 
 @kernel(fastmath=FAST, error_model="numpy")
-def _sum_rows(border: Any, side: Any, unlike: Any, insides: Any, rows: Any, kept: Any, work: Any, log_z: Any) -> None:
+def _sum_rows(
+    border: Any, columns: Any, unlike: Any, insides: Any, rows: Any, kept: Any, work: Any, log_z: Any
+) -> None:
     """Move through LANES blocks row by row; `log_z` becomes ln Z, (LANES,) float64.
 
-    insides : (n_rows, 2^side) weights of the bonds inside each row
-    rows : address of (n_rows, 2^side, LANES), receives the weights of each row
+    insides : (n_rows, 2^columns) weights of the bonds inside each row
+    rows : address of (n_rows, 2^columns, LANES), receives the weights of each row
     kept : distance between the rows; 0 keeps the last row alone, which then stays in the cache
     """
     # the product of the sums of `every` rows fits into a float64: beta is small where the weights are float32
-    states, n_rows, every = U1 << side, U(unlike.size), U1 if unlike.itemsize == 8 else U(8)
-    v, like = work, address(work, states * _LANES)
-    ends = address(like, (U2 * side + U2) * _LANES)
+    states, n_rows, every = U1 << columns, U(unlike.size), U1 if unlike.itemsize == 8 else U(8)
+    v, bonds = work, address(work, states * _LANES)
+    ends = address(bonds, (U2 * columns + U2) * _LANES)
     scale = address(ends, U(4) * _LANES)
     size = np.ones(LANES)
     one = unlike.dtype.type(1)
@@ -182,28 +184,28 @@ def _sum_rows(border: Any, side: Any, unlike: Any, insides: Any, rows: Any, kept
     for row in range(n_rows):
         out, u = address(rows, row * kept), address(unlike, row)
         if row == U0:
-            _bonds(like, border, U0, side, unlike[row])
-            _spread(v, like, side)
+            _bonds(bonds, border, U0, columns, unlike[row])
+            _spread(v, bonds, columns)
         else:
             column, source = U0, address(rows, (row - U1) * kept)
-            while column < side:
-                if column + U4 == side:
+            while column < columns:
+                if column + U4 == columns:
                     _sum_four(v, source, column, u)
                     column += U4
-                elif column + U3 <= side:
-                    _sum_three(v, source, column, side, u)
+                elif column + U3 <= columns:
+                    _sum_three(v, source, column, columns, u)
                     column += U3
                 else:
-                    _sum_one(v, source, column, side, u)
+                    _sum_one(v, source, column, columns, u)
                     column += U1
                 source = v
-        _end_weights(ends, like, border, U2 * side + n_rows + row, side + row, unlike[row], scale)
+        _end_weights(ends, bonds, border, U2 * columns + n_rows + row, columns + row, unlike[row], scale)
         for b in range(_LANES):
             scale[b] = 0
-        _weigh(out, v, side, address(insides, row * states), ends, scale)
+        _weigh(out, v, columns, address(insides, row * states), ends, scale)
         if row == n_rows - U1:
-            _bonds(like, border, side + n_rows, side, unlike[row])
-            _spread(v, like, side)
+            _bonds(bonds, border, columns + n_rows, columns, unlike[row])
+            _spread(v, bonds, columns)
             _finish(out, v, states, size, log_z)
             return
         for b in range(_LANES):
@@ -231,16 +233,16 @@ def _finish(out: Any, v: Any, states: Any, size: Any, log_z: Any) -> None:
 
 
 @kernel()
-def _sum_columns(v: Any, sums: Any, like: Any, side: Any) -> None:
+def _sum_columns(v: Any, sums: Any, bonds: Any, columns: Any) -> None:
     """Sum the weights of a row over its spins from the left.
 
-    `sums` receives (2^(side - 1), LANES), ... (2, LANES), one after the other; `like[2 c + spin]` is the bond of spin c
-    to the spin below it.
+    `sums` receives (2^(columns - 1), LANES), ... (2, LANES), one after the other; `bonds[2 c + spin]` is the bond of
+    spin c to the spin below it.
     """
-    # P(spins c ... side - 1) needs the sum over the spins 0 ... c - 1, so that all partial sums are kept
-    count, source, target = U1 << (side - U1), v, sums
-    for column in range(side - U1):
-        down, up = load(like, U2 * column * _LANES, LANES), load(like, (U2 * column + U1) * _LANES, LANES)
+    # P(spins c ... columns - 1) needs the sum over the spins 0 ... c - 1, so that all partial sums are kept
+    count, source, target = U1 << (columns - U1), v, sums
+    for column in range(columns - U1):
+        down, up = load(bonds, U2 * column * _LANES, LANES), load(bonds, (U2 * column + U1) * _LANES, LANES)
         for x in range(count):
             a = times(load(source, U2 * x * _LANES, LANES), down)
             b = times(load(source, (U2 * x + U1) * _LANES, LANES), up)
@@ -251,34 +253,34 @@ def _sum_columns(v: Any, sums: Any, like: Any, side: Any) -> None:
 
 @kernel(fastmath=FAST, error_model="numpy")
 def _draw_row(
-    spins: Any, odds: Any, side: Any, row: Any, first: Any, m: Any, v: Any, sums: Any, like: Any, state: Any
+    spins: Any, odds: Any, columns: Any, row: Any, first: Any, m: Any, v: Any, sums: Any, bonds: Any, state: Any
 ) -> None:
     """Draw the spins of a row from the right: P(up)/P(down) is a ratio of two sums over the spins to the left."""
-    # `state` are the spins drawn so far; the sums have 2^side - 2 rows, of which `base` is the last one
-    base = (U1 << side) - U2
+    # `state` are the spins drawn so far; the sums have 2^columns - 2 rows, of which `base` is the last one
+    base = (U1 << columns) - U2
     state[:] = 0
-    for step in range(side):
-        column = side - U1 - step
+    for step in range(columns):
+        column = columns - U1 - step
         if column > U0:
             base -= U2 << step  # where the sums over `column` spins begin
         weights = address(sums, base * _LANES) if column > U0 else v
-        k, site = U2 * column * _LANES, row * side + column
+        k, site = U2 * column * _LANES, row * columns + column
         for b in range(m):
             a = U2 * state[b] * _LANES + b
-            down, up = weights[a] * like[k + b], weights[a + _LANES] * like[k + _LANES + b]
+            down, up = weights[a] * bonds[k + b], weights[a + _LANES] * bonds[k + _LANES + b]
             drawn = up > odds[site, first + b] * down
             spins[site * _LANES + b] = 1 if drawn else -1
             state[b] = U2 * state[b] + U(drawn)
 
 
 @kernel(fastmath=FAST, error_model="numpy")
-def _inside(side: Any, unlike: Any) -> Any:
-    """(n_rows, 2^side) weights of the bonds inside each row."""
-    result = np.ones((unlike.size, 1 << int(side)), dtype=unlike.dtype)
+def _inside(columns: Any, unlike: Any) -> Any:
+    """(n_rows, 2^columns) weights of the bonds inside each row."""
+    result = np.ones((unlike.size, 1 << int(columns)), dtype=unlike.dtype)
     for row in range(unlike.size):
-        for i in range(U1 << side):
+        for i in range(U1 << columns):
             weight = 1.0  # float64, so that it is rounded once
-            for c in range(U1, side):
+            for c in range(U1, columns):
                 if (i >> c ^ i >> (c - U1)) & U1:
                     weight *= unlike[row]
             result[row, i] = weight
@@ -286,22 +288,24 @@ def _inside(side: Any, unlike: Any) -> Any:
 
 
 @kernel(fastmath=FAST, error_model="numpy")
-def _solve_part(sites: Any, side: Any, unlike: Any, insides: Any, odds: Any, log_z: Any, begin: Any, end: Any) -> Any:
+def _solve_part(
+    sites: Any, columns: Any, unlike: Any, insides: Any, odds: Any, log_z: Any, begin: Any, end: Any
+) -> Any:
     """Solve the blocks begin ... end; return the memory, which must live until then."""
-    states, n_rows, draw = U1 << side, U(unlike.size), odds.size > 0
+    states, n_rows, draw = U1 << columns, U(unlike.size), odds.size > 0
     n_kept = n_rows if draw else U1
-    memory = aligned((n_kept * states + states + U2 * side + U(7) + states + U2 * side) * _LANES, unlike)
+    memory = aligned((n_kept * states + states + U2 * columns + U(7) + states + U2 * columns) * _LANES, unlike)
     rows, work = address(memory, U0), address(memory, n_kept * states * _LANES)
-    sums = address(work, (states + U2 * side + U(7)) * _LANES)
+    sums = address(work, (states + U2 * columns + U(7)) * _LANES)
     below = address(sums, states * _LANES)
-    border = np.ones(U2 * (side + n_rows) * _LANES, dtype=np.int8)
-    spins = np.empty(n_rows * side * _LANES, dtype=np.int8)
+    border = np.ones(U2 * (columns + n_rows) * _LANES, dtype=np.int8)
+    spins = np.empty(n_rows * columns * _LANES, dtype=np.int8)
     size, state = np.empty(LANES), np.empty(LANES, dtype=np.uint64)
     for first in range(begin, end, _LANES):
         m = min(_LANES, end - first)
         gather(border, U0, _LANES, sites.lattice, sites.border, first, m)
         kept = states * _LANES if draw else U0
-        _sum_rows(border, side, unlike, address(insides, U0), rows, kept, work, size)
+        _sum_rows(border, columns, unlike, address(insides, U0), rows, kept, work, size)
         for b in range(m):
             log_z[first + b] = size[b]
         if not draw:
@@ -309,19 +313,19 @@ def _solve_part(sites: Any, side: Any, unlike: Any, insides: Any, odds: Any, log
         for back in range(n_rows):
             row = n_rows - U1 - back
             if back == U0:
-                for i in range(U2 * side * _LANES):  # the border below is part of the weights
+                for i in range(U2 * columns * _LANES):  # the border below is part of the weights
                     below[i] = 1
             else:
-                _bonds(below, spins, (row + U1) * side, side, unlike[row + U1])
+                _bonds(below, spins, (row + U1) * columns, columns, unlike[row + U1])
             v = address(rows, row * states * _LANES)
-            _sum_columns(v, sums, below, side)
-            _draw_row(spins, odds, side, row, first, m, v, sums, below, state)
+            _sum_columns(v, sums, below, columns)
+            _draw_row(spins, odds, columns, row, first, m, v, sums, below, state)
         scatter(spins, U0, _LANES, sites.lattice, sites.drawn, first, m)
     return memory
 
 
 @kernel(parallel=True)
-def solve_blocks(sites: Any, side: int, unlike: Any, odds: Any, log_z: Any) -> None:
+def solve_blocks(sites: Any, columns: int, unlike: Any, odds: Any, log_z: Any) -> None:
     """Compute ln Z of blocks for the spins around them and, if there are odds, draw the spins inside into the lattice.
 
     A bond has weight 1 where its ends are alike and `unlike[row]` = exp(-2 beta) where they differ; `row` is the row of
@@ -331,11 +335,11 @@ def solve_blocks(sites: Any, side: int, unlike: Any, odds: Any, log_z: Any) -> N
     ----------
     sites : `Sites` of the blocks: the border is above, right, below, left; the drawn sites are row by row
     unlike : (n_rows,)
-    odds : (n_rows side, n_blocks n) u/(1 - u) with u uniform; without elements nothing is drawn
+    odds : (n_rows columns, n_blocks n) u/(1 - u) with u uniform; without elements nothing is drawn
     log_z : (n_blocks n,), the result
     """
     tiles = (log_z.size + LANES - 1) // LANES
-    parts, insides = min(tiles, PARTS), _inside(U(side), unlike)
+    parts, insides = min(tiles, PARTS), _inside(U(columns), unlike)
     for part in prange(parts):
         begin, end = U(part * tiles // parts) * _LANES, U((part + 1) * tiles // parts) * _LANES
-        _solve_part(sites, U(side), unlike, insides, odds, log_z, begin, min(end, U(log_z.size)))
+        _solve_part(sites, U(columns), unlike, insides, odds, log_z, begin, min(end, U(log_z.size)))
