@@ -189,7 +189,7 @@ def run(
     keep: bool = False,
     progress: bool = True,
 ) -> Run:
-    """Run a plan and return the run; the arguments and their defaults are those of the command `nisbench run`.
+    """Run a plan and return the run; the defaults are those of the command `nisbench run`.
 
     Every cell runs in a process of its own, so this function needs no `__main__` guard in a script. Calling it again
     with the same arguments continues the run. A cell that fails does not raise: `Run.table` shows its status.

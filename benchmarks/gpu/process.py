@@ -85,9 +85,9 @@ def main() -> None:
     given = parser.parse_args()
     die_with_parent(given.parent)
     torch.set_flush_denormal(True)
-    if not given.dry:
-        select_device(DEVICE)
-    task = Task(given.folder, time.monotonic() + SOFT * given.seconds, DRY if given.dry else DEVICE)
+    settings = DRY if given.dry else DEVICE
+    select_device(settings.device)
+    task = Task(given.folder, time.monotonic() + SOFT * given.seconds, settings)
     importlib.import_module(f"benchmarks.gpu.{given.stage}").run(task)
     if task.failures:
         sys.exit(f"{len(task.failures)} parts failed, the first: {task.failures[0]}")

@@ -35,7 +35,10 @@ class UnavailableError(NisbenchError):
 
 
 def select_device(kind: str) -> torch.device:
-    """Return the device of that kind. Raises UnavailableError if there is none."""
+    """Return the device of that kind. For CUDA, set torch to full float32 precision and repeatable convolutions.
+
+    Raises UnavailableError if there is none.
+    """
     if kind == "cpu":
         return torch.device("cpu")
     if not torch.cuda.is_available():

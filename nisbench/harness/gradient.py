@@ -9,7 +9,7 @@ import torch
 from torch import Generator
 
 from nisbench.contract.interfaces import Model
-from nisbench.errors import PluginError
+from nisbench.errors import PluginError, one_line
 from nisbench.physics.pairwise import PairwiseTarget
 
 __all__ = ["WARM_UP", "StepGradient"]
@@ -57,19 +57,21 @@ class StepGradient:
     def _record(self) -> torch.cuda.CUDAGraph:
         """Record a step without executing it; its gradients keep their place in memory.
 
-        Raises PluginError if the step waits for the device.
+        Raises PluginError if the step waits for the device or copies from the host.
         """
-        graph = torch.cuda.CUDAGraph()
+        graph, stream = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
         graph.register_generator_state(self.generator)  # a replay begins at the generator's seed
         try:
             with torch.cuda.graph(graph):
                 self._compute()
-        except torch.OutOfMemoryError:
-            raise
         except RuntimeError as error:
+            torch.cuda.set_stream(stream)  # a failed end of the recording leaves its own stream selected
+            cause = error.__context__ or error  # this end raises an error of its own, which hides the first one
+            if isinstance(cause, torch.OutOfMemoryError):
+                raise cause from None
             name = type(self.model).__name__
             raise PluginError(
-                f"{name} has capturable = True, but its training step cannot be recorded ({error}); remove what waits "
-                "for the device or copies from the host, or set capturable = False"
+                f"{name} has capturable = True, but its training step cannot be recorded ({one_line(str(cause))}); "
+                "remove what waits for the device or copies from the host, or set capturable = False"
             ) from error
         return graph

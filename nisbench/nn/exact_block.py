@@ -21,7 +21,8 @@ __all__ = ["block_draw", "block_log_z", "largest_beta", "solve_blocks_torch"]
 LARGEST_FLOAT32 = 1.0
 """Largest beta at which float32 weights are used: the error of ln Z is 1e-6 up to here."""
 PART = 2**17
-"""Blocks that torch operations solve at a time. A draw of 31 x 7 spins keeps 2 GiB of float32 weights for so many."""
+"""Number of blocks that the torch operations solve together. A draw of 31 x 7 spins keeps 2 GiB of float32 weights for
+this number."""
 
 
 def block_log_z(lattice: Tensor, border: Tensor, columns: int, beta: float, dtype: torch.dtype) -> Tensor:
@@ -89,7 +90,7 @@ def _solve(lattice: Tensor, drawn: Tensor, border: Tensor, columns: int, beta: f
 def _rounded(value: float, rows: int, like: Tensor) -> Tensor:
     """(rows,) numbers of the type of `like` and on its device: `value` rounded up or down, with `value` as their mean.
 
-    The same rounding error in all bonds of a block would add up, to 2e-6 in ln Z of side 7 with float32.
+    The same rounding error in all bonds of a block would add up, to 2e-6 in ln Z of 7 x 7 spins with float32.
     """
     near = torch.tensor(value, dtype=like.dtype, device="cpu")
     direction = math.inf if value > near.item() else -math.inf
@@ -108,15 +109,14 @@ def solve_blocks_torch(border: Tensor, columns: int, unlike: Tensor, odds: Tenso
     """
     n, n_rows = border.shape[1], len(unlike)
     weights = unlike.unsqueeze(1)
-    bits = (
-        torch.arange(2**columns, device=border.device).unsqueeze(1) >> torch.arange(columns, device=border.device) & 1
-    )
+    state, column = (torch.arange(count, device=border.device) for count in (2**columns, columns))
+    bits = state.unsqueeze(1) >> column & 1
     states = 2 * bits.to(border.dtype) - 1  # (2^columns, columns), state i has spin c up where bit c of i is 1
     # numbers of unlike bonds inside a row, (2^columns, 1), and of those with the bonds to the row before
     inside = (states[:, 1:] != states[:, :-1]).sum(1, keepdim=True).to(border.dtype)
     step = inside + (columns - states @ states.T) / 2  # (2^columns, 2^columns)
     steps = weights.unsqueeze(2) ** step  # one matrix for each row
-    # and of a spin, down or up, to each spin of the border: (2, columns or n_rows, n) for each of the four sides
+    # numbers of unlike bonds of a spin, down or up, with the border: (2, columns or n_rows, n) on each of four sides
     bonds = torch.stack([1 + border, 1 - border]).div_(2)
     above, right, below, left = torch.split(bonds, [columns, n_rows, columns, n_rows], 1)
     ends = right + left if columns == 1 else right.unsqueeze(1) + left  # ([last spin,] first spin, row, n)

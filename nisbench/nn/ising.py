@@ -16,7 +16,7 @@ def bond_energy(lattice: Tensor, bonds: Tensor) -> Tensor:
     """Energy of the bonds of each block, -sum s s', (n_blocks, n) float64; `bonds` (2, n_bonds, n_blocks) are sites."""
     if not on_cpu(lattice):
         a, b = bonds  # (n_bonds, n_blocks) each
-        # (n_bonds, n_blocks, n) -> (n_blocks, n); a product or a sum would widen int8 to int64
+        # (n_bonds, n_blocks, n) -> (n_blocks, n); `prod`, or `sum` without a dtype, would widen int8 to int64
         return -(lattice[a] * lattice[b]).sum(0, dtype=torch.int32).double()
     energy = torch.empty(bonds.shape[2], lattice.shape[1], dtype=torch.float64)
     bond_energies(lattice.numpy(), bonds.numpy(), energy.numpy())
@@ -45,7 +45,8 @@ def heat_bath(lattice: Tensor, sites: Tensor, neighbours: Tensor, *, beta: float
         grid, rows, around, limits, result = (tensor.numpy() for tensor in arrays)
         draw_isolated(grid, rows, around, coupling, limits, result)
         return log_prob
-    logits = 2 * beta * lattice[neighbours].sum(0, dtype=torch.int8).to(thresholds.dtype)  # (4, k, n) -> (k, n)
+    fields = lattice[neighbours].sum(0, dtype=torch.int8)  # (4, k, n) -> (k, n); the sum of four spins fits into int8
+    logits = 2 * beta * fields.to(thresholds.dtype)
     spins = signs(logits > thresholds, like=thresholds)
     lattice[sites] = spins.to(lattice.dtype)
     return spin_log_prob(spins, logits)

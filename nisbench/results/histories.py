@@ -76,8 +76,9 @@ def time_to(row: CellRow, goal: Goal) -> tuple[float, bool] | None:
     """Seconds of training and True if the goal was reached; the seconds of the last evaluation and False if not.
 
     The goal counts as reached at the first of two successive evaluations that both meet it, because one noisy
-    evaluation can meet it by chance. The end of the training has the value that the cell itself has measured, with more
-    draws than an evaluation, and needs no second one. None if the history does not have the quantity.
+    evaluation can meet it by chance. At the end of the training, the value that the cell itself has measured replaces
+    the evaluation, because it comes from more draws; it needs no second one. None if the history does not have the
+    quantity.
     """
     known = [(seconds, goal.met(value)) for _, seconds, value in evaluations(row, goal.quantity)]
     if not known:
@@ -86,7 +87,8 @@ def time_to(row: CellRow, goal: Goal) -> tuple[float, bool] | None:
     measured = row.quantities.get(goal.quantity)
     if measured is not None and measured.value is not None:
         met[-1:] = [goal.met(measured.value)] * 2
-    for at, both in zip(seconds, itertools.pairwise(met), strict=False):  # an end that is not measured has no second
+    # without a measured value, the last evaluation has no second one
+    for at, both in zip(seconds, itertools.pairwise(met), strict=False):
         if all(both):
             return at, True
     return seconds[-1], False

@@ -78,8 +78,8 @@ class Hier(Model):
     def log_prob(self, spins: Tensor, *, beta: float) -> Tensor:
         """Return ln q(s), (n,) float64; see the base class."""
         lattice = spins.reshape(len(spins), -1).T.contiguous()  # (n, L, L) -> (sites, n)
-        # thresholds that make the heat bath draw exactly these spins, which gives their ln q on the fast path; the
-        # lattice may be the memory of `spins`, whose values stay
+        # thresholds that make the heat bath draw exactly these spins, which gives their ln q on the fast path; if the
+        # lattice shares the memory of `spins`, the same values are written back
         forced = forcing(lattice[self.isolated].to(self._like.dtype))
         inner = heat_bath(lattice, self.isolated, self.neighbours, beta=beta, thresholds=forced)
         matrices = self._matrices()

@@ -34,7 +34,9 @@ class VanOptions(TrainingOptions):
     width: int = field(default=1, metadata={"help": "dense: hidden units per spin"})
     channels: int = field(default=64, metadata={"help": "conv: channels of the hidden layers"})
     half_kernel: int = field(default=6, metadata={"help": "conv: the kernel has side 2 half_kernel + 1"})
-    residual: bool = field(default=False, metadata={"help": "residual layers between the first and the last layer"})
+    residual: bool = field(
+        default=False, metadata={"help": "residual layers between the first and the last layer; needs depth 3 or more"}
+    )
     bias: bool = field(default=True, metadata={"help": "bias in every layer"})
     z2: bool = field(default=True, metadata={"help": "average q over s and -s if the target has this symmetry"})
     learning_rate: float = field(default=1e-2, metadata={"help": "peak learning rate of Adam"})

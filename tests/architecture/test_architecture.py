@@ -197,10 +197,10 @@ def test_plugins_import_the_api_and_the_networks_alone(path):
 def test_a_worker_of_wolff_loads_no_network_and_a_training_no_compiler_of_torch():
     """The probe sees torch, and the networks and the compiler once something has loaded them."""
     wolff = "import nisbench.harness.worker, nisbench_plugins.wolff"
-    early = f"{wolff}\nearly = 'nisbench.nn.network' in sys.modules, 'nisbench_plugins.hier' in sys.modules"
+    early = f"{wolff}\nearly = 'nisbench.nn.kernels.jit' in sys.modules, 'nisbench_plugins.hier' in sys.modules"
     statement = f"{early}\nimport nisbench_plugins.hier\nassert early == (False, False)"
     statement += f"\n{TRAINING}\nassert 'torch._dynamo' not in sys.modules\ntorch.optim.Adam(model.parameters())"
-    modules = {"torch", "nisbench.nn.network", "nisbench.api", "nisbench_plugins.wolff", "nisbench_plugins.hier"}
+    modules = {"torch", "nisbench.nn.kernels.jit", "nisbench.api", "nisbench_plugins.wolff", "nisbench_plugins.hier"}
     modules.add("torch._dynamo")
     assert loaded_after(statement, modules) == modules
 

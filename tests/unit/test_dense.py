@@ -108,6 +108,19 @@ def test_masked_weights_stay_zero_whatever_the_stored_ones_are() -> None:
         assert torch.equal(layer.masked_weight() != 0, layer.mask != 0)
 
 
+def test_a_unit_at_the_kink_of_prelu_has_the_gradient_of_torch() -> None:
+    """Units of the first spin have no input and no bias, so that z = 0 exactly."""
+    net = build({"n_spins": 4, "width": 2})
+    with torch.no_grad():
+        net.first.bias.zero_()  # type: ignore[union-attr]
+    spins = torch.randint(0, 2, (4, 9), generator=torch.Generator().manual_seed(3)).double() * 2 - 1
+    compiled = torch.autograd.grad(net.score(spins).sum(), list(net.parameters()))
+    plain = torch.autograd.grad(spin_log_prob(spins, net(spins)).sum(), list(net.parameters()))
+    assert compiled[1].any()
+    for a, b in zip(compiled, plain, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
+
+
 def test_thresholds_turn_logits_into_their_probabilities() -> None:
     """Power: n = 4e5 puts 1 % of p = 0.3 at 4 standard errors; the negative control is off by 5 %."""
     like, n = torch.zeros((), dtype=torch.float64), 400_000

@@ -111,11 +111,11 @@ def test_the_energy_of_blocks_is_the_sum_of_their_bonds(
 @pytest.mark.parametrize("beta", [0.0, 0.1, 0.44, 1.0, 2.0])
 @pytest.mark.parametrize("shape", [(1, 1), (3, 3), (3, 1), (1, 3), (5, 2), (2, 5), (9, 1)])
 def test_log_z_is_the_sum_over_all_states(shape: Shape, beta: float) -> None:
-    border, side = borders(shape, 70, seed=3), shape[1]
+    border, columns = borders(shape, 70, seed=3), shape[1]
     states = inner_states(shape)
-    exact = [logsumexp(beta * minus_energy(states, column)) for column in border.T.numpy()]
-    np.testing.assert_allclose(block_log_z(border, side, beta), exact, rtol=0, atol=1e-12)
-    np.testing.assert_allclose(block_log_z(border.float(), side, beta), exact, rtol=0, atol=1e-6)
+    exact = [logsumexp(beta * minus_energy(states, around)) for around in border.T.numpy()]
+    np.testing.assert_allclose(block_log_z(border, columns, beta), exact, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(block_log_z(border.float(), columns, beta), exact, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.1, 0.3, 0.44, 1.0, 1.5])

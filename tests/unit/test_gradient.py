@@ -1,6 +1,7 @@
 """When a training step is recorded. That a replay repeats the computed gradient is checked on a device (test_gpu)."""
 
 import contextlib
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -101,14 +102,25 @@ def test_a_step_that_may_not_be_recorded_is_computed(what: str, recordings: list
 def test_a_step_that_cannot_be_recorded_says_what_to_do(
     raised: Exception, seen: type[Exception], words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is raised while a device records. Missing memory is not the fault of the plugin."""
+    """The first error is named, and not that of the end of the recording. Missing memory is no fault of the plugin."""
+
+    @contextlib.contextmanager
+    def recording(_: object) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            raise RuntimeError("operation failed due to a previous error during capture")
 
     def fail(_: StepGradient) -> None:
         raise raised
 
     graph = SimpleNamespace(register_generator_state=lambda _: None)
     monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: graph)
-    monkeypatch.setattr(torch.cuda, "graph", contextlib.nullcontext)
+    monkeypatch.setattr(torch.cuda, "graph", recording)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: "the stream of before")
+    selected: list[object] = []
+    monkeypatch.setattr(torch.cuda, "set_stream", selected.append)
     monkeypatch.setattr(StepGradient, "_compute", fail)
     with pytest.raises(seen, match=words):
         StepGradient(model(), 8, OnDevice())._record()  # type: ignore[arg-type]
+    assert selected == ["the stream of before"]

@@ -1,4 +1,4 @@
-"""The decorator of the compiled CPU kernels and the constants that they share.
+"""The constants that the compiled CPU kernels share, and the decorator of `cache`.
 
 How a kernel is written so that numba's compiler emits vector instructions:
 

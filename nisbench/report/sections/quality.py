@@ -49,7 +49,8 @@ _FRONT_CAPTION = (
 )
 _GOAL_CAPTION = (
     "Training time until the history reaches a quality: the first of two successive evaluations that both meet it, "
-    "mean over seeds. The end of the training counts with the value of the tables, which comes from more draws. "
+    "mean over seeds. At the end of the training the value of the tables counts, because it comes from more draws; it "
+    "needs no second evaluation. "
     "Arrows: at least one seed ended its training without reaching it, so the time is a lower limit. "
     "The history is evaluated at a few times, so a time is too long by up to one interval; it uses draws of q alone. "
     "Hollow: untrusted at the end."
