@@ -271,7 +271,8 @@ def test_negative_control_overlaps_are_seen():
 
 
 def trained(name: str, L: int, train_s: float, kl: float, history: tuple[tuple[float, float], ...] = ()) -> Made:
-    return Made(name, L, ess=0.9, train_s=train_s, more={"kl_nats": Estimate(kl, 0.1 * kl)}, history=history)
+    ess = history[-1][1] if history else 0.9  # the draws of the cell agree with the end of its training
+    return Made(name, L, ess=ess, train_s=train_s, more={"kl_nats": Estimate(kl, 0.1 * kl)}, history=history)
 
 
 def test_front_joins_the_samplers_that_no_other_one_beats(tmp_path: Path):
@@ -283,7 +284,7 @@ def test_front_joins_the_samplers_that_no_other_one_beats(tmp_path: Path):
 
 
 def test_goals_that_are_not_reached_are_open_ends(tmp_path: Path):
-    good = ((1.0, 0.3), (2.0, 0.6), (3.0, 0.7), (9.0, 0.95))
+    good = ((1.0, 0.3), (2.0, 0.6), (3.0, 0.7), (9.0, 0.85))
     bad = ((1.0, 0.1), (2.0, 0.2), (7.0, 0.3))
     cells = (trained("hier", 8, 9.0, 0.1, good), trained("hier", 16, 9.0, 0.1, bad), trained("van", 8, 9.0, 0.2, bad))
     section = quality_section(results(tmp_path / "run", *cells))
