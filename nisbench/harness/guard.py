@@ -36,7 +36,10 @@ _ASKED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.S
 
 
 def descendants(root: int) -> list[int]:
-    """Return the ids of all processes below `root`."""
+    """Return the ids of all processes below `root`, also of those that have ended and are not collected yet.
+
+    A process that starts another one after the list of /proc was read, and then ends, still shows that there is more.
+    """
     children: dict[int, list[int]] = {}
     for pid, parent in _parents():
         children.setdefault(parent, []).append(pid)
@@ -180,7 +183,7 @@ def _parents() -> Iterator[tuple[int, int]]:
                     fields = file.read().rpartition(")")[2].split()
             except OSError:
                 continue
-            if fields and fields[0] != "Z":
+            if fields:
                 yield int(name), int(fields[1])
 
 
